@@ -1,0 +1,28 @@
+// Every bound of the archive format (docs/FORMAT.md, section 10) and of the pipeline, in one place.
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** Bytes of the leaves a file digest is made of; slices of a file are whole numbers of leaves. */
+export const leafSizeBytes: number = MiB;
+
+export const limits = {
+  headPayloadBytes: 16 * MiB,
+  summaryPayloadBytes: 16 * MiB,
+  segmentPayloadBytes: 64 * MiB,
+  segmentContentBytes: 128 * MiB,
+  tablePayloadBytes: 512 * MiB,
+  frameBytes: 65 * MiB,
+  blockBytes: 64 * MiB,
+  blockSizeMin: MiB,
+  blockSizeMax: 32 * MiB,
+  groupBlocks: 16,
+  groupBytes: 64 * MiB,
+  pathBytes: MiB,
+  nameBytes: 255,
+  depth: 65_535,
+  paxHeaderBytes: 48 * MiB,
+  symlinkTargetBytes: 4095,
+  sparseSegments: 1_000_000,
+  sources: 4096,
+} as const;

@@ -1,0 +1,72 @@
+// A catalog row: all that a listing shows of one entry, and what tar cannot hold (docs/FORMAT.md, section 6).
+
+import type { Device, EntryKind, ExtendedAttribute, Extent, Timestamp } from "./entry.ts";
+
+export interface CatalogRow {
+  readonly kind: EntryKind;
+  /** 0 for a source's root. */
+  readonly depth: number;
+  /** Last component; empty for a root. */
+  readonly name: Uint8Array;
+  /** Offset of its first header in the tar bytes of its block, in bytes; 0 without member. */
+  readonly offset: number;
+  /** Permission bits with setuid, setgid and sticky: 0 to 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Logical size of a file, length of a symlink's target, else 0. Bytes; ≤ 2^53 in practice, checked at decode. */
+  readonly size: number;
+  /** Char and block devices only. */
+  readonly device?: Device;
+  readonly mtime: Timestamp;
+  readonly atime: Timestamp;
+  readonly btime?: Timestamp;
+  readonly inodeFlags: number;
+  readonly projectId: number;
+  /** nlink > 1: a later entry may be a hard link to this one. */
+  readonly linked: boolean;
+  readonly changed: boolean;
+  readonly damaged: boolean;
+  readonly sparse: boolean;
+  readonly attributesLost: boolean;
+  /** More blocks of this file follow in a later segment; its digest stands in a completion there. */
+  readonly continued: boolean;
+  /** Digest of the content (files that are complete in this segment). */
+  readonly digest?: Uint8Array;
+  readonly symlinkTarget?: Uint8Array;
+  /** Hard links: entry number of the object. */
+  readonly linkEntry?: number;
+  readonly damagedRanges?: readonly Extent[];
+  readonly unwrittenExtents?: readonly Extent[];
+  readonly dataMap?: readonly Extent[];
+  /** Entries without member only. */
+  readonly attributes?: readonly ExtendedAttribute[];
+  readonly absentReason?: string;
+  /** Kind of an absent entry, where it is known. */
+  readonly absentKind?: EntryKind;
+  /** Tags with bit 7 set that this version does not know. */
+  readonly unknownCriticalTags?: readonly number[];
+}
+
+/** Digest of a file that started in an earlier segment and ends in this one. */
+export interface Completion {
+  readonly entry: number;
+  readonly damaged: boolean;
+  readonly changed: boolean;
+  readonly digest: Uint8Array;
+}
+
+/** The rows that belong to one block, in order. */
+export interface BlockRows {
+  readonly rows: readonly CatalogRow[];
+}
+
+export interface CatalogSegment {
+  readonly number: number;
+  readonly firstEntry: number;
+  readonly firstBlock: number;
+  /** Names from the source's root (empty name) down to the parent of the first entry. */
+  readonly ancestors: readonly Uint8Array[];
+  readonly blocks: readonly BlockRows[];
+  readonly completions: readonly Completion[];
+}

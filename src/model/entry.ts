@@ -1,0 +1,38 @@
+// The nouns shared by every layer: what an entry of a file system is, with nothing said of where it is stored.
+// Numbers that may pass 2^53 are bigint. Names and targets are bytes.
+
+/** Kind of an entry; the numbers are those of the catalog row (docs/FORMAT.md, section 6). */
+export const EntryKind = {
+  file: 0,
+  hardlink: 1,
+  symlink: 2,
+  charDevice: 3,
+  blockDevice: 4,
+  directory: 5,
+  fifo: 6,
+  socket: 7,
+  absent: 8,
+} as const;
+export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
+
+/** A point in time: whole seconds since 1970 (may be negative) and nanoseconds 0 to 999,999,999. */
+export interface Timestamp {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
+
+export interface ExtendedAttribute {
+  readonly name: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** A run of bytes of a file, in bytes. */
+export interface Extent {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface Device {
+  readonly major: number;
+  readonly minor: number;
+}

@@ -1,0 +1,227 @@
+// The door to native/: what the C addon offers, and its loader. The addon makes system calls and nothing else: no policy,
+// no exceptions for errno. A call that fails returns −errno (a negative number) where it would return a number or bytes;
+// wrong argument types throw TypeError. All calls are synchronous and may be made from any thread. Names are bytes
+// without NUL. Wrappers in this folder turn −errno into SystemError; code in hot paths reads the numbers itself.
+// Layouts of packed records are in layout.ts.
+
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { TsfsaError } from "../base/errors.ts";
+
+/** A number ≥ 0, or −errno. */
+export type Result = number;
+/** Bytes, or −errno. */
+export type BytesResult = Uint8Array | number;
+
+export interface Addon {
+  // --- directory.c -------------------------------------------------------------------------------------------------
+  /**
+   * All names of the open directory `fd` but `.` and `..`, sorted by unsigned bytes (its offset is rewound first):
+   * packed as u8 d_type, u8 length, name. An error in the middle (EIO, EUCLEAN) fails the whole call.
+   */
+  readDirectory(fd: number): BytesResult;
+  /**
+   * statx (AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, STATX_BASIC_STATS|STATX_BTIME) of up to `count` names packed as by readDirectory, starting at byte
+   * `offset` of `names`. Writes one stat record (layout.ts, 128 bytes) per name into `out`; a name that fails has its errno in
+   * the record. Returns the offset in `names` after the last one.
+   */
+  statNames(dirFd: number, names: Uint8Array, offset: number, count: number, out: Uint8Array): Result;
+
+  // --- file.c ------------------------------------------------------------------------------------------------------
+  /** openat2; resolve: RESOLVE_* bits. O_CLOEXEC is always added. */
+  openAt(dirFd: number, name: Uint8Array, flags: number, mode: number, resolve: number): Result;
+  close(fd: number): Result;
+  /** statx of `name` under dirFd into a stat record; empty name: of dirFd itself (AT_EMPTY_PATH). */
+  statAt(dirFd: number, name: Uint8Array, out: Uint8Array): Result;
+  /** pread until `length` bytes or end of file; returns the number read. EINTR is retried. */
+  read(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): Result;
+  /** pwrite of all bytes; position −1: write(2) at the descriptor's own offset. Short writes go on. Returns `length`. */
+  write(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): Result;
+  truncate(fd: number, size: number): Result;
+  fsync(fd: number): Result;
+  syncFilesystem(fd: number): Result;
+  mkdirAt(dirFd: number, name: Uint8Array, mode: number): Result;
+  mknodAt(dirFd: number, name: Uint8Array, mode: number, major: number, minor: number): Result;
+  symlinkAt(target: Uint8Array, dirFd: number, name: Uint8Array): Result;
+  readlinkAt(dirFd: number, name: Uint8Array): BytesResult;
+  /** linkat without following; flags: AT_* bits (AT_EMPTY_PATH with an empty fromName links the descriptor itself). */
+  linkAt(fromDirFd: number, fromName: Uint8Array, toDirFd: number, toName: Uint8Array, flags: number): Result;
+  unlinkAt(dirFd: number, name: Uint8Array, flags: number): Result;
+  /** renameat2; flags: RENAME_NOREPLACE = 1. */
+  renameAt(fromDirFd: number, fromName: Uint8Array, toDirFd: number, toName: Uint8Array, flags: number): Result;
+  /** fchownat AT_SYMLINK_NOFOLLOW (empty name: AT_EMPTY_PATH). 0xFFFFFFFF leaves an id as it is. */
+  chownAt(dirFd: number, name: Uint8Array, uid: number, gid: number): Result;
+  /** fchmod of fd when name is empty, else fchmodat(flags 0) of a name that is known not to be a symlink. Prefer fds. */
+  chmodAt(dirFd: number, name: Uint8Array, mode: number): Result;
+  /** utimensat AT_SYMLINK_NOFOLLOW (empty name: the fd). Seconds as numbers (may be negative), whole nanoseconds. */
+  utimesAt(
+    dirFd: number,
+    name: Uint8Array,
+    atimeSeconds: number,
+    atimeNanoseconds: number,
+    mtimeSeconds: number,
+    mtimeNanoseconds: number,
+  ): Result;
+  /** dup(2) with CLOEXEC. */
+  duplicate(fd: number): Result;
+  /** flock(2). */
+  lock(fd: number, operation: number): Result;
+  /** access as the effective user: geteuid() and capability bits: returns euid; hasCapability(cap) from capget effective set. */
+  hasCapability(capability: number): boolean;
+  /** getrlimit(RLIMIT_NOFILE) soft limit. */
+  openFileLimit(): number;
+  /** umask(2), returns the old one. */
+  umask(mask: number): number;
+
+  // --- attribute.c -------------------------------------------------------------------------------------------------
+  /** Names (NUL-terminated, as the kernel gives them) of the xattrs of fd (empty name) or of dirFd/name, never following. */
+  listAttributes(dirFd: number, name: Uint8Array): BytesResult;
+  getAttribute(dirFd: number, name: Uint8Array, attribute: Uint8Array): BytesResult;
+  setAttribute(dirFd: number, name: Uint8Array, attribute: Uint8Array, value: Uint8Array): Result;
+  removeAttribute(dirFd: number, name: Uint8Array, attribute: Uint8Array): Result;
+  /** FS_IOC_GETFLAGS as an unsigned number / FS_IOC_SETFLAGS. */
+  getInodeFlags(fd: number): Result;
+  setInodeFlags(fd: number, flags: number): Result;
+  /** FS_IOC_FSGETXATTR: [xflags, extsize, projid, cowextsize] into out (4 u32). */
+  getExtendedFlags(fd: number, out: Uint32Array): Result;
+  setProjectId(fd: number, projectId: number): Result;
+
+  // --- extent.c ----------------------------------------------------------------------------------------------------
+  /** Data runs by SEEK_DATA/SEEK_HOLE up to `size`: pairs of i64 offset, length; at most `limit` pairs (then EOVERFLOW). */
+  dataMap(fd: number, size: number, limit: number): BytesResult;
+  /** First hole at or after 0 (= size when there is none), by SEEK_HOLE. */
+  firstHole(fd: number): Result;
+  /** FIEMAP (FIEMAP_FLAG_SYNC when sync) of start..start+length: records of u64 logical, physical, length, u32 flags, u32 0 (32 bytes). Iterates until the last extent; at most `limit` records. */
+  extentMap(fd: number, start: number, length: number, sync: boolean, limit: number): BytesResult;
+  /** fallocate(2); mode: FALLOC_FL_* bits. */
+  allocate(fd: number, mode: number, offset: number, length: number): Result;
+  /** FICLONERANGE. */
+  cloneRange(fromFd: number, fromOffset: number, length: number, toFd: number, toOffset: number): Result;
+  /** posix_fadvise. */
+  advise(fd: number, offset: number, length: number, advice: number): Result;
+
+  // --- mount.c -----------------------------------------------------------------------------------------------------
+  /**
+   * fsopen + fsconfig + fsmount: a detached mount of `source` as `type`; `options` are `key` or `key=value` strings; attributes: MOUNT_ATTR_* bits.
+   * Returns its descriptor. On failure −errno, and the kernel's own messages (read from the fs context) are in lastMountMessage().
+   */
+  mountDetached(type: string, source: string, options: readonly string[], attributes: number): Result;
+  lastMountMessage(): string;
+  /** open_tree(OPEN_TREE_CLONE), not recursive: a detached bind mount without the mounts below it. */
+  cloneTree(dirFd: number, name: Uint8Array): Result;
+  /** mount_setattr on a detached mount: attributes to set. */
+  setMountAttributes(fd: number, attributes: number): Result;
+  /** statfs/fstatfs → [type, bsize, blocks, bfree, bavail, files, ffree, fsid low, fsid high, namelen, frsize, flags] as f64 into out (12 numbers). */
+  statFilesystem(fd: number, out: Float64Array): Result;
+  /** FIFREEZE / FITHAW. */
+  freeze(fd: number): Result;
+  thaw(fd: number): Result;
+
+  // --- device.c ----------------------------------------------------------------------------------------------------
+  /** BLKGETSIZE64, bytes. */
+  deviceSize(fd: number): Result;
+  /** BLKSSZGET: logical sector size. */
+  deviceSectorSize(fd: number): Result;
+  /** BLKROGET: 0 or 1. */
+  deviceReadOnly(fd: number): Result;
+  /** BLKDISCARD. */
+  deviceDiscard(fd: number, offset: number, length: number): Result;
+  /** BLKFLSBUF. */
+  deviceFlush(fd: number): Result;
+  /**
+   * A loop device on the open descriptor `backingFd` (LOOP_CTL_GET_FREE + LOOP_CONFIGURE, retried while EBUSY; nodes missing in /dev are made with mknod).
+   * flags: LO_FLAGS_*; sizeLimit 0: all. Writes its number into out[0]. Returns an open descriptor of the loop device (keep it: with AUTOCLEAR the
+   * device goes when the last user closes it). name: shown as backing file name (at most 63 bytes).
+   */
+  attachLoop(
+    backingFd: number,
+    flags: number,
+    offset: number,
+    sizeLimit: number,
+    blockSize: number,
+    name: Uint8Array,
+    out: Uint32Array,
+  ): Result;
+  /** LOOP_CLR_FD. */
+  detachLoop(loopFd: number): Result;
+  /** LOOP_GET_STATUS64: backing dev major, minor, inode, offset, sizelimit, flags as numbers into out (6). */
+  loopStatus(loopFd: number, out: Float64Array): Result;
+
+  // --- digest.c ----------------------------------------------------------------------------------------------------
+  /** XXH3-128 (seed 0, canonical big-endian, 16 bytes) of a range into `out` at `outOffset`. */
+  xxh128(bytes: Uint8Array, offset: number, length: number, out: Uint8Array, outOffset: number): void;
+  /** True when the range holds only zeros. */
+  isZero(bytes: Uint8Array, offset: number, length: number): boolean;
+
+  // --- gather.c: the hot path of saving -----------------------------------------------------------------------------
+  /**
+   * For `count` entries of one job, opens each and takes what statx did not say. Entry i has directory dirFds[i], and its name is packed
+   * in `names` as u8 kind (EntryKind), u8 length, bytes, one after the other from byte `namesOffset`. Writes gather records (layout.ts) one after the other into `out` from 0 and opened
+   * descriptors of regular files into fds[i] (−1: none). Regular files are opened O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_NOATIME|O_CLOEXEC (again without O_NOATIME on EPERM) and must still be regular
+   * (else errno ESTALE, closed); directories are opened for their flags and closed again (length 0: the descriptor dirFds[i] itself);
+   * symlinks are read; xattrs of symlinks and special files go through /proc/self/fd/DIR/NAME.
+   * Stops early when `out` is full or a descriptor limit is hit after the first entry: returns the number of entries done (≥ 1), or −ENOSPC if the first does not fit
+   * (the caller comes again with a larger buffer; nothing stays open).
+   */
+  gather(
+    dirFds: Int32Array,
+    names: Uint8Array,
+    namesOffset: number,
+    count: number,
+    out: Uint8Array,
+    fds: Int32Array,
+  ): Result;
+  /**
+   * Reads `count` whole regular files: fds[i], sizes[i] bytes, to buffer at offsets[i] (Float64Arrays). A shorter file is filled with zeros. Each file's digest
+   * as FORMAT.md section 7 says with xxh128 goes to digests[16 i] when `digests` is not empty. status[i]: bytes read, or −errno (then the range is zeros as far as not read).
+   * `stats` not empty: a stat record of each fd after reading (128 bytes each). All fds are closed and set to −1. Returns 0. fds[i] = −1 is passed over.
+   */
+  readFiles(
+    fds: Int32Array,
+    sizes: Float64Array,
+    offsets: Float64Array,
+    count: number,
+    buffer: Uint8Array,
+    digests: Uint8Array,
+    status: Float64Array,
+    stats: Uint8Array,
+  ): Result;
+
+  // --- scatter.c: the hot path of restoring ---------------------------------------------------------------------------
+  /**
+   * Makes `count` plain regular files, without following anything: openat(dirFd, name, O_CREAT|O_EXCL|O_WRONLY|O_NOFOLLOW|O_CLOEXEC, 0600), write, fchown when uid/gid differ from the
+   * given default ids, fchmod when the mode differs from 0600 (always after a chown), futimens. `records` holds scatter records (layout.ts); names stand packed in `names` at the record's name offset; data in `buffer`.
+   * status[i] = 0 or the errno, with the failed step in steps[i] (1 create, 2 write, 3 owner, 4 mode, 5 times, 6 close; a file whose write failed is unlinked; owner, mode and times go on after a failure and the first is reported).
+   * A record with flag keepOpen leaves its descriptor in fds[i] (for attributes, flags, project id, whose order is the caller's), its mode and times not yet set. inodes[i]: its inode number when flag wantInode (fstat), else 0.
+   * A record with flag digest: digests[16 i] gets the file digest (xxh128) of the data.
+   */
+  scatter(
+    records: Uint8Array,
+    count: number,
+    names: Uint8Array,
+    buffer: Uint8Array,
+    status: Int32Array,
+    steps: Uint8Array,
+    fds: Int32Array,
+    inodes: Float64Array,
+    digests: Uint8Array,
+  ): Result;
+  /** File digests (xxh128) only, of `count` ranges of buffer: offsets[i], sizes[i] → digests[16 i]. */
+  digestFiles(buffer: Uint8Array, offsets: Float64Array, sizes: Float64Array, count: number, digests: Uint8Array): void;
+}
+
+let loaded: Addon | undefined;
+
+/** The addon, loaded on first use. Throws TsfsaError FAILED where it was never built. */
+export function addon(): Addon {
+  if (loaded === undefined) {
+    const path = new URL("../../native/build/Release/tsfsa.node", import.meta.url).pathname;
+    if (!existsSync(path)) {
+      throw new TsfsaError("FAILED", `the native addon is missing: expected it at ${path}`, {
+        hints: ["run `npm run prepare` in the package's folder (needs make and a C compiler)"],
+      });
+    }
+    loaded = createRequire(import.meta.url)(decodeURIComponent(path)) as Addon;
+  }
+  return loaded;
+}

@@ -1,0 +1,73 @@
+// Layouts of the packed records shared with native/ (native/src/layout.h holds the twins). All little-endian.
+
+/** Stat record, 128 bytes. Times are i64 seconds plus u32 nanoseconds; devices are u32 major, u32 minor. */
+export const statLayout = {
+  size: 128,
+  error: 0, // u32 errno, 0 = fine
+  mode: 4, // u32 st_mode
+  nlink: 8, // u32
+  uid: 12, // u32
+  gid: 16, // u32
+  mtimeNs: 20, // u32
+  ino: 24, // u64
+  devMajor: 32, // u32
+  devMinor: 36, // u32
+  rdevMajor: 40, // u32
+  rdevMinor: 44, // u32
+  sizeBytes: 48, // i64
+  blocks: 56, // i64, of 512 bytes
+  mtime: 64, // i64
+  atime: 72, // i64
+  ctime: 80, // i64
+  btime: 88, // i64
+  atimeNs: 96, // u32
+  ctimeNs: 100, // u32
+  btimeNs: 104, // u32
+  mask: 108, // u32 stx_mask (STATX_BTIME = 0x800: btime is known)
+  attributes: 112, // u64 stx_attributes (STATX_ATTR_MOUNT_ROOT = 0x2000)
+  mountId: 120, // u64 (STATX_MNT_ID)
+} as const;
+
+/**
+ * Gather record: a fixed part of 72 bytes, then the link target, then the xattrs as repeated u16 name length, u16 0, u32 value length, name, value; the whole padded
+ * to a multiple of 8.
+ */
+export const gatherLayout = {
+  size: 72,
+  length: 0, // u32 whole record with variable part and padding
+  error: 4, // u32 errno of open, read of the link or identity check (ESTALE); 0 = fine
+  inodeFlags: 8, // u32 FS_IOC_GETFLAGS, 0 where unsupported
+  projectId: 12, // u32
+  linkLength: 16, // u32 bytes of the symlink target
+  attributeBytes: 20, // u32 bytes of the attribute list
+  attributeError: 24, // u32 first errno of listxattr/getxattr other than ENOTSUP; 0 = all taken
+  attributeCount: 28, // u32
+  ino: 32, // u64 of the opened object (fstat), 0 where none was opened
+  sizeBytes: 40, // i64
+  mtime: 48, // i64
+  mtimeNs: 56, // u32
+  flagsError: 60, // u32 errno of GETFLAGS other than ENOTTY, ENOTSUP, EINVAL, ENOSYS
+  firstHole: 64, // i64 SEEK_HOLE from 0 for regular files of size > 0 (−1: unsupported), else −1
+} as const;
+
+/** Scatter record, 80 bytes. */
+export const scatterLayout = {
+  size: 80,
+  dirFd: 0, // i32
+  nameOffset: 4, // u32 into names: u8 length, bytes
+  dataOffset: 8, // f64 into buffer
+  dataLength: 16, // f64
+  mode: 24, // u32 permission bits
+  uid: 28, // u32
+  gid: 32, // u32
+  flags: 36, // u32: 1 keepOpen, 2 wantInode, 4 digest, 8 skip owner, 16 skip times
+  atime: 40, // i64 (UTIME_OMIT through atimeNs)
+  mtime: 48, // i64
+  atimeNs: 56, // u32
+  mtimeNs: 60, // u32
+  defaultUid: 64, // u32
+  defaultGid: 68, // u32
+  reserved: 72, // u64
+} as const;
+
+export const scatterFlags = { keepOpen: 1, wantInode: 2, digest: 4, skipOwner: 8, skipTimes: 16 } as const;
