@@ -1,0 +1,141 @@
+// What a user can ask for, as values: the cli makes them from argv, the commands take them.
+
+import type { CatalogRow } from "./catalog.ts";
+import type { Codec, DigestName, Head, Summary } from "./archive.ts";
+import type { Reporter } from "./events.ts";
+
+/** Everything a command needs from the outside besides its options. Commands print nothing themselves. */
+export interface CommandContext {
+  readonly reporter: Reporter;
+  /** Aborted by SIGINT, SIGTERM, SIGHUP: the command undoes what it made and rejects with the signal's reason. */
+  readonly signal: AbortSignal;
+  /** Shows a plan and asks (terminal), or decides without asking (--yes, no terminal). */
+  readonly confirm: (lines: readonly string[]) => Promise<boolean>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** How a command ended that did not throw: 1 when there were warnings (or, for diff, differences). */
+export interface Outcome<Details> {
+  readonly status: 0 | 1;
+  readonly warnings: number;
+  readonly details: Details;
+}
+
+export interface Compression {
+  readonly codec: Codec;
+  /** zstd: −131072 to 22, 0 = store (raw blocks). lz4: 1. */
+  readonly level: number;
+  /** Target block size in bytes: a multiple of 1 MiB, 1 to 32 MiB. */
+  readonly blockSize: number;
+}
+
+export interface SaveOptions {
+  /** Path, or `-` for standard output. */
+  readonly archive: string;
+  /** Devices, mount points, images (savefs) or directories (savedir). */
+  readonly sources: readonly string[];
+  readonly compression: Compression;
+  readonly digest: DigestName;
+  /** Worker threads, ≥ 1. */
+  readonly workers: number;
+  /** Exclude patterns in order (docs: gitignore-like, anchored at the source root, matched on bytes). */
+  readonly excludes: readonly string[];
+  readonly excludeCaches: boolean;
+  /** Only these paths (NUL or newline separated file, `-` = stdin): relative to the source root. */
+  readonly filesFrom?: string;
+  readonly label: string;
+  readonly overwrite: boolean;
+  readonly allowRw: boolean;
+  readonly strict: boolean;
+  /** savedir: go into other file systems mounted below. */
+  readonly crossMounts: boolean;
+  readonly verify: boolean;
+  readonly dryRun: boolean;
+}
+
+export interface SaveDetails {
+  readonly archive: string;
+  readonly head: Head;
+  readonly summary: Summary;
+  readonly archiveBytes: number;
+  readonly verified: boolean;
+}
+
+export interface RestoreTarget {
+  /** Source id in the archive. */
+  readonly id: number;
+  /** Block device or image file. */
+  readonly dest: string;
+  /** File system to make instead of the saved one. */
+  readonly mkfs?: string;
+  /** Extra words for mkfs. */
+  readonly mkfsopt?: readonly string[];
+  readonly label?: string;
+  /** keep, new, or a UUID. */
+  readonly uuid?: string;
+}
+
+export interface RestoreOptions {
+  /** Path, or `-` for standard input. */
+  readonly archive: string;
+  readonly workers: number;
+  readonly excludes: readonly string[];
+  readonly includes: readonly string[];
+  readonly stripComponents: number;
+  readonly overwrite: boolean;
+  readonly strict: boolean;
+  readonly dryRun: boolean;
+  readonly yes: boolean;
+}
+
+export interface RestfsOptions extends RestoreOptions {
+  readonly targets: readonly RestoreTarget[];
+}
+
+export interface RestdirOptions extends RestoreOptions {
+  readonly destination: string;
+}
+
+export interface RestoreDetails {
+  readonly entries: number;
+  readonly bytes: number;
+  /** Entries that could not be restored whole, by warning. */
+  readonly incomplete: number;
+}
+
+export interface ListOptions {
+  readonly archive: string;
+  readonly patterns: readonly string[];
+}
+
+/** One row of a listing with its whole path (without the source's prefix; the root is empty). */
+export interface ListedEntry {
+  readonly source: number;
+  readonly number: number;
+  readonly path: Uint8Array;
+  readonly row: CatalogRow;
+  /** Hard links: path of the object, where it is known. */
+  readonly linkPath?: Uint8Array;
+}
+
+export interface ArchiveInformation {
+  readonly head: Head;
+  /** Absent when the archive comes from a pipe or has lost its end. */
+  readonly summary?: Summary;
+  readonly archiveBytes?: number;
+  readonly stockRestoreCommand: string;
+}
+
+export interface VerifyOptions {
+  readonly archive: string;
+  readonly workers: number;
+  /** Block checksums only: nothing is decompressed. */
+  readonly quick: boolean;
+}
+
+export interface VerifyDetails {
+  readonly blocks: number;
+  readonly entries: number;
+  readonly bytes: number;
+  readonly damagedBlocks: readonly number[];
+}
