@@ -1,0 +1,131 @@
+// The nouns of this layer: what a device holds, an opened source, an opened target, the plan to make a file system.
+// The verbs: identify (superblock/identify.ts), writableReason (writable.ts), openSource (open-source.ts), planFilesystem
+// (recreate/plan.ts), makeFilesystem (recreate/make.ts), openTarget (target.ts), mountTarget (mount-target.ts), probe (probe.ts).
+
+import type { FilesystemDescription } from "../model/archive.ts";
+
+/** The types that can be saved as a whole and made again. */
+export const filesystemTypes = ["ext2", "ext3", "ext4", "xfs", "btrfs"] as const;
+export type FilesystemType = (typeof filesystemTypes)[number];
+
+/** What a signature on a device or image says. */
+export interface Identity {
+  /** `ext4`, `xfs`, `btrfs`, `vfat`, `LVM2_member`, `crypto_LUKS`, `linux_raid_member`, `swap`, `gpt`, `dos` …: the names blkid uses. */
+  readonly type: string;
+  /** What holds it: a file system, a container for others (LVM, LUKS, md), swap, or a partition table. */
+  readonly usage: "filesystem" | "container" | "swap" | "table";
+  readonly version?: string;
+  /** Exact bytes up to the first NUL; undefined when there is none. */
+  readonly label?: Uint8Array;
+  /** As blkid writes it: lower-case, with dashes where the type has them. */
+  readonly uuid?: string;
+  /** Bytes the superblock claims. */
+  readonly sizeBytes?: number;
+  readonly usedBytes?: number;
+  readonly blockSize?: number;
+  /** false: a metadata checksum was there and does not match. undefined: the type has none. */
+  readonly checksumValid?: boolean;
+  /** The journal or log tree holds changes that are not in place yet (ext, btrfs; xfs tells only when mounted). */
+  readonly needsReplay?: boolean;
+}
+
+/** A file system opened for saving. Everything it holds is given back by close(). */
+export interface OpenSource {
+  /** Readable descriptor of the root directory, on a detached read-only mount without the mounts below it. Not to be closed by the caller. */
+  readonly rootFd: number;
+  readonly description: FilesystemDescription;
+  /** Where it was, for the head: the path as given, or `DEVICE on MOUNT POINT`. */
+  readonly origin: string;
+  /** Path of the block device or image file that holds it. */
+  readonly device: string;
+  /** False: others may write while it is read (only with allowRw). */
+  readonly frozen: boolean;
+  /** Sentences for the user: features a restore will not bring back, and the like. */
+  readonly warnings: readonly string[];
+  close(): Promise<void>;
+}
+
+/** How a file system is asked for at restore; what is not given comes from the description. */
+export interface FilesystemOverrides {
+  /** One of filesystemTypes. */
+  readonly type?: string;
+  /** Empty: none. */
+  readonly label?: string;
+  /** `keep` (default), `new`, or a UUID. */
+  readonly uuid?: string;
+  /** Extra words for mkfs, after ours and before the device. */
+  readonly mkfsOptions?: readonly string[];
+}
+
+/** One run of a tool; the device is its last operand (argvOf in recreate/make.ts). Bytes stand only where they are not UTF-8. */
+export interface ToolCommand {
+  readonly program: string;
+  readonly arguments: readonly (string | Uint8Array)[];
+}
+
+/** The tools' runs that make a file system, and what they will not bring back. */
+export interface FilesystemPlan {
+  readonly type: FilesystemType;
+  /** Label the new file system will have; empty: none. */
+  readonly label: Uint8Array;
+  readonly uuid: string;
+  /** Size of the target it was planned for. */
+  readonly sizeBytes: number;
+  readonly commands: readonly ToolCommand[];
+  /** What cannot be kept, one sentence each. */
+  readonly warnings: readonly string[];
+  /** Programs that must be installed. */
+  readonly requires: readonly string[];
+}
+
+/** A block device or image file claimed for a restore. */
+export interface OpenTarget {
+  /** As given. */
+  readonly path: string;
+  /** Block device to run mkfs on and to mount: the device itself or the loop device of the image. */
+  readonly devicePath: string;
+  readonly sizeBytes: number;
+  readonly sectorSize: number;
+  /** What it holds now, for the plan that is shown. */
+  readonly current: Identity | undefined;
+  /** One line for people: `ext4 "root" (UUID …)`, or `nothing recognised`. */
+  readonly currentContents: string;
+  /** Gives up the O_EXCL claim so that mkfs or mount can take it; other opens are kept. */
+  release(): void;
+  /** Takes it back. Throws TARGET_REFUSED when somebody else was faster. */
+  claim(): void;
+  /** Flushes, gives up the claim, detaches the loop device and checks that it is gone. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** A target's file system mounted where only this process sees it: read-write, nosuid, nodev, noatime. */
+export interface MountedTarget {
+  /** Readable descriptor of its root directory. Not to be closed by the caller. */
+  readonly rootFd: number;
+  /** Writes everything out, unmounts, and throws IO when the device is still in use afterwards. Idempotent. */
+  unmount(): Promise<void>;
+}
+
+export type Writable =
+  | { readonly writable: false }
+  | { readonly writable: true; readonly reason: string; readonly ways: readonly string[] };
+
+/** One block device as `probe` shows it. */
+export interface ProbedDevice {
+  readonly path: string;
+  readonly major: number;
+  readonly minor: number;
+  /** null: nothing recognised. */
+  readonly type: string | null;
+  readonly usage: Identity["usage"] | null;
+  readonly label: string | null;
+  readonly labelBase64?: string;
+  readonly uuid: string | null;
+  readonly sizeBytes: number;
+  /** null: unknown. */
+  readonly usedBytes: number | null;
+  readonly mountPoints: readonly string[];
+  readonly writable: boolean;
+  /** `swap`, names of holders (`dm-0`, `md0`), `loop0` … */
+  readonly heldBy: readonly string[];
+}
