@@ -29,9 +29,9 @@ export interface CatalogRow {
   readonly damaged: boolean;
   readonly sparse: boolean;
   readonly attributesLost: boolean;
-  /** More blocks of this file follow in a later segment; its digest stands in a completion there. */
+  /** The file has several blocks; its digest stands in a completion, in this or a later segment. */
   readonly continued: boolean;
-  /** Digest of the content (files that are complete in this segment). */
+  /** Digest of the content (files of one block). */
   readonly digest?: Uint8Array;
   readonly symlinkTarget?: Uint8Array;
   /** Hard links: entry number of the object. */
@@ -48,12 +48,13 @@ export interface CatalogRow {
   readonly unknownCriticalTags?: readonly number[];
 }
 
-/** Digest of a file that started in an earlier segment and ends in this one. */
+/** What is known of a file of several blocks once its last one is there. */
 export interface Completion {
   readonly entry: number;
   readonly damaged: boolean;
   readonly changed: boolean;
   readonly digest: Uint8Array;
+  readonly damagedRanges: readonly Extent[];
 }
 
 /** The rows that belong to one block, in order. */
