@@ -1,0 +1,24 @@
+{
+  "targets": [
+    {
+      "target_name": "tsfsa",
+      "sources": [
+        "src/module.c",
+        "src/arguments.c",
+        "src/directory.c",
+        "src/file.c",
+        "src/attribute.c",
+        "src/extent.c",
+        "src/mount.c",
+        "src/device.c",
+        "src/digest.c",
+        "src/gather.c",
+        "src/scatter.c"
+      ],
+      "defines": ["NAPI_VERSION=8", "_GNU_SOURCE", "_FILE_OFFSET_BITS=64"],
+      "cflags": ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-fstack-protector-strong"],
+      "cflags!": ["-O2", "-Os"],
+      "configurations": { "Release": { "cflags": ["-O3"] } }
+    }
+  ]
+}
