@@ -1,0 +1,47 @@
+// The content of the preamble (docs/FORMAT.md, section 3): one PAX global header whose comment tells people what the file is and how stock tools
+// restore it. tar and bsdtar pass over it silently. Readers never interpret it.
+
+import { utf8 } from "../base/bytes.ts";
+import type { Codec } from "../model/archive.ts";
+import { paxRecordLength } from "./pax.ts";
+import {
+  headerTemplate,
+  headerTemplateSum,
+  longField,
+  padded,
+  shortField,
+  tarBlockLength,
+  ustar,
+  writeChecksum,
+  writeName,
+  writeOctal,
+} from "./ustar.ts";
+
+const globalHeaderType = 0x67;
+
+/** The line that restores an archive without tsfsa, into the current directory. Without --xattrs-include tar silently drops all but user.*. */
+export function stockRestoreCommand(codec: Codec, archive = "ARCHIVE"): string {
+  return `${codec} -dc ${archive} | tar -xpf - --xattrs --xattrs-include='*' --acls --numeric-owner`;
+}
+
+/** Tar bytes of the preamble: a multiple of 512. */
+export function encodePreamble(codec: Codec): Uint8Array {
+  const comment =
+    "This is a tsfsa archive of a Linux file system or directory. Restore it with: tsfsa restfs or tsfsa restdir. " +
+    "Without tsfsa, as root in an empty directory: " +
+    `${stockRestoreCommand(codec)} (this cannot tell whether the archive is whole: see tsfsa verify)`;
+  const body = utf8(`comment=${comment}`);
+  const length = paxRecordLength(body.length);
+  const record = utf8(`${length} comment=${comment}\n`);
+  const tar = new Uint8Array(tarBlockLength + padded(length));
+  tar.set(headerTemplate);
+  tar.set(record, tarBlockLength);
+  const name = utf8("tsfsa");
+  let sum = headerTemplateSum + globalHeaderType;
+  sum += writeName(tar, ustar.name, name, 0, name.length);
+  sum += writeOctal(tar, ustar.mode, shortField, 0o644);
+  sum += writeOctal(tar, ustar.size, longField, length);
+  tar[ustar.type] = globalHeaderType;
+  writeChecksum(tar, 0, sum);
+  return tar;
+}
