@@ -38,7 +38,8 @@ static napi_value finish(napi_env env, struct run_list *list, int error) {
 
 static int map_data(int fd, int64_t size, size_t limit, struct run_list *list) {
   int64_t at = 0;
-  for (size_t count = 0; at < size; count++) {
+  size_t count = 0;
+  while (at < size) {
     int64_t data = lseek(fd, at, SEEK_DATA);
     int64_t hole = size;
     if (data < 0) {
@@ -61,7 +62,7 @@ static int map_data(int fd, int64_t size, size_t limit, struct run_list *list) {
         continue;
       }
     }
-    if (count >= limit) return EOVERFLOW;
+    if (count++ >= limit) return EOVERFLOW;
     const int64_t run[2] = {data, hole - data};
     if (!append(list, run, sizeof run)) return ENOMEM;
     at = hole;

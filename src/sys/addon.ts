@@ -1,7 +1,7 @@
 // The door to native/: what the C addon offers, and its loader. The addon makes system calls and nothing else: no policy,
 // no exceptions for errno. A call that fails returns −errno (a negative number) where it would return a number or bytes;
 // wrong argument types throw TypeError. All calls are synchronous and may be made from any thread. Names are bytes
-// without NUL. Wrappers in this folder turn −errno into SystemError; code in hot paths reads the numbers itself.
+// without NUL. Wrappers in this folder turn −errno into TsfsaError (errors.ts); code in hot paths reads the numbers itself.
 // Layouts of packed records are in layout.ts.
 
 import { existsSync } from "node:fs";
@@ -33,7 +33,10 @@ export interface Addon {
   close(fd: number): Result;
   /** statx of `name` under dirFd into a stat record; empty name: of dirFd itself (AT_EMPTY_PATH). */
   statAt(dirFd: number, name: Uint8Array, out: Uint8Array): Result;
-  /** pread until `length` bytes or end of file; returns the number read. EINTR is retried. */
+  /**
+   * pread until `length` bytes or end of file; position −1: read(2) at the descriptor's own offset (pipes). Returns the number read; less than
+   * `length` means end of file, an error is always −errno. EINTR is retried.
+   */
   read(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): Result;
   /** pwrite of all bytes; position −1: write(2) at the descriptor's own offset. Short writes go on. Returns `length`. */
   write(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): Result;
@@ -158,7 +161,7 @@ export interface Addon {
    * For `count` entries of one job, opens each and takes what statx did not say. Entry i has directory dirFds[i], and its name is packed
    * in `names` as u8 kind (EntryKind), u8 length, bytes, one after the other from byte `namesOffset`. Writes gather records (layout.ts) one after the other into `out` from 0 and opened
    * descriptors of regular files into fds[i] (−1: none). Regular files are opened O_RDONLY|O_NOFOLLOW|O_NONBLOCK|O_NOATIME|O_CLOEXEC (again without O_NOATIME on EPERM) and must still be regular
-   * (else errno ESTALE, closed); directories are opened for their flags and closed again (length 0: the descriptor dirFds[i] itself);
+   * (else errno ESTALE, closed: also where opening says that the kind is another); directories are opened for their flags and closed again (length 0: the descriptor dirFds[i] itself);
    * symlinks are read; xattrs of symlinks and special files go through /proc/self/fd/DIR/NAME.
    * Stops early when `out` is full or a descriptor limit is hit after the first entry: returns the number of entries done (≥ 1), or −ENOSPC if the first does not fit
    * (the caller comes again with a larger buffer; nothing stays open).
@@ -192,6 +195,7 @@ export interface Addon {
    * Makes `count` plain regular files, without following anything: openat(dirFd, name, O_CREAT|O_EXCL|O_WRONLY|O_NOFOLLOW|O_CLOEXEC, 0600), write, fchown when uid/gid differ from the
    * given default ids, fchmod when the mode differs from 0600 (always after a chown), futimens. `records` holds scatter records (layout.ts); names stand packed in `names` at the record's name offset; data in `buffer`.
    * status[i] = 0 or the errno, with the failed step in steps[i] (1 create, 2 write, 3 owner, 4 mode, 5 times, 6 close; a file whose write failed is unlinked; owner, mode and times go on after a failure and the first is reported).
+   * A file whose owner could not be set gets its mode without setuid and setgid. A name that is not one plain component fails with EINVAL in step 1.
    * A record with flag keepOpen leaves its descriptor in fds[i] (for attributes, flags, project id, whose order is the caller's), its mode and times not yet set. inodes[i]: its inode number when flag wantInode (fstat), else 0.
    * A record with flag digest: digests[16 i] gets the file digest (xxh128) of the data.
    */
