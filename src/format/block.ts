@@ -76,7 +76,7 @@ export function decodeBlock(payload: Uint8Array): BlockRecord {
   if (end !== (sourceId === endSourceId) || (!end && sourceId >= limits.sources)) {
     throw reader.damage(`illegal source id ${sourceId}`);
   }
-  if (end && (continues || entryCount !== 0 || uncompressedLength !== endBlockLength)) {
+  if (end && (continues || uncompressedLength !== endBlockLength)) {
     throw reader.damage("the end block holds more than the end of the tar stream");
   }
   if (continues && (entryCount !== 0 || entry >= firstEntry || fileOffset % leafSizeBytes !== 0)) {

@@ -65,8 +65,8 @@ export const aclAttributes = {
 const accessAclName = utf8(aclAttributes.access);
 const defaultAclName = utf8(aclAttributes.default);
 
-const typeFlags = Uint8Array.from([..."0123456"], (digit) => digit.charCodeAt(0));
-// Entry kinds 0 to 6 are ustar's types 0 (file), 1 (hard link), 2 (symlink), 3 (char), 4 (block), 5 (directory), 6 (fifo).
+/** Type `0`; entry kinds 0 to 6 are ustar's types 0 (file), 1 (hard link), 2 (symlink), 3 (char), 4 (block), 5 (directory), 6 (fifo). */
+const typeZero = 0x30;
 const extendedHeaderType = 0x78;
 const extendedHeaderName = utf8("PaxHeaders/");
 const sparseName = utf8("GNUSparseFile.0/");
@@ -192,8 +192,8 @@ export class MemberEncoder {
 
   #writeHeader(target: Uint8Array, offset: number, fields: MemberFields): number {
     const { kind, linkPath, uid, gid, device, mtimeSeconds: seconds } = fields;
-    const type = typeFlags[kind];
-    if (type === undefined) throw new TsfsaError("INTERNAL", `entries of kind ${kind} have no member`);
+    const type = typeZero + kind;
+    if (kind > EntryKind.fifo) throw new TsfsaError("INTERNAL", `entries of kind ${kind} have no member`);
     target.set(headerTemplate, offset);
     let sum = headerTemplateSum + type;
     target[offset + ustar.type] = type;

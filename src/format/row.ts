@@ -104,7 +104,8 @@ function extrasOf(row: CatalogRow): readonly [number, Uint8Array][] {
   return extras;
 }
 
-function writeExtents(writer: ByteWriter, extents: readonly Extent[]): void {
+/** Pairs of varint offset and length. */
+export function writeExtents(writer: ByteWriter, extents: readonly Extent[]): void {
   for (const { offset, length } of extents) {
     writer.varint(offset);
     writer.varint(length);

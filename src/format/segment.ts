@@ -5,11 +5,11 @@
 // and the frame's content: blocks · ancestors · rows per block · completions · digests. Pack workers encode the rows of their block; who
 // closes the group only concatenates them.
 
-import { ByteReader, ByteWriter, concatBytes } from "../base/bytes.ts";
+import { ByteReader, ByteWriter } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
-import { encodeRow } from "./row.ts";
+import { encodeRow, writeExtents } from "./row.ts";
 
 export const segmentHeaderLength = 24;
 
@@ -35,7 +35,7 @@ export interface SegmentContent {
   readonly completions: readonly Completion[];
 }
 
-const completionFlags = { changed: 1 << 3, damaged: 1 << 4 } as const;
+export const completionFlags = { damaged: 1, changed: 2 } as const;
 
 /** Collects the rows of one block. */
 export class RowEncoder {
@@ -59,23 +59,11 @@ export class RowEncoder {
   }
 }
 
-/** The same rows with one more at the end: the row of a file whose digest came from later blocks. */
-export function appendRow(block: EncodedRows, row: CatalogRow): EncodedRows {
-  const encoder = new RowEncoder();
-  encoder.add(row);
-  const last = encoder.finish();
-  return {
-    count: block.count + 1,
-    rows: concatBytes([block.rows, last.rows]),
-    digests: concatBytes([block.digests, last.digests]),
-  };
-}
-
 /** Content of a segment, not yet compressed. Throws INTERNAL when it is over 128 MiB: the group is then to be closed earlier. */
 export function encodeSegmentContent(content: SegmentContent): Uint8Array {
   let rowBytes = 0;
   for (const block of content.blocks) rowBytes += block.rows.length + block.digests.length;
-  const writer = new ByteWriter(rowBytes + 4096);
+  const writer = new ByteWriter(rowBytes + 4096); // grows only for deep ancestors and completions
   writer.varint(content.blocks.length);
   writer.varint(content.ancestors.length);
   for (const name of content.ancestors) writer.byteString(name);
@@ -86,8 +74,10 @@ export function encodeSegmentContent(content: SegmentContent): Uint8Array {
   writer.varint(content.completions.length);
   for (const completion of content.completions) {
     writer.varint(completion.entry);
-    writer.u8((completion.changed ? completionFlags.changed : 0) | (completion.damaged ? completionFlags.damaged : 0));
+    writer.u8((completion.damaged ? completionFlags.damaged : 0) | (completion.changed ? completionFlags.changed : 0));
     writer.raw(completion.digest);
+    writer.varint(completion.damagedRanges.length);
+    writeExtents(writer, completion.damagedRanges);
   }
   for (const block of content.blocks) writer.raw(block.digests);
   if (writer.length > limits.segmentContentBytes) {

@@ -39,7 +39,7 @@ export const shortFieldMax: number = 8 ** 7 - 1;
 export const longFieldMax: number = 8 ** 11 - 1;
 
 /** `ustar`, NUL, version `00`. */
-export const magicBytes: Uint8Array = utf8("ustar\0" + "00");
+export const magicBytes: Uint8Array = utf8("ustar\u000000");
 
 const zeroDigit = 0x30;
 

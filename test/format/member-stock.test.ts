@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { concatBytes, utf8 } from "../../src/base/bytes.ts";
+import { concatBytes, fromHex, utf8 } from "../../src/base/bytes.ts";
 import { encodePreamble } from "../../src/format/comment.ts";
 import { MemberEncoder, type MemberFields } from "../../src/format/member.ts";
 import { padded } from "../../src/format/ustar.ts";
@@ -11,7 +11,10 @@ import { EntryKind } from "../../src/model/entry.ts";
 
 const encoder = new MemberEncoder();
 
-function member(fields: Partial<MemberFields> & { path: Uint8Array }, data = new Uint8Array(0)): Uint8Array {
+function member(
+  fields: Partial<MemberFields> & { path: Uint8Array },
+  data: Uint8Array = new Uint8Array(0),
+): Uint8Array {
   const whole: MemberFields = {
     kind: EntryKind.file,
     mode: 0o644,
@@ -30,13 +33,9 @@ function member(fields: Partial<MemberFields> & { path: Uint8Array }, data = new
   return bytes;
 }
 
-const acl = Uint8Array.of(
-  ...[2, 0, 0, 0],
-  ...[1, 0, 6, 0, 255, 255, 255, 255],
-  ...[2, 0, 5, 0, 99, 0, 0, 0],
-  ...[4, 0, 4, 0, 255, 255, 255, 255],
-  ...[16, 0, 5, 0, 255, 255, 255, 255],
-  ...[32, 0, 4, 0, 255, 255, 255, 255],
+// user::rw-,user:99:r-x,group::r--,mask::r-x,other::r--
+const acl = fromHex(
+  "02000000 01000600ffffffff 0200050063000000 04000400ffffffff 10000500ffffffff 20000400ffffffff".replaceAll(" ", ""),
 );
 
 const longPath = utf8(`./${"d".repeat(120)}/${"é".repeat(60)}/${"x".repeat(140)}`);
@@ -65,7 +64,7 @@ function everything(): Uint8Array {
         attributes: [
           { name: utf8("user.z=100%"), value: Uint8Array.of(0, 10, 61, 37, 255) },
           { name: utf8("user.empty"), value: new Uint8Array(0) },
-          { name: utf8("system.posix_acl_access"), value: acl },
+          { name: utf8("system.posix_acl_access"), value: acl as Uint8Array },
         ],
       },
       utf8("a"),

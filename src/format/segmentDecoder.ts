@@ -1,0 +1,181 @@
+// Reading the content of a catalog segment (grammar in segment.ts): whole, or row by row where a segment is too large to hold as values. Either way
+// a first pass over the bytes finds the digests at their end and proves that lengths and counts agree, before any row is given out.
+
+import { ByteReader, compareBytes } from "../base/bytes.ts";
+import { limits } from "../base/limits.ts";
+import type { BlockRows, CatalogRow, CatalogSegment, Completion } from "../model/catalog.ts";
+import { EntryKind } from "../model/entry.ts";
+import { hostileName, checkComponent } from "./path.ts";
+import { rowFlags } from "./row.ts";
+import { decodeRow, readExtents, skipRow } from "./rowDecoder.ts";
+import { completionFlags, type SegmentHeader } from "./segment.ts";
+import { tarBlockLength } from "./ustar.ts";
+
+/** A row with its place: entry number and the number of its block. */
+export interface SegmentRow {
+  readonly entry: number;
+  readonly block: number;
+  readonly row: CatalogRow;
+}
+
+/** What stands around the rows, and where they are. */
+interface Outline {
+  readonly ancestors: readonly Uint8Array[];
+  readonly blockCount: number;
+  /** Offset of the first block's count. */
+  readonly rowsStart: number;
+  readonly completions: readonly Completion[];
+  readonly digestsStart: number;
+}
+
+/** The whole segment as values. Throws ARCHIVE_DAMAGED, or ARCHIVE_HOSTILE for illegal names. */
+export function decodeSegmentContent(header: SegmentHeader, content: Uint8Array, digestLength: number): CatalogSegment {
+  const outline = readOutline(header, content, digestLength);
+  const blocks: { readonly rows: CatalogRow[] }[] = Array.from({ length: outline.blockCount }, () => ({ rows: [] }));
+  for (const { block, row } of rowsOf(header, content, digestLength, outline)) {
+    blocks[block - header.firstBlock]?.rows.push(row);
+  }
+  return {
+    number: header.number,
+    firstEntry: header.firstEntry,
+    firstBlock: header.firstBlock,
+    ancestors: outline.ancestors,
+    blocks: blocks satisfies BlockRows[],
+    completions: outline.completions,
+  };
+}
+
+/** The rows of a segment one by one, each with views into `content`. Throws as decodeSegmentContent() does. */
+export function* decodeSegmentRows(
+  header: SegmentHeader,
+  content: Uint8Array,
+  digestLength: number,
+): Generator<SegmentRow, void> {
+  yield* rowsOf(header, content, digestLength, readOutline(header, content, digestLength));
+}
+
+function readOutline(header: SegmentHeader, content: Uint8Array, digestLength: number): Outline {
+  const reader = new ByteReader(content, `catalog segment ${header.number}`);
+  if (content.length !== header.contentLength) throw reader.damage("its length is not the one in its header");
+  const blockCount = reader.varint();
+  if (blockCount > limits.groupBlocks) throw reader.damage(`${blockCount} blocks`);
+  const ancestors = readAncestors(reader);
+  const rowsStart = reader.position;
+  let entries = 0;
+  let digests = 0;
+  for (let block = 0; block < blockCount; block++) {
+    const count = reader.varint();
+    entries += count;
+    if (entries > header.entryCount) throw reader.damage("more rows than its header says");
+    for (let index = 0; index < count; index++) {
+      if ((skipRow(reader) & rowFlags.digest) !== 0) digests++;
+    }
+  }
+  if (entries !== header.entryCount) throw reader.damage("fewer rows than its header says");
+  const completions = readCompletions(reader, header, digestLength);
+  const digestsStart = reader.position;
+  reader.raw(digests * digestLength);
+  reader.finish();
+  return { ancestors, blockCount, rowsStart, completions, digestsStart };
+}
+
+function readAncestors(reader: ByteReader): Uint8Array[] {
+  const count = reader.varint();
+  if (count > limits.depth) throw reader.damage(`${count} ancestors`);
+  const ancestors: Uint8Array[] = [];
+  for (let index = 0; index < count; index++) {
+    const name = reader.byteString(limits.nameBytes);
+    if (index > 0) checkComponent(name);
+    else if (name.length > 0) throw reader.damage("the first ancestor is not a root");
+    ancestors.push(name);
+  }
+  return ancestors;
+}
+
+function readCompletions(reader: ByteReader, header: SegmentHeader, digestLength: number): Completion[] {
+  const count = reader.varint();
+  if (count > limits.groupBlocks) throw reader.damage(`${count} completions`);
+  const completions: Completion[] = [];
+  for (let index = 0; index < count; index++) {
+    const entry = reader.varint();
+    const flags = reader.u8();
+    if (entry >= header.firstEntry + header.entryCount || entry <= (completions.at(-1)?.entry ?? -1)) {
+      throw reader.damage("completions are not in order, or of a later entry");
+    }
+    if ((flags & ~(completionFlags.changed | completionFlags.damaged)) !== 0) throw reader.damage("reserved flags");
+    completions.push({
+      entry,
+      changed: (flags & completionFlags.changed) !== 0,
+      damaged: (flags & completionFlags.damaged) !== 0,
+      digest: reader.raw(digestLength),
+      damagedRanges: readExtents(reader, reader.varint()),
+    });
+  }
+  return completions;
+}
+
+function* rowsOf(
+  header: SegmentHeader,
+  content: Uint8Array,
+  digestLength: number,
+  outline: Outline,
+): Generator<SegmentRow, void> {
+  const reader = new ByteReader(content, `catalog segment ${header.number}`, outline.rowsStart);
+  let digestAt = outline.digestsStart;
+  const takeDigest = (): Uint8Array => {
+    digestAt += digestLength;
+    return content.subarray(digestAt - digestLength, digestAt);
+  };
+  const order = new OrderCheck(reader, outline.ancestors.length);
+  let entry = header.firstEntry;
+  for (let block = 0; block < outline.blockCount; block++) {
+    const count = reader.varint();
+    let offset = 0;
+    for (let index = 0; index < count; index++) {
+      const row = decodeRow(reader, takeDigest);
+      order.check(row);
+      if (hasMember(row)) {
+        if (row.offset < offset) throw reader.damage("rows of a block are not in order");
+        offset = row.offset + tarBlockLength;
+      } else if (row.offset !== 0) {
+        throw reader.damage("an offset of an entry without member");
+      }
+      yield { entry: entry++, block: header.firstBlock + block, row };
+    }
+  }
+}
+
+function hasMember(row: CatalogRow): boolean {
+  return row.kind !== EntryKind.socket && row.kind !== EntryKind.absent;
+}
+
+/** Depth-first pre-order, siblings strictly ascending: so no name stands twice in a directory. */
+class OrderCheck {
+  readonly #reader: ByteReader;
+  /** Last name seen at each depth below the present path. */
+  readonly #names: (Uint8Array | undefined)[] = [];
+  #depthMax: number;
+  #first = true;
+
+  constructor(reader: ByteReader, firstDepth: number) {
+    this.#reader = reader;
+    this.#depthMax = firstDepth;
+  }
+
+  check(row: CatalogRow): void {
+    const { depth, name } = row;
+    const tooDeep = this.#first ? depth !== this.#depthMax : depth > this.#depthMax;
+    if (tooDeep) throw this.#reader.damage(`depth ${depth} does not follow from the entry before`);
+    this.#first = false;
+    const names = this.#names;
+    const previous = names[depth];
+    if (depth > 0 && previous !== undefined && compareBytes(name, previous) <= 0) {
+      throw compareBytes(name, previous) === 0
+        ? hostileName(name, "a name that its directory already has")
+        : this.#reader.damage("siblings are not in order");
+    }
+    names.length = depth;
+    names[depth] = name;
+    this.#depthMax = row.kind === EntryKind.directory ? depth + 1 : depth;
+  }
+}
