@@ -42,6 +42,8 @@ export interface OpenSource {
   readonly frozen: boolean;
   /** Sentences for the user: features a restore will not bring back, and the like. */
   readonly warnings: readonly string[];
+  /** Asked after the last read: whether somebody could write it meanwhile (a read-only mount may have been remounted). */
+  checkFrozen(): Writable;
   close(): Promise<void>;
 }
 

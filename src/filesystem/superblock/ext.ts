@@ -20,6 +20,8 @@ export interface ExtSuperblock {
   readonly freeBlocks: number;
   readonly checksumValid: boolean | undefined;
   readonly needsReplay: boolean;
+  /** Unmounted cleanly and without errors (s_state: EXT2_VALID_FS, not EXT2_ERROR_FS). A mounted one is not clean. */
+  readonly clean: boolean;
   readonly parameters: ExtParameters;
 }
 
@@ -107,6 +109,7 @@ export function readExt(reader: ByteReader): ExtSuperblock | undefined {
       (roCompat & 0x400) !== 0 ? sb.u32(0x3fc) === crc32cRaw(0xffffffff, bytes.subarray(0, 0x3fc)) : undefined,
     // EXT4_FEATURE_INCOMPAT_RECOVER; orphans alone are cleaned up only by a writable mount and do not stop a read-only one.
     needsReplay: (incompat & 0x4) !== 0,
+    clean: (sb.u16(0x3a) & 0x3) === 1,
     parameters: {
       revision: sb.u32(0x4c),
       blockCount,

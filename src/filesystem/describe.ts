@@ -1,0 +1,70 @@
+// A FilesystemDescription out of a superblock: all that making the file system again needs (recreate/ reads it back).
+
+import type { FilesystemDescription } from "../model/archive.ts";
+import type { ByteReader } from "./reader.ts";
+import { readBtrfs } from "./superblock/btrfs.ts";
+import { readExt } from "./superblock/ext.ts";
+import { readXfs } from "./superblock/xfs.ts";
+
+/**
+ * Describes the ext, xfs or btrfs that `reader` shows; undefined for anything else. usedBytes: what statfs says, where it is mounted;
+ * else what the superblock says.
+ */
+export async function describeFilesystem(
+  reader: ByteReader,
+  usedBytes?: number,
+): Promise<FilesystemDescription | undefined> {
+  const ext = readExt(reader);
+  if (ext !== undefined && ext.type !== "jbd") {
+    return {
+      type: ext.type,
+      ...labelFields(ext.label),
+      uuid: ext.uuid ?? null,
+      sizeBytes: ext.blockCount * ext.blockSize,
+      usedBytes: usedBytes ?? (ext.blockCount - ext.freeBlocks) * ext.blockSize,
+      blockSize: ext.blockSize,
+      parameters: { ...ext.parameters },
+    };
+  }
+  const xfs = readXfs(reader);
+  if (xfs !== undefined) {
+    return {
+      type: "xfs",
+      ...labelFields(xfs.label),
+      uuid: xfs.uuid ?? null,
+      sizeBytes: xfs.blockCount * xfs.blockSize,
+      usedBytes: usedBytes ?? (xfs.blockCount - xfs.freeBlocks) * xfs.blockSize,
+      blockSize: xfs.blockSize,
+      parameters: { ...xfs.parameters },
+    };
+  }
+  const btrfs = await readBtrfs(reader);
+  if (btrfs !== undefined) {
+    return {
+      type: "btrfs",
+      ...labelFields(btrfs.label),
+      uuid: btrfs.uuid ?? null,
+      sizeBytes: btrfs.totalBytes,
+      usedBytes: usedBytes ?? btrfs.usedBytes,
+      blockSize: btrfs.sectorSize,
+      parameters: { ...btrfs.parameters },
+    };
+  }
+  return undefined;
+}
+
+/** Label as the description holds it: text where it is UTF-8, else base64 beside a readable rendering. */
+export function labelFields(label: Uint8Array | undefined): { label: string | null; labelBase64?: string } {
+  if (label === undefined) return { label: null };
+  const bytes = Buffer.from(label);
+  const text = bytes.toString("utf8");
+  return Buffer.from(text, "utf8").equals(bytes)
+    ? { label: text }
+    : { label: null, labelBase64: bytes.toString("base64") };
+}
+
+/** The exact bytes of a description's label; empty: none. */
+export function labelBytes(description: Pick<FilesystemDescription, "label" | "labelBase64">): Uint8Array {
+  if (description.labelBase64 !== undefined) return Buffer.from(description.labelBase64, "base64");
+  return Buffer.from(description.label ?? "", "utf8");
+}

@@ -1,0 +1,60 @@
+// Whether what a device holds can be saved as a file system, and what must be said about it.
+
+import { TsfsaError } from "../base/errors.ts";
+import type { Mount } from "./mounts.ts";
+import type { ByteReader } from "./reader.ts";
+import { readBtrfs } from "./superblock/btrfs.ts";
+import { readExt } from "./superblock/ext.ts";
+import { identify } from "./superblock/identify.ts";
+import { type FilesystemType, filesystemTypes, type Identity } from "./types.ts";
+
+export interface SourceCheck {
+  readonly type: FilesystemType;
+  readonly needsReplay: boolean;
+  readonly warnings: readonly string[];
+}
+
+/** mount: where it is mounted now. Throws SOURCE_NOT_FILESYSTEM for anything but ext, xfs and btrfs. */
+export async function checkSource(reader: ByteReader, path: string, mount: Mount | undefined): Promise<SourceCheck> {
+  const identity = await identify(reader);
+  const type = filesystemTypes.find((each) => each === identity?.type);
+  if (identity === undefined || type === undefined) throw notFilesystem(path, identity);
+  const warnings: string[] = [];
+  if (identity.checksumValid === false) {
+    warnings.push(`the checksum of the superblock of ${path} is wrong: check the file system`);
+  }
+  // While it is mounted read-write, a superblock on disk says neither clean nor replayed.
+  if (mount?.superblockWritable !== true) {
+    if (mount !== undefined && identity.needsReplay === true) {
+      warnings.push(`the ${type} in ${path} is mounted without its journal having been replayed: files may be missing`);
+    } else if (readExt(reader)?.clean === false) {
+      warnings.push(`the ${type} in ${path} is marked as not cleanly unmounted or with errors: check it with e2fsck`);
+    }
+  }
+  const devices = type === "btrfs" ? (await readBtrfs(reader))?.parameters.deviceCount : 1;
+  if (devices !== undefined && devices > 1) {
+    warnings.push(`the btrfs in ${path} lies on ${devices} devices: it will be made again on one`);
+  }
+  return { type, needsReplay: identity.needsReplay === true, warnings };
+}
+
+function notFilesystem(path: string, identity: Identity | undefined): TsfsaError {
+  if (identity === undefined) {
+    return new TsfsaError("SOURCE_NOT_FILESYSTEM", `expected a file system, found no known signature in ${path}`, {
+      path,
+    });
+  }
+  const hints = {
+    filesystem: ["mount it read-only and save its files with savedir"],
+    container: [
+      "open what it contains (LVM: vgchange -ay, LUKS: cryptsetup open, md: mdadm --assemble) and name that device",
+    ],
+    table: ["name one of its partitions"],
+    swap: [],
+  }[identity.usage];
+  return new TsfsaError(
+    "SOURCE_NOT_FILESYSTEM",
+    `expected one of ${filesystemTypes.join(", ")} in ${path}, found ${identity.type}`,
+    { path, hints },
+  );
+}
