@@ -243,6 +243,7 @@ export class ByteWriter {
     return this.#length;
   }
 
+  /** Makes room and returns where it is. May replace #bytes and #view: call it before naming them. */
   #advance(length: number): number {
     const at = this.#length;
     if (at + length > this.#bytes.length) this.#grow(at + length);
@@ -263,11 +264,13 @@ export class ByteWriter {
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#advance(2), checked(value, 0xffff), true);
+    const at = this.#advance(2);
+    this.#view.setUint16(at, checked(value, 0xffff), true);
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#advance(4), checked(value, 0xffff_ffff), true);
+    const at = this.#advance(4);
+    this.#view.setUint32(at, checked(value, 0xffff_ffff), true);
   }
 
   u64(value: number): void {
@@ -278,7 +281,8 @@ export class ByteWriter {
   }
 
   raw(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#advance(bytes.length));
+    const at = this.#advance(bytes.length);
+    this.#bytes.set(bytes, at);
   }
 
   zeros(length: number): void {
