@@ -1,0 +1,60 @@
+// The head of a new archive: identity, time and coding, from the options and the environment.
+
+import { createHash, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { TsfsaError } from "../base/errors.ts";
+import { encodeHead, formatVersion } from "../format/head.ts";
+import type { Head, SourceDescription } from "../model/archive.ts";
+import type { SaveOptions } from "../model/options.ts";
+
+/** Version of this program, from package.json. */
+export function programVersion(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
+/**
+ * The head without its preamble. With SOURCE_DATE_EPOCH in the environment, time and id are pinned: the same inputs give the same bytes
+ * (docs/FORMAT.md, section 9).
+ */
+export function newHead(
+  options: SaveOptions,
+  sources: readonly SourceDescription[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Omit<Head, "preamble"> {
+  const epoch = environment["SOURCE_DATE_EPOCH"];
+  const { codec, level, blockSize } = options.compression;
+  const head = {
+    format: formatVersion,
+    oldestReader: formatVersion,
+    creator: `tsfsa ${programVersion()}`,
+    created: timestamp(epoch),
+    label: options.label,
+    codec,
+    level,
+    blockSize,
+    digest: options.digest,
+    sources,
+  };
+  if (epoch === undefined || epoch === "") return { ...head, archiveId: randomBytes(16).toString("hex") };
+  const preamble = { length: 0, digest: "" };
+  const pinned = encodeHead({ ...head, archiveId: "", preamble });
+  return { ...head, archiveId: createHash("sha256").update(pinned).digest("hex").slice(0, 32) };
+}
+
+/** What a source is called in the head: where it was, on which machine. */
+export function originOf(path: string): string {
+  return `${hostname()}:${path}`;
+}
+
+function timestamp(epoch: string | undefined): string {
+  let milliseconds = Date.now();
+  if (epoch !== undefined && epoch !== "") {
+    if (!/^\d{1,12}$/.test(epoch)) {
+      throw new TsfsaError("USAGE", `SOURCE_DATE_EPOCH must be seconds since 1970, found ${JSON.stringify(epoch)}`);
+    }
+    milliseconds = Number(epoch) * 1000;
+  }
+  return new Date(milliseconds).toISOString().replace(/\.\d+Z$/, "Z");
+}

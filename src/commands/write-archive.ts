@@ -1,0 +1,61 @@
+// What savefs and savedir share: from opened roots to a committed archive.
+
+import { openSink } from "../archive/sink.ts";
+import type { SourceDescription } from "../model/archive.ts";
+import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
+import type { Reporter } from "../model/events.ts";
+import { saveArchive, type SaveRoot } from "../save/save.ts";
+import { newHead } from "./head.ts";
+
+export interface ArchiveInput {
+  readonly sources: readonly SourceDescription[];
+  readonly roots: readonly SaveRoot[];
+  /** Others may write the sources meanwhile. */
+  readonly recheck: boolean;
+  /** After the last read: throws if a source did not stay frozen. */
+  readonly prove?: () => Promise<Readonly<Record<string, unknown>> | undefined>;
+}
+
+export async function writeArchive(
+  options: SaveOptions,
+  input: ArchiveInput,
+  context: CommandContext,
+): Promise<Outcome<SaveDetails>> {
+  const head = newHead(options, input.sources, context.environment);
+  const { compression, workers, strict } = options;
+  const { reporter, warnings } = countWarnings(context.reporter);
+  const sink = openSink(options.dryRun ? "/dev/null" : options.archive, { overwrite: options.overwrite });
+  try {
+    const request = { head, roots: input.roots, compression, workers, recheck: input.recheck, strict };
+    const { prove } = input;
+    const saved = await saveArchive(request, sink, {
+      reporter,
+      signal: context.signal,
+      ...(prove === undefined ? {} : { prove }),
+    });
+    await sink.commit();
+    const details = { archive: options.archive, ...saved, archiveBytes: sink.offset, verified: false };
+    if (!options.verify || options.dryRun) return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
+    const { verify } = await import("./verify.ts");
+    await verify({ archive: options.archive, workers, quick: false }, context);
+    return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details: { ...details, verified: true } };
+  } catch (error) {
+    sink.abort();
+    throw error;
+  }
+}
+
+/** The same reporter, and how many warnings it was given. */
+export function countWarnings(reporter: Reporter): { readonly reporter: Reporter; readonly warnings: () => number } {
+  let count = 0;
+  const counting: Reporter = {
+    warning: (warning) => {
+      count++;
+      reporter.warning(warning);
+    },
+    progress: (progress) => reporter.progress(progress),
+    step: (message) => reporter.step(message),
+    ...(reporter.entry === undefined ? {} : { entry: (path) => reporter.entry?.(path) }),
+  };
+  return { reporter: counting, warnings: () => count };
+}

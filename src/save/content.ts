@@ -1,0 +1,309 @@
+// Reading file content into tar bytes, and its digest. Ranges that cannot be read become zeros and are named; a file that is shorter than planned is
+// filled with zeros, since its size stands in the archive already.
+
+import { leafSizeBytes } from "../base/limits.ts";
+import type { Digest } from "../codec/digest.ts";
+import type { Extent } from "../model/entry.ts";
+import { addon } from "../sys/addon.ts";
+import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../sys/constants.ts";
+import { statLayout } from "../sys/layout.ts";
+import type { EntryDraft } from "./draft.ts";
+import type { Leaves, SliceInput } from "./protocol.ts";
+
+export interface SliceContent {
+  readonly leaves: Leaves;
+  readonly damagedRanges: readonly Extent[];
+  readonly changed: boolean;
+}
+
+/** Fills the data of placed entries into the tar bytes of a block, with digests. One per worker. */
+export class ContentReader {
+  readonly #digest: Digest;
+  readonly #recheck: boolean;
+
+  /** `recheck`: look after reading whether the file is still as it was. */
+  constructor(digest: Digest, recheck: boolean) {
+    this.#digest = digest;
+    this.#recheck = recheck;
+  }
+
+  /** Reads the content of all files of a run and closes them. */
+  read(tar: Uint8Array, drafts: readonly EntryDraft[]): void {
+    const plain: EntryDraft[] = [];
+    for (const draft of drafts) {
+      if (draft.large !== undefined) this.#readLarge(tar, draft);
+      else if (draft.segments !== undefined) this.#readSparse(tar, draft);
+      else if (draft.fd >= 0) plain.push(draft);
+    }
+    if (plain.length > 0) this.#readPlain(tar, plain);
+  }
+
+  /** Reads one slice of a large file to the start of the tar bytes. */
+  readSlice(tar: Uint8Array, input: SliceInput): SliceContent {
+    const outcome: ReadOutcome = { damaged: [], short: false, errno: 0 };
+    const stat = new Uint8Array(statLayout.size);
+    const fd = openPlanned(input, stat);
+    if (fd < 0) outcome.damaged.push({ offset: input.start, length: input.end - input.start });
+    readSegments(fd, tar, 0, input.segments, outcome);
+    let changed = outcome.short;
+    if (fd >= 0) {
+      if (this.#recheck) {
+        addon().statAt(fd, noName, stat);
+        changed ||= isChanged(new DataView(stat.buffer), 0, input.stat);
+      }
+      addon().close(fd);
+    }
+    const leaves = digestLeaves(this.#digest, tar, 0, input.segments, input.start, input.end);
+    return { leaves, damagedRanges: outcome.damaged, changed };
+  }
+
+  #readPlain(tar: Uint8Array, drafts: readonly EntryDraft[]): void {
+    const count = drafts.length;
+    const native = this.#digest.name === "xxh128";
+    const fds = Int32Array.from(drafts, (draft) => draft.fd);
+    const sizes = Float64Array.from(drafts, (draft) => draft.stored);
+    const offsets = Float64Array.from(drafts, (draft) => draft.dataOffset);
+    const digests = new Uint8Array(native ? count * this.#digest.length : 0);
+    const status = new Float64Array(count);
+    const stats = new Uint8Array(this.#recheck ? count * statLayout.size : 0);
+    addon().readFiles(fds, sizes, offsets, count, tar, digests, status, stats);
+    const view = new DataView(stats.buffer);
+    for (let i = 0; i < count; i++) {
+      const draft = drafts[i] as EntryDraft;
+      const read = status[i] as number;
+      draft.fd = -1;
+      if (read < 0) draft.readErrno = -read;
+      else if (read < draft.stored) draft.changed = true;
+      if (this.#recheck && draft.gathered !== undefined) {
+        const { size, mtime, mtimeNs } = draft.gathered;
+        const at = i * statLayout.size;
+        draft.changed ||=
+          Number(view.getBigInt64(at + statLayout.sizeBytes, true)) !== size ||
+          Number(view.getBigInt64(at + statLayout.mtime, true)) !== mtime ||
+          view.getUint32(at + statLayout.mtimeNs, true) !== mtimeNs;
+      }
+      draft.digest = native
+        ? digests.subarray(i * 16, i * 16 + 16)
+        : this.#digestOf(tar, draft, Float64Array.of(0, draft.stored));
+    }
+  }
+
+  #readSparse(tar: Uint8Array, draft: EntryDraft): void {
+    const segments = draft.segments as Float64Array;
+    const outcome: ReadOutcome = { damaged: [], short: false, errno: 0 };
+    readSegments(draft.fd, tar, draft.dataOffset, segments, outcome);
+    addon().close(draft.fd);
+    draft.fd = -1;
+    draft.readErrno = outcome.errno;
+    draft.changed ||= outcome.short;
+    draft.digest = this.#digestOf(tar, draft, segments);
+  }
+
+  #digestOf(tar: Uint8Array, draft: EntryDraft, segments: Float64Array): Uint8Array {
+    const leaves = digestLeaves(this.#digest, tar, draft.dataOffset, segments, 0, draft.size);
+    return digestOfLeaves(this.#digest, leaves, draft.size);
+  }
+
+  /** The first slice of a file of several blocks. */
+  #readLarge(tar: Uint8Array, draft: EntryDraft): void {
+    const large = draft.large as NonNullable<EntryDraft["large"]>;
+    const outcome: ReadOutcome = { damaged: [], short: false, errno: 0 };
+    if (draft.fd < 0) outcome.damaged.push({ offset: 0, length: large.sliceEnd });
+    readSegments(draft.fd, tar, draft.dataOffset, large.segments, outcome);
+    if (draft.fd >= 0) addon().close(draft.fd);
+    draft.fd = -1;
+    draft.changed ||= outcome.short;
+    draft.damagedRanges = outcome.damaged;
+    large.leaves = digestLeaves(this.#digest, tar, draft.dataOffset, large.segments, 0, large.sliceEnd);
+  }
+}
+
+const noName = new Uint8Array(0);
+
+/** Opens the file of a slice if it is still the one the plan saw; −1 if not. */
+function openPlanned(input: SliceInput, stat: Uint8Array): number {
+  const native = addon();
+  const fd = native.openAt(input.dirFd, input.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0);
+  if (fd < 0) return -1;
+  const planned = new DataView(input.stat.buffer, input.stat.byteOffset);
+  const found = new DataView(stat.buffer);
+  const same =
+    native.statAt(fd, noName, stat) >= 0 &&
+    found.getBigUint64(statLayout.ino, true) === planned.getBigUint64(statLayout.ino, true);
+  if (same) return fd;
+  native.close(fd);
+  return -1;
+}
+
+function isChanged(found: DataView, at: number, planned: Uint8Array): boolean {
+  const before = new DataView(planned.buffer, planned.byteOffset);
+  return [statLayout.sizeBytes, statLayout.mtime, statLayout.ctime].some(
+    (field) => found.getBigInt64(at + field, true) !== before.getBigInt64(field, true),
+  );
+}
+
+/** Reads data runs one after the other into tar bytes; without a descriptor they are zeros. */
+function readSegments(fd: number, tar: Uint8Array, offset: number, runs: Float64Array, outcome: ReadOutcome): void {
+  let at = offset;
+  for (let i = 0; i < runs.length; i += 2) {
+    const length = runs[i + 1] as number;
+    if (fd < 0) tar.fill(0, at, at + length);
+    else readRange(fd, tar, at, length, runs[i] as number, outcome);
+    at += length;
+  }
+}
+
+export interface ReadOutcome {
+  /** Ranges of the file (logical) that gave an error. */
+  readonly damaged: Extent[];
+  /** The file ended before the range did. */
+  short: boolean;
+  errno: number;
+}
+
+/** After an error the rest is tried in pieces of this size, so that one bad sector costs 4 KiB and not a block. */
+const retryBytes = 4096;
+
+/** Reads [position, position + length) of the file into `target` at `offset`. */
+export function readRange(
+  fd: number,
+  target: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+  outcome: ReadOutcome,
+): void {
+  const native = addon();
+  const read = native.read(fd, target, offset, length, position);
+  if (read === length) return;
+  if (read >= 0) {
+    target.fill(0, offset + read, offset + length);
+    outcome.short = true;
+    return;
+  }
+  outcome.errno = -read;
+  for (let done = 0; done < length; done += retryBytes) {
+    const part = Math.min(retryBytes, length - done);
+    const got = native.read(fd, target, offset + done, part, position + done);
+    if (got === part) continue;
+    target.fill(0, offset + done + Math.max(got, 0), offset + done + part);
+    if (got >= 0) outcome.short = true;
+    else addRange(outcome.damaged, position + done, part);
+  }
+}
+
+function addRange(ranges: Extent[], offset: number, length: number): void {
+  const last = ranges.at(-1);
+  if (last !== undefined && last.offset + last.length === offset) {
+    ranges[ranges.length - 1] = { offset: last.offset, length: last.length + length };
+  } else ranges.push({ offset, length });
+}
+
+/**
+ * Leaf digests of the logical range [start, end), whose data runs stand one after the other in `tar` from `dataOffset`. `segments`: pairs of
+ * offset, length inside the range, ascending. Leaves of zeros only are left out.
+ */
+export function digestLeaves(
+  digest: Digest,
+  tar: Uint8Array,
+  dataOffset: number,
+  segments: Float64Array,
+  start: number,
+  end: number,
+): Leaves {
+  const native = addon();
+  const numbers: number[] = [];
+  const digests: Uint8Array[] = [];
+  let scratch: Uint8Array | undefined;
+  let segment = 0;
+  let segmentAt = dataOffset;
+  for (let leaf = start; leaf < end; leaf += leafSizeBytes) {
+    const leafEnd = Math.min(leaf + leafSizeBytes, end);
+    let bytes: Uint8Array | undefined;
+    // Pass over the runs that end before this leaf.
+    while (segment * 2 < segments.length && segmentEnd(segments, segment) <= leaf) {
+      segmentAt += segments[segment * 2 + 1] as number;
+      segment++;
+    }
+    if (segment * 2 >= segments.length) break;
+    const first = segments[segment * 2] as number;
+    if (first >= leafEnd) continue;
+    if (first <= leaf && segmentEnd(segments, segment) >= leafEnd) {
+      const at = segmentAt + (leaf - first);
+      bytes = tar.subarray(at, at + leafEnd - leaf);
+    } else {
+      scratch ??= new Uint8Array(leafSizeBytes);
+      scratch.fill(0);
+      let at = segmentAt;
+      for (let i = segment; i * 2 < segments.length && (segments[i * 2] as number) < leafEnd; i++) {
+        const runStart = segments[i * 2] as number;
+        const from = Math.max(runStart, leaf);
+        const to = Math.min(segmentEnd(segments, i), leafEnd);
+        const source = at + (from - runStart);
+        scratch.set(tar.subarray(source, source + to - from), from - leaf);
+        at += segments[i * 2 + 1] as number;
+      }
+      bytes = scratch.subarray(0, leafEnd - leaf);
+    }
+    if (native.isZero(bytes, 0, bytes.length)) continue;
+    numbers.push(leaf / leafSizeBytes);
+    digests.push(digest.hash(bytes));
+  }
+  const packed = new Uint8Array(digests.length * digest.length);
+  for (const [i, value] of digests.entries()) packed.set(value, i * digest.length);
+  return { numbers: Float64Array.from(numbers), digests: packed };
+}
+
+function segmentEnd(segments: Float64Array, index: number): number {
+  return (segments[index * 2] as number) + (segments[index * 2 + 1] as number);
+}
+
+/** File digest (docs/FORMAT.md, section 7) from all leaves in order. */
+export function digestOfLeaves(digest: Digest, leaves: Leaves, size: number): Uint8Array {
+  const file = digest.file();
+  for (const [i, number] of leaves.numbers.entries()) {
+    file.addLeaf(number, leaves.digests.subarray(i * digest.length, (i + 1) * digest.length));
+  }
+  return file.finish(size);
+}
+
+/** Data runs of an open file of `size` bytes, aligned outwards to 512 and merged; undefined where it has no holes. */
+export function dataSegments(fd: number, size: number, limit: number): Float64Array | undefined {
+  const runs = addon().dataMap(fd, size, limit);
+  if (typeof runs === "number") return undefined;
+  const view = new DataView(runs.buffer, runs.byteOffset, runs.byteLength);
+  const pairs = new Float64Array(runs.byteLength / 8);
+  for (let i = 0; i < pairs.length; i++) pairs[i] = Number(view.getBigInt64(i * 8, true));
+  return alignSegments(pairs, size);
+}
+
+/** Runs aligned outwards to 512 bytes (the last one ends at the file's size at most), touching ones merged. */
+export function alignSegments(runs: Float64Array, size: number): Float64Array | undefined {
+  const aligned: number[] = [];
+  for (let i = 0; i < runs.length; i += 2) {
+    const offset = runs[i] as number;
+    const start = offset - (offset % 512);
+    const end = Math.min(Math.ceil((offset + (runs[i + 1] as number)) / 512) * 512, size);
+    const last = aligned.length - 2;
+    if (last >= 0 && start <= (aligned[last] as number) + (aligned[last + 1] as number)) {
+      aligned[last + 1] =
+        Math.max(end, (aligned[last] as number) + (aligned[last + 1] as number)) - (aligned[last] as number);
+    } else if (end > start) aligned.push(start, end - start);
+  }
+  if (aligned.length === 2 && aligned[0] === 0 && aligned[1] === size) return undefined;
+  return Float64Array.from(aligned);
+}
+
+export function segmentsToExtents(segments: Float64Array): Extent[] {
+  const extents: Extent[] = [];
+  for (let i = 0; i < segments.length; i += 2) {
+    extents.push({ offset: segments[i] as number, length: segments[i + 1] as number });
+  }
+  return extents;
+}
+
+export function sumOfSegments(segments: Float64Array): number {
+  let sum = 0;
+  for (let i = 1; i < segments.length; i += 2) sum += segments[i] as number;
+  return sum;
+}

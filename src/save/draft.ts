@@ -1,0 +1,333 @@
+// A draft: one entry on its way into a block, from what the plan knew (batch record) and what opening it told (gather record) to the fields
+// of its tar header and of its catalog row.
+
+import { limits } from "../base/limits.ts";
+import type { MemberFields } from "../format/member.ts";
+import type { CatalogRow } from "../model/catalog.ts";
+import { type Device, EntryKind, type ExtendedAttribute, type Extent } from "../model/entry.ts";
+import type { WarningCode } from "../model/events.ts";
+import { errnoName } from "../sys/errors.ts";
+import { statLayout } from "../sys/layout.ts";
+import { batchFlags, type ReadEntry } from "./batch.ts";
+import { dataSegments, segmentsToExtents, sumOfSegments } from "./content.ts";
+import { type Gathered, unwrittenExtents } from "./metadata.ts";
+import type { Leaves, PackInput } from "./protocol.ts";
+
+export interface DraftWarning {
+  readonly code: WarningCode;
+  readonly message: string;
+  readonly errno?: string;
+}
+
+export interface EntryDraft {
+  readonly entry: ReadEntry;
+  /** Tar header; undefined for entries without member. */
+  readonly fields: MemberFields | undefined;
+  readonly gathered: Gathered | undefined;
+  /** Kind as it will stand in the catalog (absent when it could not be read). */
+  readonly kind: EntryKind;
+  /** Logical size of a file. */
+  readonly size: number;
+  /** Bytes of data that follow the header in this block, and the zeros after them. */
+  readonly stored: number;
+  readonly padding: number;
+  /** Bytes of the file that are data, in all its blocks. */
+  readonly dataBytes: number;
+  readonly segments: Float64Array | undefined;
+  readonly unwritten: readonly Extent[] | undefined;
+  readonly large: { readonly segments: Float64Array; readonly sliceEnd: number; leaves?: Leaves } | undefined;
+  readonly exactMap: Float64Array | undefined;
+  attributesLost: boolean;
+  readonly absentErrno: number;
+  readonly warnings: DraftWarning[];
+  fd: number;
+  /** Offset of the first header and of the data in the block. */
+  offset: number;
+  dataOffset: number;
+  changed: boolean;
+  readErrno: number;
+  damagedRanges: Extent[];
+  digest: Uint8Array | undefined;
+}
+
+/** Most segments a sparse file within one block may have. */
+const smallMapLimit = limits.blockSizeMax / 512;
+
+const noBytes = new Uint8Array(0);
+
+export class Drafter {
+  readonly #input: PackInput;
+  readonly #entries: readonly ReadEntry[];
+  readonly #view: DataView;
+  /** Entries that turned out to be unreadable: index → errno. */
+  readonly #failed = new Map<number, number>();
+  readonly #largeBytes: number;
+
+  constructor(input: PackInput, entries: readonly ReadEntry[], largeBytes: number) {
+    this.#input = input;
+    this.#entries = entries;
+    this.#view = new DataView(input.entries.buffer, input.entries.byteOffset, input.entries.byteLength);
+    this.#largeBytes = largeBytes;
+  }
+
+  /** Entry `index` is left out of the archive from now on. */
+  fail(index: number, errno: number): void {
+    this.#failed.set(index, errno);
+  }
+
+  /** Member name: directory, name, and a slash for directories. */
+  memberName(entry: ReadEntry): Uint8Array {
+    const { dirPaths, dirPathEnds } = this.#input;
+    const start = entry.directory === 0 ? 0 : (dirPathEnds[entry.directory - 1] as number);
+    const end = dirPathEnds[entry.directory] as number;
+    const slash = isDirectory(entry.kind) && entry.name.length > 0 ? 1 : 0;
+    const name = new Uint8Array(end - start + entry.name.length + slash);
+    name.set(dirPaths.subarray(start, end));
+    name.set(entry.name, end - start);
+    if (slash === 1) name[name.length - 1] = 0x2f;
+    return name;
+  }
+
+  draft(index: number, gathered: Gathered | undefined, fd: number): EntryDraft {
+    const entry = this.#entries[index] as ReadEntry;
+    const large = index === this.#entries.length - 1 ? this.#input.large : undefined;
+    const errno = entry.kind === EntryKind.absent ? entry.errno : (this.#failed.get(index) ?? gathered?.errno ?? 0);
+    // A file of several blocks is in the plan already: what cannot be read of it becomes a damaged range.
+    if (errno !== 0 && large === undefined && entry.kind !== EntryKind.directory) return this.#absent(entry, errno, fd);
+    const warnings: DraftWarning[] = [];
+    const at = entry.statOffset;
+    const view = this.#view;
+    let size = 0;
+    let changed = false;
+    let segments: Float64Array | undefined;
+    let unwritten: readonly Extent[] | undefined;
+    if (entry.kind === EntryKind.file) {
+      const planned = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
+      size = planned;
+      if (gathered !== undefined && gathered.errno === 0 && gathered.size !== planned) {
+        changed = true;
+        if (large === undefined) size = Math.min(gathered.size, Math.max(planned, this.#largeBytes));
+      }
+      if (fd >= 0 && gathered !== undefined) {
+        const holes = gathered.firstHole >= 0 && gathered.firstHole < size;
+        if (holes && large === undefined) segments = dataSegments(fd, size, smallMapLimit);
+        if (holes || this.#hasBlocksBeyond(at, size)) unwritten = unwrittenExtents(fd);
+      }
+    }
+    const wholeMap = large === undefined ? segments : large.segments;
+    const sparse = wholeMap !== undefined && !isDense(wholeMap, size);
+    if (entry.kind === EntryKind.directory && entry.errno !== 0) {
+      warnings.push({
+        code: "ENTRY_UNREADABLE",
+        message: `the directory could not be read, its content is missing: ${errnoName(entry.errno)}`,
+        errno: errnoName(entry.errno),
+      });
+    }
+    const lost = this.#lostAttributes(gathered, warnings);
+    const sliceEnd = large?.sliceEnd ?? size;
+    const slice = wholeMap === undefined ? undefined : clip(wholeMap, sliceEnd);
+    const stored = entry.kind === EntryKind.file ? (slice === undefined ? size : sumOfSegments(slice)) : 0;
+    const ends = large === undefined || sliceEnd >= size;
+    return {
+      entry,
+      gathered,
+      kind: entry.kind,
+      fields: this.#fields(index, entry, gathered, size, sparse ? wholeMap : undefined),
+      size,
+      stored,
+      padding: ends ? -stored & 511 : 0,
+      dataBytes: wholeMap === undefined ? stored : sumOfSegments(wholeMap),
+      segments: large === undefined && sparse ? segments : undefined,
+      unwritten,
+      large: large === undefined ? undefined : { segments: slice as Float64Array, sliceEnd },
+      exactMap: large?.exactMap,
+      attributesLost: lost,
+      absentErrno: 0,
+      warnings,
+      fd,
+      offset: 0,
+      dataOffset: 0,
+      changed,
+      readErrno: large !== undefined ? errno : 0,
+      damagedRanges: [],
+      digest: undefined,
+    };
+  }
+
+  #absent(entry: ReadEntry, errno: number, fd: number): EntryDraft {
+    const name = errnoName(errno);
+    const vanished = name === "ENOENT";
+    const warning: DraftWarning = vanished
+      ? { code: "ENTRY_VANISHED", message: "it vanished while the source was read", errno: name }
+      : { code: "ENTRY_UNREADABLE", message: `it could not be read and is not in the archive: ${name}`, errno: name };
+    return {
+      entry,
+      gathered: undefined,
+      kind: EntryKind.absent,
+      fields: undefined,
+      size: 0,
+      stored: 0,
+      padding: 0,
+      dataBytes: 0,
+      segments: undefined,
+      unwritten: undefined,
+      large: undefined,
+      exactMap: undefined,
+      attributesLost: false,
+      absentErrno: errno,
+      warnings: [warning],
+      fd,
+      offset: 0,
+      dataOffset: 0,
+      changed: false,
+      readErrno: 0,
+      damagedRanges: [],
+      digest: undefined,
+    };
+  }
+
+  #hasBlocksBeyond(at: number, size: number): boolean {
+    const allocated = Number(this.#view.getBigInt64(at + statLayout.blocks, true)) * 512;
+    return allocated > Math.ceil(size / 4096) * 4096 + 4096;
+  }
+
+  #lostAttributes(gathered: Gathered | undefined, warnings: DraftWarning[]): boolean {
+    if (gathered === undefined || gathered.errno !== 0) return false;
+    for (const [what, errno] of [
+      ["extended attributes", gathered.attributeError],
+      ["inode flags", gathered.flagsError],
+    ] as const) {
+      if (errno === 0) continue;
+      const name = errnoName(errno);
+      warnings.push({ code: "ATTRIBUTE_LOST", message: `its ${what} could not be read: ${name}`, errno: name });
+    }
+    return warnings.some(({ code }) => code === "ATTRIBUTE_LOST");
+  }
+
+  #fields(
+    index: number,
+    entry: ReadEntry,
+    gathered: Gathered | undefined,
+    size: number,
+    segments: Float64Array | undefined,
+  ): MemberFields | undefined {
+    if (entry.kind === EntryKind.socket) return undefined;
+    const view = this.#view;
+    const at = entry.statOffset;
+    const isFile = entry.kind === EntryKind.file;
+    const fresh = isFile && gathered !== undefined && gathered.errno === 0 && this.#input.large === undefined;
+    const linkPath =
+      entry.kind === EntryKind.hardlink
+        ? entry.linkPath
+        : entry.kind === EntryKind.symlink
+          ? gathered?.link
+          : undefined;
+    return {
+      kind: entry.kind,
+      path: this.memberName(entry),
+      mode: view.getUint32(at + statLayout.mode, true) & 0o7777,
+      uid: view.getUint32(at + statLayout.uid, true),
+      gid: view.getUint32(at + statLayout.gid, true),
+      size: isFile ? size : 0,
+      mtimeSeconds: fresh ? gathered.mtime : Number(view.getBigInt64(at + statLayout.mtime, true)),
+      mtimeNanoseconds: fresh ? gathered.mtimeNs : view.getUint32(at + statLayout.mtimeNs, true),
+      entryNumber: this.#input.firstEntry + index,
+      linkPath,
+      device: isDevice(entry.kind) ? this.#device(at) : undefined,
+      attributes: gathered?.attributes,
+      sparse: segments === undefined ? undefined : { realSize: size, segments: segmentsToExtents(segments) },
+    };
+  }
+
+  #device(at: number): Device {
+    return {
+      major: this.#view.getUint32(at + statLayout.rdevMajor, true),
+      minor: this.#view.getUint32(at + statLayout.rdevMinor, true),
+    };
+  }
+
+  /** The catalog row of a draft whose content has been read. */
+  row(draft: EntryDraft): CatalogRow {
+    const { entry, gathered, kind } = draft;
+    const view = this.#view;
+    const at = entry.statOffset;
+    const fields = draft.fields;
+    const mtime =
+      fields === undefined
+        ? this.#time(at + statLayout.mtime, at + statLayout.mtimeNs)
+        : { seconds: fields.mtimeSeconds, nanoseconds: fields.mtimeNanoseconds };
+    const hasBirth = (view.getUint32(at + statLayout.mask, true) & 0x800) !== 0;
+    const isLink = kind === EntryKind.symlink;
+    const damaged = draft.damagedRanges.length > 0 || (kind === EntryKind.directory && entry.errno !== 0);
+    return {
+      kind,
+      depth: entry.depth,
+      name: entry.name,
+      offset: draft.offset,
+      mode: view.getUint32(at + statLayout.mode, true) & 0o7777,
+      uid: view.getUint32(at + statLayout.uid, true),
+      gid: view.getUint32(at + statLayout.gid, true),
+      size: isLink ? (fields?.linkPath ?? noBytes).length : draft.size,
+      mtime,
+      atime: this.#time(at + statLayout.atime, at + statLayout.atimeNs),
+      inodeFlags: gathered?.inodeFlags ?? 0,
+      projectId: gathered?.projectId ?? 0,
+      linked: (entry.flags & batchFlags.linked) !== 0 && kind !== EntryKind.hardlink && kind !== EntryKind.absent,
+      changed: draft.changed,
+      damaged,
+      sparse: fields?.sparse !== undefined,
+      attributesLost: draft.attributesLost,
+      continued: draft.large !== undefined,
+      ...(isDevice(kind) ? { device: this.#device(at) } : {}),
+      ...(hasBirth ? { btime: this.#time(at + statLayout.btime, at + statLayout.btimeNs) } : {}),
+      ...(draft.digest === undefined ? {} : { digest: draft.digest }),
+      ...(isLink && fields?.linkPath !== undefined ? { symlinkTarget: fields.linkPath } : {}),
+      ...(kind === EntryKind.hardlink ? { linkEntry: entry.linkEntry } : {}),
+      ...(draft.damagedRanges.length > 0 ? { damagedRanges: draft.damagedRanges } : {}),
+      ...(draft.unwritten === undefined ? {} : { unwrittenExtents: draft.unwritten }),
+      ...(draft.exactMap === undefined ? {} : { dataMap: segmentsToExtents(draft.exactMap) }),
+      ...(kind === EntryKind.socket ? socketAttributes(gathered) : {}),
+      ...(kind === EntryKind.absent ? absentReason(entry, draft.absentErrno) : {}),
+    };
+  }
+
+  #time(secondsAt: number, nanosecondsAt: number): { seconds: number; nanoseconds: number } {
+    return {
+      seconds: Number(this.#view.getBigInt64(secondsAt, true)),
+      nanoseconds: this.#view.getUint32(nanosecondsAt, true),
+    };
+  }
+}
+
+function socketAttributes(gathered: Gathered | undefined): { attributes?: readonly ExtendedAttribute[] } {
+  return gathered === undefined || gathered.attributes.length === 0 ? {} : { attributes: gathered.attributes };
+}
+
+function absentReason(entry: ReadEntry, errno: number): { absentReason: string; absentKind?: EntryKind } {
+  return {
+    absentReason: errnoName(errno),
+    ...(entry.kind === EntryKind.absent ? {} : { absentKind: entry.kind }),
+  };
+}
+
+function isDevice(kind: EntryKind): boolean {
+  return kind === EntryKind.charDevice || kind === EntryKind.blockDevice;
+}
+
+function isDirectory(kind: EntryKind): boolean {
+  return kind === EntryKind.directory;
+}
+
+function isDense(segments: Float64Array, size: number): boolean {
+  return segments.length === 2 && segments[0] === 0 && segments[1] === size;
+}
+
+/** The runs below `end`. */
+function clip(segments: Float64Array, end: number): Float64Array {
+  const clipped: number[] = [];
+  for (let i = 0; i < segments.length && (segments[i] as number) < end; i += 2) {
+    const offset = segments[i] as number;
+    clipped.push(offset, Math.min(segments[i + 1] as number, end - offset));
+  }
+  return Float64Array.from(clipped);
+}

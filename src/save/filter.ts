@@ -1,0 +1,44 @@
+// Which entries a save takes: excludes, and a list of paths to which it may be limited. Paths are bytes below the source root, without
+// leading slash. The same filter runs in the scan (to not enter what is left out) and in the plan (to not number it).
+
+import { compilePatterns, type PathMatcher } from "../base/pattern.ts";
+import type { FilterOptions } from "./protocol.ts";
+
+export class EntryFilter {
+  readonly #excludes: PathMatcher;
+  /** Selected paths, and every directory above one, as latin1 strings (one char a byte). */
+  readonly #selected: ReadonlySet<string> | undefined;
+  readonly #above: ReadonlySet<string>;
+
+  constructor(options: FilterOptions) {
+    this.#excludes = compilePatterns(options.excludes);
+    this.#selected = options.only === undefined ? undefined : new Set(options.only.map(latin1));
+    this.#above = new Set(options.only?.flatMap((path) => parents(latin1(path))));
+  }
+
+  /** True when nothing is left out: callers then need no paths. */
+  get empty(): boolean {
+    return this.#excludes.empty && this.#selected === undefined;
+  }
+
+  /** Takes the entry (and, for a directory, may take what is below). */
+  accepts(path: Uint8Array, isDirectory: boolean): boolean {
+    if (!this.#excludes.empty && this.#excludes.matches(path, isDirectory)) return false;
+    if (this.#selected === undefined) return true;
+    const name = latin1(path);
+    if (this.#selected.has(name) || this.#above.has(name)) return true;
+    return parents(name).some((parent) => this.#selected?.has(parent) === true);
+  }
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+}
+
+/** `a`, `a/b` of `a/b/c`. */
+function parents(path: string): string[] {
+  const found: string[] = [];
+  for (let slash = path.indexOf("/"); slash >= 0; slash = path.indexOf("/", slash + 1))
+    found.push(path.slice(0, slash));
+  return found;
+}

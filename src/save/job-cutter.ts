@@ -1,0 +1,148 @@
+// Collects planned entries into pack jobs of about one block each.
+
+import type { EntryKind } from "../model/entry.ts";
+import type { DirectoryHandle } from "../sys/directory.ts";
+import { statLayout } from "../sys/layout.ts";
+import { BatchWriter } from "./batch.ts";
+import type { MemberPath } from "./member-path.ts";
+import type { LargeFilePlan } from "./slices.ts";
+
+/** Entries for one pack job. Its directories are acquired; whoever runs the job calls release(). */
+export interface PlannedJob {
+  readonly firstEntry: number;
+  readonly count: number;
+  readonly entries: Uint8Array;
+  readonly dirFds: Int32Array;
+  readonly dirPaths: Uint8Array;
+  readonly dirPathEnds: Uint32Array;
+  /** Names from the source's root to the parent of the first entry; empty if the first entry is the root. */
+  readonly ancestors: readonly Uint8Array[];
+  /** The last entry is a file of several blocks: how it is cut, and what its later slices need to open it. */
+  readonly large: PlannedLarge | undefined;
+  release(): void;
+}
+
+export interface PlannedLarge {
+  readonly plan: LargeFilePlan;
+  readonly entry: number;
+  readonly directory: DirectoryHandle;
+  readonly name: Uint8Array;
+  readonly stat: Uint8Array;
+}
+
+export interface PlannedEntry {
+  readonly handle: DirectoryHandle;
+  readonly name: Uint8Array;
+  readonly kind: EntryKind;
+  readonly flags: number;
+  readonly depth: number;
+  readonly errno: number;
+  readonly stats: Uint8Array;
+  readonly statOffset: number;
+  readonly linkEntry: number;
+  readonly linkPath: Uint8Array;
+  /** Bytes it will take in the tar stream, about. */
+  readonly estimate: number;
+  readonly large: LargeFilePlan | undefined;
+}
+
+/** So many headers alone fill a block. */
+const entriesPerJob = 8192;
+
+export class JobCutter {
+  readonly #path: MemberPath;
+  readonly #blockSize: number;
+  #nextEntry: number;
+  #open: OpenJob | undefined;
+
+  constructor(path: MemberPath, firstEntry: number, blockSize: number) {
+    this.#path = path;
+    this.#nextEntry = firstEntry;
+    this.#blockSize = blockSize;
+  }
+
+  /** Number that the next entry will get. */
+  get nextEntry(): number {
+    return this.#nextEntry;
+  }
+
+  /** True when the entry must start a new job: take() the open one first. */
+  isFull(estimate: number, large: boolean): boolean {
+    const open = this.#open;
+    if (open === undefined || open.batch.count === 0) return false;
+    return large || open.estimate + estimate > this.#blockSize || open.batch.count >= entriesPerJob;
+  }
+
+  /** Adds an entry of the current directory; after a large file the job must be taken. */
+  add(entry: PlannedEntry, isRoot: boolean): void {
+    this.#open ??= new OpenJob(this.#nextEntry, isRoot ? [] : this.#path.components());
+    this.#open.add(entry, this.#path, this.#nextEntry);
+    this.#nextEntry++;
+  }
+
+  /** The open job, closed; undefined when it has no entries. */
+  take(): PlannedJob | undefined {
+    const open = this.#open;
+    this.#open = undefined;
+    return open?.close();
+  }
+}
+
+class OpenJob {
+  readonly batch = new BatchWriter();
+  estimate = 0;
+  readonly #firstEntry: number;
+  readonly #ancestors: readonly Uint8Array[];
+  readonly #directories = new Map<DirectoryHandle, number>();
+  readonly #fds: number[] = [];
+  readonly #paths: Uint8Array[] = [];
+  #large: PlannedLarge | undefined;
+
+  constructor(firstEntry: number, ancestors: readonly Uint8Array[]) {
+    this.#firstEntry = firstEntry;
+    this.#ancestors = ancestors;
+  }
+
+  add(entry: PlannedEntry, path: MemberPath, number: number): void {
+    const { handle, name } = entry;
+    let directory = this.#directories.get(handle);
+    if (directory === undefined) {
+      directory = this.#directories.size;
+      this.#directories.set(handle, directory);
+      this.#fds.push(handle.acquire());
+      this.#paths.push(path.bytes.slice());
+    }
+    this.batch.add({ ...entry, directory }, entry.stats, entry.statOffset);
+    this.estimate += entry.estimate;
+    if (entry.large !== undefined) {
+      const stat = entry.stats.slice(entry.statOffset, entry.statOffset + statLayout.size);
+      this.#large = { plan: entry.large, entry: number, directory: handle, name: name.slice(), stat };
+    }
+  }
+
+  close(): PlannedJob {
+    const handles = [...this.#directories.keys()];
+    const dirFds = Int32Array.from(this.#fds);
+    const dirPathEnds = new Uint32Array(handles.length);
+    let length = 0;
+    for (const [i, path] of this.#paths.entries()) {
+      length += path.length;
+      dirPathEnds[i] = length;
+    }
+    const dirPaths = new Uint8Array(length);
+    for (const [i, path] of this.#paths.entries()) dirPaths.set(path, (dirPathEnds[i] as number) - path.length);
+    return {
+      firstEntry: this.#firstEntry,
+      count: this.batch.count,
+      entries: this.batch.finish(),
+      dirFds,
+      dirPaths,
+      dirPathEnds,
+      ancestors: this.#ancestors,
+      large: this.#large,
+      release: () => {
+        for (const handle of handles) handle.release();
+      },
+    };
+  }
+}

@@ -1,0 +1,171 @@
+// One pack job in progress: its entries, the blocks sealed so far, its warnings and totals.
+
+import type { RowEncoder } from "../format/segment.ts";
+import { EntryKind, type Extent } from "../model/entry.ts";
+import type { JobResult } from "../pipeline/protocol.ts";
+import { errnoName } from "../sys/errors.ts";
+import type { ReadEntry } from "./batch.ts";
+import type { Drafter, EntryDraft } from "./draft.ts";
+import type { Leaves, PackedBlock, PackInput, PackOutput, PackTotals, PackWarning } from "./protocol.ts";
+
+export class PackJob {
+  readonly entries: readonly ReadEntry[];
+  readonly blocks: PackedBlock[] = [];
+  readonly #input: PackInput;
+  readonly #drafter: Drafter;
+  readonly #prefixLength: number;
+  readonly #warnings: PackWarning[] = [];
+  readonly #totals: PackTotals = emptyPackTotals();
+  readonly #damagedRanges: Extent[] = [];
+  #leaves: Leaves | undefined;
+  #changed = false;
+  #accepted = 0;
+
+  constructor(input: PackInput, entries: readonly ReadEntry[], drafter: Drafter, prefixLength: number) {
+    this.#input = input;
+    this.entries = entries;
+    this.#drafter = drafter;
+    this.#prefixLength = prefixLength;
+  }
+
+  /** Path below the source root, for messages. */
+  pathOf(index: number): Uint8Array {
+    return this.#drafter.memberName(this.entries[index] as ReadEntry).subarray(this.#prefixLength);
+  }
+
+  /** What the addon's gather call wants for `count` entries from `start`; positions: which of them it opens. */
+  gatherInput(start: number, count: number): { names: Uint8Array; dirFds: Int32Array; positions: number[] } {
+    const positions: number[] = [];
+    let bytes = 0;
+    for (let i = 0; i < count; i++) {
+      const { kind, name } = this.entries[start + i] as ReadEntry;
+      if (kind === EntryKind.hardlink || kind === EntryKind.absent) continue;
+      positions.push(i);
+      bytes += 2 + name.length;
+    }
+    const names = new Uint8Array(bytes);
+    const dirFds = new Int32Array(positions.length);
+    let at = 0;
+    for (const [i, position] of positions.entries()) {
+      const { kind, name, directory } = this.entries[start + position] as ReadEntry;
+      dirFds[i] = this.#input.dirFds[directory] as number;
+      names[at] = kind;
+      names[at + 1] = name.length;
+      names.set(name, at + 2);
+      at += 2 + name.length;
+    }
+    return { names, dirFds, positions };
+  }
+
+  /**
+   * True when entries of a run should be read once more: one changed while it was read, or its content could not be read (then it is left out
+   * from now on, since its header must not promise what does not follow).
+   */
+  hasTrouble(start: number, drafts: readonly EntryDraft[]): boolean {
+    let trouble = false;
+    for (const [i, draft] of drafts.entries()) {
+      if (draft.large !== undefined) continue;
+      if (draft.readErrno !== 0) this.#drafter.fail(start + i, draft.readErrno);
+      if (draft.readErrno !== 0 || draft.changed) trouble = true;
+    }
+    return trouble;
+  }
+
+  /** Takes an entry as read: its row, its warnings, its numbers. */
+  accept(draft: EntryDraft, rows: RowEncoder): void {
+    const index = this.#accepted++;
+    if (draft.readErrno !== 0 && draft.damagedRanges.length === 0) {
+      draft.damagedRanges.push({ offset: 0, length: draft.large?.sliceEnd ?? draft.size });
+    }
+    for (const warning of draft.warnings) this.#warn(index, warning);
+    if (draft.large === undefined) this.#warnOfContent(index, draft);
+    else {
+      this.#leaves = draft.large.leaves;
+      this.#damagedRanges.push(...draft.damagedRanges);
+      this.#changed = draft.changed;
+    }
+    rows.add(this.#drafter.row(draft));
+    count(this.#totals, draft);
+  }
+
+  finish(rows: RowEncoder): JobResult<PackOutput> {
+    const output: PackOutput = {
+      blocks: this.blocks,
+      carried: rows.finish(),
+      ...(this.#leaves === undefined ? {} : { leaves: this.#leaves }),
+      damagedRanges: this.#damagedRanges,
+      changed: this.#changed,
+      warnings: this.#warnings,
+      totals: this.#totals,
+    };
+    const transfer = new Set<ArrayBuffer>();
+    for (const { frame, rows: encoded, digests } of this.blocks) {
+      if (frame !== undefined) transfer.add(frame.buffer as ArrayBuffer);
+      if (encoded.length > 0) transfer.add(encoded.buffer as ArrayBuffer);
+      if (digests.length > 0) transfer.add(digests.buffer as ArrayBuffer);
+    }
+    return { output, transfer: [...transfer] };
+  }
+
+  #warnOfContent(index: number, draft: EntryDraft): void {
+    if (draft.changed) {
+      this.#warn(index, {
+        code: "ENTRY_CHANGED",
+        message: "it changed while it was read; the archive holds what was read last",
+      });
+    }
+    if (draft.readErrno !== 0) {
+      const errno = errnoName(draft.readErrno);
+      this.#warn(index, { code: "ENTRY_DAMAGED", message: `parts could not be read and are zeros: ${errno}`, errno });
+    }
+  }
+
+  #warn(index: number, warning: Omit<PackWarning, "entry" | "path">): void {
+    this.#warnings.push({ ...warning, entry: this.#input.firstEntry + index, path: this.pathOf(index) });
+  }
+}
+
+export function emptyPackTotals(): PackTotals {
+  return {
+    entries: 0,
+    members: 0,
+    files: 0,
+    directories: 0,
+    symlinks: 0,
+    hardlinks: 0,
+    devices: 0,
+    fifos: 0,
+    sockets: 0,
+    absent: 0,
+    changed: 0,
+    damaged: 0,
+    attributesLost: 0,
+    bytes: 0,
+    dataBytes: 0,
+  };
+}
+
+const totalOfKind = {
+  [EntryKind.file]: "files",
+  [EntryKind.hardlink]: "hardlinks",
+  [EntryKind.symlink]: "symlinks",
+  [EntryKind.charDevice]: "devices",
+  [EntryKind.blockDevice]: "devices",
+  [EntryKind.directory]: "directories",
+  [EntryKind.fifo]: "fifos",
+  [EntryKind.socket]: "sockets",
+  [EntryKind.absent]: "absent",
+} as const;
+
+function count(totals: PackTotals, draft: EntryDraft): void {
+  totals.entries++;
+  totals[totalOfKind[draft.kind]]++;
+  if (draft.fields !== undefined) totals.members++;
+  if (draft.attributesLost) totals.attributesLost++;
+  // What befell a large file is counted once, when its last slice is in.
+  if (draft.changed && draft.large === undefined) totals.changed++;
+  if (draft.damagedRanges.length > 0 && draft.large === undefined) totals.damaged++;
+  if (draft.kind !== EntryKind.file) return;
+  totals.bytes += draft.size;
+  totals.dataBytes += draft.dataBytes;
+}

@@ -1,0 +1,83 @@
+// What the addon's gather call found of one entry beyond its stat, read from a gather record (sys/layout.ts).
+
+import type { ExtendedAttribute, Extent } from "../model/entry.ts";
+import { addon } from "../sys/addon.ts";
+import { gatherLayout } from "../sys/layout.ts";
+
+export interface Gathered {
+  /** errno of opening, reading the link or the identity check; 0 = fine. */
+  readonly errno: number;
+  readonly inodeFlags: number;
+  readonly projectId: number;
+  readonly link: Uint8Array;
+  readonly attributes: readonly ExtendedAttribute[];
+  readonly attributeError: number;
+  readonly flagsError: number;
+  readonly size: number;
+  readonly mtime: number;
+  readonly mtimeNs: number;
+  /** −1: unknown. */
+  readonly firstHole: number;
+  /** Bytes of this record: the next one follows. */
+  readonly length: number;
+}
+
+const noAttributes: readonly ExtendedAttribute[] = [];
+
+export function readGathered(bytes: Uint8Array, view: DataView, at: number): Gathered {
+  const linkLength = view.getUint32(at + gatherLayout.linkLength, true);
+  const linkAt = at + gatherLayout.size;
+  const count = view.getUint32(at + gatherLayout.attributeCount, true);
+  return {
+    errno: view.getUint32(at + gatherLayout.error, true),
+    inodeFlags: view.getUint32(at + gatherLayout.inodeFlags, true),
+    projectId: view.getUint32(at + gatherLayout.projectId, true),
+    link: bytes.slice(linkAt, linkAt + linkLength),
+    attributes: count === 0 ? noAttributes : readAttributes(bytes, view, linkAt + linkLength, count),
+    attributeError: view.getUint32(at + gatherLayout.attributeError, true),
+    flagsError: view.getUint32(at + gatherLayout.flagsError, true),
+    size: Number(view.getBigInt64(at + gatherLayout.sizeBytes, true)),
+    mtime: Number(view.getBigInt64(at + gatherLayout.mtime, true)),
+    mtimeNs: view.getUint32(at + gatherLayout.mtimeNs, true),
+    firstHole: Number(view.getBigInt64(at + gatherLayout.firstHole, true)),
+    length: view.getUint32(at + gatherLayout.length, true),
+  };
+}
+
+function readAttributes(bytes: Uint8Array, view: DataView, start: number, count: number): ExtendedAttribute[] {
+  const attributes: ExtendedAttribute[] = [];
+  let at = start;
+  for (let i = 0; i < count; i++) {
+    const nameLength = view.getUint16(at, true);
+    const valueLength = view.getUint32(at + 4, true);
+    const nameAt = at + 8;
+    attributes.push({
+      name: bytes.slice(nameAt, nameAt + nameLength),
+      value: bytes.slice(nameAt + nameLength, nameAt + nameLength + valueLength),
+    });
+    at = nameAt + nameLength + valueLength;
+  }
+  return attributes;
+}
+
+const fiemapUnwritten = 0x800; // FIEMAP_EXTENT_UNWRITTEN, linux/fiemap.h
+const extentLimit = 1_000_000;
+const wholeFile = Number.MAX_SAFE_INTEGER;
+
+/** Preallocated, never written runs of an open file, also beyond its end; undefined: none, or the file system cannot say. */
+export function unwrittenExtents(fd: number): Extent[] | undefined {
+  const records = addon().extentMap(fd, 0, wholeFile, false, extentLimit);
+  if (typeof records === "number") return undefined;
+  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  const found: Extent[] = [];
+  for (let at = 0; at < records.byteLength; at += 32) {
+    if ((view.getUint32(at + 24, true) & fiemapUnwritten) === 0) continue;
+    const offset = Number(view.getBigUint64(at, true));
+    const length = Number(view.getBigUint64(at + 16, true));
+    const last = found.at(-1);
+    if (last !== undefined && last.offset + last.length === offset) {
+      found[found.length - 1] = { offset: last.offset, length: last.length + length };
+    } else found.push({ offset, length });
+  }
+  return found.length === 0 ? undefined : found;
+}

@@ -1,0 +1,210 @@
+// The pack job: from entry records to sealed, compressed blocks. Entries are opened and read in batches by the addon; the tar bytes of a block are put
+// together in one reused buffer, which is compressed straight into the job's slot.
+// Invariant: the bytes made depend on the job's input and on the files only, never on which worker ran it or when.
+
+import { limits } from "../base/limits.ts";
+import { createEncoder, type FrameEncoder } from "../codec/codec.ts";
+import { createDigest, type Digest } from "../codec/digest.ts";
+import { MemberEncoder } from "../format/member.ts";
+import { RowEncoder } from "../format/segment.ts";
+import type { JobResult } from "../pipeline/protocol.ts";
+import { addon } from "../sys/addon.ts";
+import { ENOSPC, systemError } from "../sys/errors.ts";
+import { readBatch } from "./batch.ts";
+import { ContentReader } from "./content.ts";
+import { Drafter, type EntryDraft } from "./draft.ts";
+import { PackJob } from "./job.ts";
+import { type Gathered, readGathered } from "./metadata.ts";
+import type { PackedBlock, PackInput, PackOutput, SaveWorkerData, SliceInput } from "./protocol.ts";
+
+/** Times entries are read again because a file among them changed or failed, before they are kept as they are and marked. */
+const attemptsMax = 3;
+/** Entries opened at a time, and room for what the addon tells of them. */
+const gatherCount = 512;
+const gatherBytes = 1024 * 1024;
+const gatherBytesMax = limits.blockBytes;
+
+/** Opened entries: record and descriptor of each (none for hard links and absent ones). */
+interface Opened {
+  readonly count: number;
+  readonly records: readonly (Gathered | undefined)[];
+  readonly fds: Int32Array;
+}
+
+/** Entries placed in the block; `full`: the next one wants a new block. */
+interface Run {
+  readonly drafts: readonly EntryDraft[];
+  readonly length: number;
+  readonly full: boolean;
+}
+
+export class Packer {
+  readonly #data: SaveWorkerData;
+  readonly #encoder: FrameEncoder;
+  readonly #digest: Digest;
+  readonly #content: ContentReader;
+  readonly #members = new MemberEncoder();
+  readonly #rows = new RowEncoder();
+  #tar: Uint8Array;
+  #gathered = new Uint8Array(gatherBytes);
+
+  private constructor(data: SaveWorkerData, encoder: FrameEncoder, digest: Digest) {
+    this.#data = data;
+    this.#encoder = encoder;
+    this.#digest = digest;
+    this.#content = new ContentReader(digest, data.recheck);
+    this.#tar = new Uint8Array(data.compression.blockSize + 1024 * 1024);
+  }
+
+  static async create(data: SaveWorkerData): Promise<Packer> {
+    const { codec, level } = data.compression;
+    return new Packer(data, await createEncoder(codec, level), await createDigest(data.digest));
+  }
+
+  /** Packs whole entries into one block, or into several where their attributes are large. */
+  pack(input: PackInput): JobResult<PackOutput> {
+    const entries = readBatch(input.entries, input.count);
+    const drafter = new Drafter(input, entries, this.#data.compression.blockSize);
+    const prefixLength = this.#data.sources[input.source]?.prefixLength ?? 0;
+    const job = new PackJob(input, entries, drafter, prefixLength);
+    let length = 0;
+    let next = 0;
+    let attempt = 1;
+    while (next < entries.length) {
+      const opened = this.#open(job, next);
+      const run = this.#place(drafter, next, opened, length);
+      this.#content.read(this.#tar, run.drafts);
+      if (attempt < attemptsMax && job.hasTrouble(next, run.drafts)) {
+        attempt++;
+        continue;
+      }
+      attempt = 1;
+      for (const draft of run.drafts) job.accept(draft, this.#rows);
+      next += run.drafts.length;
+      length = run.length;
+      if (run.full) {
+        job.blocks.push(this.#seal(job.blocks.length, length, input.slot));
+        length = 0;
+      }
+    }
+    if (length > 0) job.blocks.push(this.#seal(job.blocks.length, length, input.slot));
+    return job.finish(this.#rows);
+  }
+
+  /** Packs one slice of a large file. */
+  slice(input: SliceInput): JobResult<PackOutput> {
+    let length = input.padding;
+    for (let i = 1; i < input.segments.length; i += 2) length += input.segments[i] as number;
+    this.#reserve(length, 0);
+    const slice = this.#content.readSlice(this.#tar, input);
+    this.#tar.fill(0, length - input.padding, length);
+    const block = this.#seal(0, length, input.slot);
+    const { numbers, digests } = slice.leaves;
+    const output: PackOutput = {
+      blocks: [block],
+      carried: { rows: block.rows, digests: block.digests, count: 0 },
+      leaves: slice.leaves,
+      damagedRanges: slice.damagedRanges,
+      changed: slice.changed,
+      warnings: [],
+      totals: undefined,
+    };
+    return { output, transfer: [numbers.buffer as ArrayBuffer, digests.buffer as ArrayBuffer] };
+  }
+
+  /** Opens entries from `start` on and takes their metadata; answers for as many as fitted. */
+  #open(job: PackJob, start: number): Opened {
+    const wanted = Math.min(gatherCount, job.entries.length - start);
+    const { names, dirFds, positions } = job.gatherInput(start, wanted);
+    const count = positions.length;
+    const records: (Gathered | undefined)[] = Array.from({ length: wanted });
+    const fds = new Int32Array(wanted).fill(-1);
+    if (count === 0) return { count: wanted, records, fds };
+    const openedFds = new Int32Array(count).fill(-1);
+    let done = addon().gather(dirFds, names, 0, count, this.#gathered, openedFds);
+    while (done === -ENOSPC && this.#gathered.length < gatherBytesMax) {
+      this.#gathered = new Uint8Array(this.#gathered.length * 4);
+      done = addon().gather(dirFds, names, 0, count, this.#gathered, openedFds);
+    }
+    if (done < 0) throw systemError(-done, "open", job.pathOf(start));
+    const view = new DataView(this.#gathered.buffer);
+    let at = 0;
+    for (let i = 0; i < done; i++) {
+      const record = readGathered(this.#gathered, view, at);
+      const position = positions[i] as number;
+      records[position] = record;
+      fds[position] = openedFds[i] as number;
+      at += record.length;
+    }
+    return { count: done < count ? (positions[done] as number) : wanted, records, fds };
+  }
+
+  /** Writes the headers of opened entries into the block and says where their data goes, until the block is over-full. */
+  #place(drafter: Drafter, start: number, opened: Opened, startLength: number): Run {
+    const drafts: EntryDraft[] = [];
+    const splitBytes = Math.min(2 * this.#data.compression.blockSize, limits.blockBytes / 2);
+    let length = startLength;
+    for (let i = 0; i < opened.count; i++) {
+      const draft = drafter.draft(start + i, opened.records[i], opened.fds[i] as number);
+      const end = this.#placeOne(draft, length);
+      if (end > splitBytes && length > 0) {
+        for (let j = i; j < opened.count; j++)
+          if ((opened.fds[j] as number) >= 0) addon().close(opened.fds[j] as number);
+        return { drafts, length, full: true };
+      }
+      length = end;
+      drafts.push(draft);
+    }
+    return { drafts, length, full: false };
+  }
+
+  /** Returns where the entry ends in the block. */
+  #placeOne(draft: EntryDraft, length: number): number {
+    if (draft.fields === undefined) return length;
+    let dataOffset = this.#members.encode(this.#tar, length, draft.fields);
+    if (dataOffset < 0) {
+      this.#reserve(length + this.#members.size(draft.fields) + draft.stored + draft.padding, length);
+      dataOffset = this.#members.encode(this.#tar, length, draft.fields);
+    }
+    for (const { name, reason } of this.#members.lost) {
+      draft.attributesLost = true;
+      draft.warnings.push({
+        code: "ATTRIBUTE_LOST",
+        message: `attribute ${Buffer.from(name).toString("latin1")}: ${reason}`,
+      });
+    }
+    draft.offset = length;
+    draft.dataOffset = dataOffset;
+    const end = dataOffset + draft.stored + draft.padding;
+    this.#reserve(end, dataOffset);
+    this.#tar.fill(0, end - draft.padding, end);
+    return end;
+  }
+
+  /** Compresses the block into the slot, or into a buffer of its own where the slot is taken or too small. */
+  #seal(index: number, length: number, slot: SharedArrayBuffer): PackedBlock {
+    const encoded = this.#rows.finish();
+    const bound = this.#encoder.bound(length);
+    const inSlot = index === 0 && bound <= slot.byteLength;
+    const target = inSlot ? new Uint8Array(slot) : new Uint8Array(bound);
+    const compressedLength = this.#encoder.compress(target, 0, this.#tar, 0, length);
+    const frame = target.subarray(0, compressedLength);
+    return {
+      ...(inSlot ? {} : { frame: frame.slice() }),
+      compressedLength,
+      uncompressedLength: length,
+      entryCount: encoded.count,
+      rows: encoded.rows,
+      digests: encoded.digests,
+      digest: this.#digest.block(frame),
+    };
+  }
+
+  /** Makes room for `length` tar bytes, keeping the first `keep`. */
+  #reserve(length: number, keep: number): void {
+    if (length <= this.#tar.length) return;
+    const grown = new Uint8Array(Math.max(length, Math.min(this.#tar.length * 2, limits.blockBytes)));
+    grown.set(this.#tar.subarray(0, keep));
+    this.#tar = grown;
+  }
+}

@@ -1,0 +1,194 @@
+// The jobs of saving: what the main thread asks of a worker and what comes back. File content never passes here: a job names
+// what to read (an open directory and a name), a result is a sealed, compressed block.
+
+import type { DigestName } from "../model/archive.ts";
+import type { Compression } from "../model/options.ts";
+import type { Extent } from "../model/entry.ts";
+import type { WarningCode } from "../model/events.ts";
+
+/** Fixed for a run; given to each worker when it starts. */
+export interface SaveWorkerData {
+  readonly compression: Compression;
+  readonly digest: DigestName;
+  /** The source may be written while we read: check every file after reading it. */
+  readonly recheck: boolean;
+  readonly sources: readonly SourceConfig[];
+}
+
+export interface SourceConfig {
+  /** Device of the root: entries of other devices are not entered unless crossMounts. */
+  readonly devMajor: number;
+  readonly devMinor: number;
+  readonly crossMounts: boolean;
+  /** Of a directory with a CACHEDIR.TAG only the tag is saved. */
+  readonly excludeCaches: boolean;
+  readonly filter: FilterOptions;
+  /** Bytes of the member name prefix, which messages leave out. */
+  readonly prefixLength: number;
+}
+
+/** Which entries a save leaves out (filter.ts). */
+export interface FilterOptions {
+  readonly excludes: readonly string[];
+  /** Paths below the source root, without leading slash; undefined: everything. */
+  readonly only: readonly Uint8Array[] | undefined;
+}
+
+/** Scans directories depth-first until `budget` entries are listed. */
+export interface ScanInput {
+  readonly source: number;
+  /** Open directory that holds the directories to scan; with `names` empty it is the one to scan itself. */
+  readonly dirFd: number;
+  /** Packed as u8 d_type (ignored), u8 length, bytes. */
+  readonly names: Uint8Array;
+  /** Path of dirFd below the source root, no trailing slash; only needed by a filter. */
+  readonly path: Uint8Array;
+  readonly budget: number;
+}
+
+/** One directory of a scan; children stand in later listings of the same scan as far as the budget went. */
+export interface ScannedDirectory {
+  /** Index of the listing it is a child of, −1: it is one of the roots asked for. */
+  readonly parent: number;
+  /** Index of its entry in the parent's listing (or of the root in `names`). */
+  readonly entry: number;
+  /** Where its name stands in the parent's names (or in those asked for). */
+  readonly nameOffset: number;
+  /** Open descriptor, −1 when it could not be opened. */
+  readonly fd: number;
+  /** errno of open or readdir, 0 = fine. */
+  readonly errno: number;
+  /** Packed names, sorted. */
+  readonly names: Uint8Array;
+  readonly count: number;
+  /** Stat records of the first entries: `stats.length / 128` of them. The rest is asked for with a stat job. */
+  readonly stats: Uint8Array;
+}
+
+/** Data runs of a file that is larger than a block: pairs of f64 offset, length. */
+export interface ScannedMap {
+  readonly listing: number;
+  readonly entry: number;
+  readonly errno: number;
+  readonly map: Float64Array;
+}
+
+export interface ScanOutput {
+  readonly directories: readonly ScannedDirectory[];
+  readonly maps: readonly ScannedMap[];
+  /** How many of the roots asked for were scanned. */
+  readonly rootsDone: number;
+}
+
+export interface StatInput {
+  readonly dirFd: number;
+  readonly names: Uint8Array;
+  readonly offset: number;
+  readonly count: number;
+}
+
+export interface StatOutput {
+  readonly stats: Uint8Array;
+  /** Offset in names after the last one. */
+  readonly nextOffset: number;
+  readonly maps: readonly ScannedMap[];
+}
+
+/** Packs whole entries, the last of which may go on in slices. */
+export interface PackInput {
+  readonly source: number;
+  readonly firstEntry: number;
+  readonly count: number;
+  /** Entry records (batch.ts). */
+  readonly entries: Uint8Array;
+  readonly dirFds: Int32Array;
+  /** Member names of the directories (prefix, path, `/`), one after the other, and where each ends. */
+  readonly dirPaths: Uint8Array;
+  readonly dirPathEnds: Uint32Array;
+  /** The last entry is a file of several blocks: its whole data map (of bytes as planned), and where the first slice ends. */
+  readonly large?: { readonly segments: Float64Array; readonly sliceEnd: number; readonly exactMap?: Float64Array };
+  readonly slot: SharedArrayBuffer;
+}
+
+/** Packs one slice of a large file: a continuation block. */
+export interface SliceInput {
+  readonly source: number;
+  readonly entry: number;
+  readonly dirFd: number;
+  readonly name: Uint8Array;
+  /** Stat record the plan saw. */
+  readonly stat: Uint8Array;
+  /** Logical range [start, end) in bytes: multiples of 1 MiB but for the end of the file. */
+  readonly start: number;
+  readonly end: number;
+  /** Data runs inside the range: pairs of offset, length. */
+  readonly segments: Float64Array;
+  /** Zeros after the last data byte, to a multiple of 512. */
+  readonly padding: number;
+  readonly slot: SharedArrayBuffer;
+}
+
+export interface PackedBlock {
+  /** Compressed frame; undefined: it stands in the job's slot. */
+  readonly frame?: Uint8Array;
+  readonly compressedLength: number;
+  readonly uncompressedLength: number;
+  readonly entryCount: number;
+  /** Encoded catalog rows and their digests. */
+  readonly rows: Uint8Array;
+  readonly digests: Uint8Array;
+  /** First 16 bytes of H over the frame. */
+  readonly digest: Uint8Array;
+}
+
+/** Leaf digests of a large file, in order: leaf numbers and digests, zero leaves left out. */
+export interface Leaves {
+  readonly numbers: Float64Array;
+  readonly digests: Uint8Array;
+}
+
+export interface PackWarning {
+  readonly code: WarningCode;
+  /** Entry number. */
+  readonly entry: number;
+  readonly path: Uint8Array;
+  readonly message: string;
+  readonly errno?: string;
+}
+
+export interface PackTotals {
+  entries: number;
+  members: number;
+  files: number;
+  directories: number;
+  symlinks: number;
+  hardlinks: number;
+  devices: number;
+  fifos: number;
+  sockets: number;
+  absent: number;
+  changed: number;
+  damaged: number;
+  attributesLost: number;
+  bytes: number;
+  dataBytes: number;
+}
+
+export interface PackOutput {
+  /** Rows of entries without member that no block of this job could carry: they go with the next block. */
+  readonly blocks: readonly PackedBlock[];
+  readonly carried: { readonly rows: Uint8Array; readonly digests: Uint8Array; readonly count: number };
+  readonly leaves?: Leaves;
+  readonly damagedRanges: readonly Extent[];
+  readonly changed: boolean;
+  readonly warnings: readonly PackWarning[];
+  /** None for slices: their file was counted with its first block. */
+  readonly totals: PackTotals | undefined;
+}
+
+export interface SaveJobs {
+  scan: { input: ScanInput; output: ScanOutput };
+  stat: { input: StatInput; output: StatOutput };
+  pack: { input: PackInput; output: PackOutput };
+  slice: { input: SliceInput; output: PackOutput };
+}

@@ -1,0 +1,279 @@
+// Saving, from frozen roots to a whole archive in a sink: scan → plan → pack → sequence → sink. What the sources are and where the archive goes is
+// decided above; nothing here knows of devices or snapshots.
+
+import type { Sink } from "../archive/sink.ts";
+import { ArchiveWriter } from "../archive/writer.ts";
+import { concatBytes } from "../base/bytes.ts";
+import { TsfsaError } from "../base/errors.ts";
+import { createEncoder } from "../codec/codec.ts";
+import { createDigest } from "../codec/digest.ts";
+import { prefixBytes } from "../format/head.ts";
+import { emptyTotals } from "../format/summary.ts";
+import type { Head, Summary } from "../model/archive.ts";
+import type { Reporter, Warning } from "../model/events.ts";
+import type { Compression } from "../model/options.ts";
+import { WorkerPool } from "../pipeline/pool.ts";
+import { SlotPool } from "../pipeline/slots.ts";
+import { workerUrl } from "../pipeline/worker-url.ts";
+import { addon } from "../sys/addon.ts";
+import { DirectoryTable } from "../sys/directory.ts";
+import { check } from "../sys/errors.ts";
+import { statLayout } from "../sys/layout.ts";
+import { statDescriptor } from "../sys/stat.ts";
+import { sumOfSegments } from "./content.ts";
+import type { PlannedJob, PlannedLarge } from "./job-cutter.ts";
+import { planSource } from "./plan.ts";
+import type { FilterOptions, PackInput, SaveJobs, SaveWorkerData, SliceInput, SourceConfig } from "./protocol.ts";
+import { ScanAhead } from "./scan-ahead.ts";
+import { type LargePart, Sequencer } from "./sequencer.ts";
+import { cutSlices, type Slice } from "./slices.ts";
+
+/** One root to save. The descriptor stays the caller's. */
+export interface SaveRoot {
+  readonly rootFd: number;
+  readonly filter: FilterOptions;
+  readonly excludeCaches: boolean;
+  /** Go into other file systems mounted below. */
+  readonly crossMounts: boolean;
+}
+
+export interface SaveRequest {
+  readonly head: Omit<Head, "preamble">;
+  /** One for each source of the head, in the same order. */
+  readonly roots: readonly SaveRoot[];
+  readonly compression: Compression;
+  readonly workers: number;
+  /** The sources may be written while they are read: check each file after reading. */
+  readonly recheck: boolean;
+  /** Stop at the first entry that cannot be saved whole. */
+  readonly strict: boolean;
+}
+
+export interface SaveContext {
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+  /** Asked after the last read and before the archive is ended: whether the view stayed frozen. Throws if it did not. */
+  readonly prove?: () => Promise<Readonly<Record<string, unknown>> | undefined>;
+}
+
+/** Writes a whole archive to the sink, without committing it. */
+export async function saveArchive(
+  request: SaveRequest,
+  sink: Sink,
+  context: SaveContext,
+): Promise<{ head: Head; summary: Summary }> {
+  const { head, compression } = request;
+  const digest = await createDigest(head.digest);
+  const data: SaveWorkerData = {
+    compression,
+    digest: head.digest,
+    recheck: request.recheck,
+    sources: request.roots.map((root, i) =>
+      sourceConfig(root, prefixBytes(head.sources[i] as Head["sources"][number]).length),
+    ),
+  };
+  const workers = Math.max(1, request.workers);
+  const slotBytes = (await createEncoder(compression.codec, compression.level)).bound(
+    compression.blockSize + slotSlack,
+  );
+  const pool = new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data });
+  const table = new DirectoryTable(openDirectories());
+  const reporter = strictReporter(request.strict, context.reporter);
+  try {
+    const writer = await ArchiveWriter.create(sink, head, digest);
+    const totals = request.roots.map(() => emptyTotals());
+    const sequencer = new Sequencer(writer, digest, new SlotPool(2 * workers + 2, slotBytes), reporter, totals);
+    const run = new SaveRun(request, data, pool, table, sequencer, sink, context.signal);
+    for (const source of request.roots.keys()) await run.source(source);
+    await sequencer.drain();
+    const snapshot = await context.prove?.();
+    context.signal.throwIfAborted();
+    const summary = await writer.finish(totals, sequencer.members, snapshot);
+    return { head: writer.head, summary };
+  } finally {
+    await pool.close();
+    table.close();
+  }
+}
+
+/** Room in a slot for the headers of a block's entries beside its data. */
+const slotSlack = 1024 * 1024;
+
+class SaveRun {
+  readonly #request: SaveRequest;
+  readonly #data: SaveWorkerData;
+  readonly #pool: WorkerPool<SaveJobs>;
+  readonly #table: DirectoryTable;
+  readonly #sequencer: Sequencer;
+  readonly #sink: Sink;
+  readonly #signal: AbortSignal;
+  #nextEntry = 0;
+
+  constructor(
+    request: SaveRequest,
+    data: SaveWorkerData,
+    pool: WorkerPool<SaveJobs>,
+    table: DirectoryTable,
+    sequencer: Sequencer,
+    sink: Sink,
+    signal: AbortSignal,
+  ) {
+    this.#request = request;
+    this.#data = data;
+    this.#pool = pool;
+    this.#table = table;
+    this.#sequencer = sequencer;
+    this.#sink = sink;
+    this.#signal = signal;
+  }
+
+  /** Plans one source and hands its jobs to the workers, as fast as slots become free. */
+  async source(source: number): Promise<void> {
+    const { rootFd } = this.#request.roots[source] as SaveRoot;
+    const root = this.#table.root(check(addon().duplicate(rootFd), "dup"));
+    const config = this.#data.sources[source] as SourceConfig;
+    const rootStat = new Uint8Array(statLayout.size);
+    check(addon().statAt(rootFd, new Uint8Array(0), rootStat), "statx");
+    const plan = planSource({
+      scan: new ScanAhead(this.#pool, this.#table, source, config),
+      root,
+      rootStat,
+      prefix: prefixBytes(this.#request.head.sources[source] as Head["sources"][number]),
+      firstEntry: this.#nextEntry,
+      blockSize: this.#request.compression.blockSize,
+      isArchive: archiveTest(this.#sink),
+      signal: this.#signal,
+    });
+    let next = await plan.next();
+    while (next.done !== true) {
+      await this.#submit(source, config.prefixLength, next.value);
+      next = await plan.next();
+    }
+    this.#nextEntry = next.value;
+  }
+
+  async #submit(source: number, prefixLength: number, job: PlannedJob): Promise<void> {
+    const { large, ancestors } = job;
+    const slices = large === undefined ? undefined : cutSlices(large.plan, this.#request.compression.blockSize);
+    let slice = slices?.next().value as Slice | undefined;
+    const slot = await this.#sequencer.acquireSlot();
+    const { firstEntry, count, entries, dirFds, dirPaths, dirPathEnds } = job;
+    const input: PackInput = {
+      source,
+      firstEntry,
+      count,
+      entries,
+      dirFds,
+      dirPaths,
+      dirPathEnds,
+      ...(large === undefined || slice === undefined
+        ? {}
+        : {
+            large: {
+              segments: large.plan.segments,
+              sliceEnd: slice.end,
+              ...(large.plan.exactMap === undefined ? {} : { exactMap: large.plan.exactMap }),
+            },
+          }),
+      slot: this.#sequencer.slotBuffer(slot),
+    };
+    const result = this.#pool.run("pack", input, { transfer: [entries.buffer as ArrayBuffer] });
+    const released = result.finally(() => job.release());
+    if (large === undefined || slices === undefined || slice === undefined) {
+      this.#sequencer.push({ source, slot, ancestors, result: released });
+      return;
+    }
+    const { entry, plan } = large;
+    const path = concatBytes([job.dirPaths.subarray(prefixLength), large.name]);
+    // A large file is the only entry of its job, so its directory is the only one.
+    const part = { entry, size: plan.size, path };
+    let following = slices.next();
+    const first = { ...part, fileOffset: 0, isLast: following.done === true };
+    this.#sequencer.push({ source, slot, ancestors, result: released, part: first });
+    const padding = -sumOfSegments(plan.segments) & 511;
+    while (following.done !== true) {
+      slice = following.value;
+      following = slices.next();
+      await this.#submitSlice(
+        source,
+        large,
+        slice,
+        { ...part, fileOffset: slice.start, isLast: following.done === true },
+        padding,
+      );
+    }
+  }
+
+  async #submitSlice(
+    source: number,
+    large: PlannedLarge,
+    slice: Slice,
+    part: LargePart,
+    padding: number,
+  ): Promise<void> {
+    this.#signal.throwIfAborted();
+    const slot = await this.#sequencer.acquireSlot();
+    const { entry, directory, name, stat } = large;
+    const input: SliceInput = {
+      source,
+      entry,
+      dirFd: directory.acquire(),
+      name,
+      stat,
+      start: slice.start,
+      end: slice.end,
+      segments: slice.segments,
+      padding: part.isLast ? padding : 0,
+      slot: this.#sequencer.slotBuffer(slot),
+    };
+    const result = this.#pool.run("slice", input).finally(() => directory.release());
+    this.#sequencer.push({ source, slot, ancestors: [], result, part });
+  }
+}
+
+function sourceConfig(root: SaveRoot, prefixLength: number): SourceConfig {
+  const stat = statDescriptor(root.rootFd);
+  return {
+    devMajor: stat.dev.major,
+    devMinor: stat.dev.minor,
+    crossMounts: root.crossMounts,
+    excludeCaches: root.excludeCaches,
+    filter: root.filter,
+    prefixLength,
+  };
+}
+
+/** Directories kept open while nobody works in them: a part of what the process may open. */
+function openDirectories(): number {
+  return Math.max(16, Math.min(512, Math.floor(addon().openFileLimit() / 8)));
+}
+
+/** True for the file the archive is written to. */
+function archiveTest(sink: Sink): (stat: DataView, at: number) => boolean {
+  const { identity } = sink;
+  if (identity === undefined) return () => false;
+  // The encoding of dev_t, sys/sysmacros.h.
+  const major = Number(((identity.dev >> 8n) & 0xfffn) | ((identity.dev >> 32n) & 0xfffff000n));
+  const minor = Number((identity.dev & 0xffn) | ((identity.dev >> 12n) & 0xffffff00n));
+  return (stat, at) =>
+    stat.getBigUint64(at + statLayout.ino, true) === identity.ino &&
+    stat.getUint32(at + statLayout.devMajor, true) === major &&
+    stat.getUint32(at + statLayout.devMinor, true) === minor;
+}
+
+/** With `strict`, the first warning ends the run. */
+function strictReporter(strict: boolean, reporter: Reporter): Reporter {
+  if (!strict) return reporter;
+  return {
+    ...reporter,
+    progress: (progress) => reporter.progress(progress),
+    step: (message) => reporter.step(message),
+    warning: (warning: Warning) => {
+      reporter.warning(warning);
+      throw new TsfsaError("STRICT", `stopped at the first entry that cannot be saved whole: ${warning.message}`, {
+        path: warning.path,
+        hints: ["without --strict the rest is saved and such entries are listed"],
+      });
+    },
+  };
+}

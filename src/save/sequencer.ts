@@ -1,0 +1,176 @@
+// Puts packed blocks into the archive in the order of the plan, while later ones are still being packed. It is where large files come together
+// again: their leaves make the digest, their damage and changes one completion.
+
+import type { ArchiveWriter } from "../archive/writer.ts";
+import type { Digest, FileDigest } from "../codec/digest.ts";
+import type { SourceTotals } from "../model/archive.ts";
+import type { Completion } from "../model/catalog.ts";
+import type { Extent } from "../model/entry.ts";
+import type { Reporter, Warning } from "../model/events.ts";
+import type { SlotPool } from "../pipeline/slots.ts";
+import type { PackOutput } from "./protocol.ts";
+
+/** A job that runs, in its place in the order. */
+export interface SubmittedJob {
+  readonly source: number;
+  readonly slot: number;
+  readonly ancestors: readonly Uint8Array[];
+  readonly result: Promise<PackOutput>;
+  /** Slices of a large file, or the block it starts in. */
+  readonly part?: LargePart;
+}
+
+export interface LargePart {
+  readonly entry: number;
+  readonly size: number;
+  /** Path below the source root, for messages. */
+  readonly path: Uint8Array;
+  /** Logical offset of the slice's first byte: 0 in the block where the file starts. */
+  readonly fileOffset: number;
+  readonly isLast: boolean;
+}
+
+/** The large file whose slices are coming in. */
+interface LargeFile {
+  readonly digest: FileDigest;
+  readonly damagedRanges: Extent[];
+  changed: boolean;
+}
+
+export class Sequencer {
+  readonly #writer: ArchiveWriter;
+  readonly #digest: Digest;
+  readonly #slots: SlotPool;
+  readonly #reporter: Reporter;
+  readonly #totals: SourceTotals[];
+  #members = 0;
+  #bytesDone = 0;
+  #large: LargeFile | undefined;
+  /** The end of the chain of writes: each job waits for the one before. */
+  #tail: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | undefined;
+  readonly #failed: Promise<never>;
+  #fail: (error: unknown) => void = () => {};
+
+  constructor(writer: ArchiveWriter, digest: Digest, slots: SlotPool, reporter: Reporter, totals: SourceTotals[]) {
+    this.#writer = writer;
+    this.#digest = digest;
+    this.#slots = slots;
+    this.#reporter = reporter;
+    this.#totals = totals;
+    this.#failed = new Promise((_resolve, reject) => {
+      this.#fail = reject;
+    });
+    this.#failed.catch(() => {}); // Whoever waits for something races with it.
+  }
+
+  /** Members written so far. */
+  get members(): number {
+    return this.#members;
+  }
+
+  /** Takes a slot, or throws what made the sequencer fail. */
+  acquireSlot(): Promise<number> {
+    return Promise.race([this.#slots.acquire(), this.#failed]);
+  }
+
+  slotBuffer(slot: number): SharedArrayBuffer {
+    return this.#slots.buffer(slot);
+  }
+
+  /** Appends a job to the order. */
+  push(job: SubmittedJob): void {
+    job.result.catch(() => {}); // Handled in its turn.
+    this.#tail = this.#tail.then(() => this.#write(job));
+  }
+
+  /** Waits until all is written; throws the first failure. */
+  async drain(): Promise<void> {
+    await this.#tail;
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  async #write(job: SubmittedJob): Promise<void> {
+    if (this.#failure !== undefined) return;
+    try {
+      await this.#writeResult(job, await job.result);
+    } catch (error) {
+      this.#failure = { error };
+      this.#fail(error);
+    }
+  }
+
+  async #writeResult(job: SubmittedJob, output: PackOutput): Promise<void> {
+    const { part, ancestors, source } = job;
+    const completes = part === undefined ? undefined : this.#takePart(source, part, output);
+    for (const [i, block] of output.blocks.entries()) {
+      const isLast = i === output.blocks.length - 1;
+      const frame = block.frame ?? new Uint8Array(this.#slots.buffer(job.slot), 0, block.compressedLength);
+      await this.#writer.writeBlock({
+        frame,
+        uncompressedLength: block.uncompressedLength,
+        sourceId: source,
+        rows: { count: block.entryCount, rows: block.rows, digests: block.digests },
+        digest: block.digest,
+        ancestors,
+        ...(part !== undefined && part.fileOffset > 0
+          ? { continuation: { entry: part.entry, fileOffset: part.fileOffset } }
+          : {}),
+        ...(isLast && completes !== undefined ? { completes } : {}),
+      });
+      this.#bytesDone += block.uncompressedLength;
+    }
+    this.#writer.carry(output.carried, ancestors);
+    this.#slots.release(job.slot);
+    this.#count(source, output);
+  }
+
+  /** Adds a part of a large file; the last one gives the completion. */
+  #takePart(source: number, part: LargePart, output: PackOutput): Completion | undefined {
+    if (part.fileOffset === 0) this.#large = { digest: this.#digest.file(), damagedRanges: [], changed: false };
+    const large = this.#large as LargeFile;
+    const { leaves } = output;
+    if (leaves !== undefined) {
+      for (const [i, number] of leaves.numbers.entries()) {
+        large.digest.addLeaf(number, leaves.digests.subarray(i * this.#digest.length, (i + 1) * this.#digest.length));
+      }
+    }
+    large.damagedRanges.push(...output.damagedRanges);
+    large.changed ||= output.changed;
+    if (!part.isLast) return undefined;
+    const { damagedRanges, changed } = large;
+    const totals = this.#totals[source] as SourceTotals;
+    if (changed) {
+      totals.changed++;
+      this.#warn({ code: "ENTRY_CHANGED", path: part.path, message: "it changed while it was read" });
+    }
+    if (damagedRanges.length > 0) {
+      totals.damaged++;
+      const bytes = damagedRanges.reduce((sum, { length }) => sum + length, 0);
+      const message = `${bytes} bytes of it could not be read and are zeros in the archive`;
+      this.#warn({ code: "ENTRY_DAMAGED", path: part.path, message });
+    }
+    const damaged = damagedRanges.length > 0;
+    return { entry: part.entry, damaged, changed, digest: large.digest.finish(part.size), damagedRanges };
+  }
+
+  #count(source: number, output: PackOutput): void {
+    if (output.totals !== undefined) {
+      const { members, ...totals } = output.totals;
+      this.#members += members;
+      const sum = this.#totals[source] as SourceTotals;
+      for (const key of Object.keys(totals) as (keyof typeof totals)[]) sum[key] += totals[key];
+    }
+    for (const warning of output.warnings) this.#warn(warning);
+    this.#reporter.progress({
+      bytesDone: this.#bytesDone,
+      bytesTotal: 0,
+      entriesDone: this.#writer.entries,
+      archiveBytes: this.#writer.offset,
+    });
+  }
+
+  #warn(warning: Warning): void {
+    this.#reporter.warning(warning);
+  }
+}
