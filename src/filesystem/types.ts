@@ -86,6 +86,8 @@ export interface OpenTarget {
   readonly path: string;
   /** Block device to run mkfs on and to mount: the device itself or the loop device of the image. */
   readonly devicePath: string;
+  /** Open for reading and writing, without claim. Not to be closed by the caller. */
+  readonly fd: number;
   readonly sizeBytes: number;
   readonly sectorSize: number;
   /** What it holds now, for the plan that is shown. */

@@ -38,20 +38,33 @@ export interface Use {
   readonly btrfsMember: boolean;
 }
 
+/** The machine's tables at one moment. */
+export interface Tables {
+  readonly mounts: readonly Mount[];
+  readonly loops: readonly LoopDevice[];
+  readonly swaps: readonly Buffer[];
+  /** Kernel names of the devices of each mounted btrfs. */
+  readonly btrfs: readonly (readonly string[])[];
+}
+
+export function readTables(): Tables {
+  return { mounts: allMounts(), loops: loopDevices(), swaps: swapPaths(), btrfs: [...btrfsDevices().values()] };
+}
+
 /** Use of an existing block device or regular file. */
-export function useOf(stat: Stats): Use {
+export function useOf(stat: Stats, tables: Tables = readTables()): Use {
   const device = stat.isBlockDevice() ? deviceNumber(stat.rdev) : undefined;
-  const loops = loopsOverSameBytes(stat, device, loopDevices());
+  const loops = loopsOverSameBytes(stat, device, tables.loops);
   const devices = [...(device === undefined ? [] : [device]), ...loops];
   const all = devices.flatMap((each) => [each, ...partitionsOf(each)]);
   const names = new Set(all.flatMap((each) => kernelName(each) ?? []));
-  const members = [...btrfsDevices().values()].filter((group) => group.some((name) => names.has(name)));
+  const members = tables.btrfs.filter((group) => group.some((name) => names.has(name)));
   const memberNames = new Set([...names, ...members.flat()]);
   return {
     device,
-    mounts: allMounts().filter((mount) => isMountOf(mount, all, memberNames)),
+    mounts: tables.mounts.filter((mount) => isMountOf(mount, all, memberNames)),
     loops,
-    swap: swapPaths().some((path) => isSame(path, stat, all)),
+    swap: tables.swaps.some((path) => isSame(path, stat, all)),
     holders: [...new Set(all.flatMap(holdersOf))],
     btrfsMember: members.length > 0,
   };

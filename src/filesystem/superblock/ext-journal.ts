@@ -18,8 +18,9 @@ export function readJournal(reader: ByteReader, sb: Fields, blockSize: number, p
   const blocks = Math.floor(sizeBytes / blockSize);
   const header = new Fields(reader.read(firstJournalBlock(sb) * blockSize, 1024), "big");
   const isJournal = header.u32(0) === 0xc03b3998 && (header.u32(4) === 3 || header.u32(4) === 4);
-  const hasFastCommit = isJournal && header.u32(4) === 4 && (header.u32(0x28) & 0x20) !== 0; // JBD2_FEATURE_INCOMPAT_FAST_COMMIT
-  return { blocks, fastCommitBlocks: hasFastCommit ? Math.min(header.u32(0x54) || 256, blocks) : 0 };
+  const hasFastCommit = (sb.u32(0x5c) & 0x400) !== 0; // the journal's own flag is set by the first mount
+  const fastCommitBlocks = hasFastCommit ? (isJournal ? header.u32(0x54) || 256 : 256) : 0; // JBD2_DEFAULT_FAST_COMMIT_BLOCKS
+  return { blocks, fastCommitBlocks: Math.min(fastCommitBlocks, blocks) };
 }
 
 /** First block of the map: an extent root (ext4_extent_header, magic 0xF30A) or direct block pointers. NaN when it is deeper. */

@@ -22,6 +22,7 @@ export interface XfsParameters {
   readonly blockCount: number;
   readonly sectorSizeBytes: number;
   readonly inodeSizeBytes: number;
+  readonly inodesUsed: number;
   readonly agCount: number;
   readonly agBlocks: number;
   readonly inodePercentMax: number;
@@ -97,6 +98,7 @@ export function readXfs(reader: ByteReader): XfsSuperblock | undefined {
       blockCount,
       sectorSizeBytes: sectorSize,
       inodeSizeBytes: inodeSize,
+      inodesUsed: inodesUsed(sb),
       agCount,
       agBlocks,
       inodePercentMax: sb.u8(127),
@@ -127,6 +129,12 @@ export function identifyXfs(reader: ByteReader): Identity | undefined {
     blockSize: found.blockSize,
     ...(found.checksumValid !== undefined && { checksumValid: found.checksumValid }),
   };
+}
+
+/** sb_icount less sb_ifree; 0 where that makes no sense. */
+function inodesUsed(sb: Fields): number {
+  const used = sb.count(128) - sb.count(136);
+  return Number.isSafeInteger(used) ? Math.max(0, used) : 0;
 }
 
 /** xfs_verify_cksum: CRC-32C of the sector with sb_crc (little-endian, offset 224) taken as zero. */

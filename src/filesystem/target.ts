@@ -1,0 +1,140 @@
+// Claims a block device or image file for a restore, after everything that speaks against it was looked for: mounts, swap,
+// holders, other loop devices, a signature. mkfs and mount claim the device themselves, so the claim can be given up for them
+// and is taken back between the steps; an image file stays locked the whole time.
+
+import { closeSync, constants, fsyncSync, openSync, type Stats } from "node:fs";
+import { TsfsaError } from "../base/errors.ts";
+import { addon } from "../sys/addon.ts";
+import { LO_FLAGS_AUTOCLEAR, LOCK_EX, LOCK_NB } from "../sys/constants.ts";
+import { attachLoop } from "./attach.ts";
+import { statOrUndefined } from "./block.ts";
+import { type Cleanup, openWith } from "./cleanup.ts";
+import { mountText } from "./mounts.ts";
+import { readerOfFd, sizeOfFd } from "./reader.ts";
+import { identifyAll } from "./superblock/identify.ts";
+import type { Identity, OpenTarget } from "./types.ts";
+import { type Use, useOf, usersText } from "./use.ts";
+
+export interface OpenTargetOptions {
+  /** Take a target that holds a signature of something. */
+  readonly overwrite: boolean;
+  /** What is to be put there, in bytes; 0 or absent: unknown. */
+  readonly sizeBytes?: number;
+}
+
+/** Opens and claims. Throws TARGET_REFUSED, TARGET_TOO_SMALL, NO_PERMISSION. Nothing is written. */
+export function openTarget(path: string, options: OpenTargetOptions): Promise<OpenTarget> {
+  const stat = statOrUndefined(path);
+  if (stat === undefined) {
+    throw refused(path, "expected a block device or image file, found nothing", [
+      `to restore into a new image file, make it first: truncate -s SIZE ${path}`,
+    ]);
+  }
+  if (!stat.isBlockDevice() && !stat.isFile())
+    throw refused(path, "expected a block device or image file, found something else");
+  return openWith((cleanup) => claimTarget(cleanup, path, stat, options));
+}
+
+async function claimTarget(
+  cleanup: Cleanup,
+  path: string,
+  stat: Stats,
+  options: OpenTargetOptions,
+): Promise<OpenTarget> {
+  refuseUsed(path, useOf(stat));
+  const isImage = stat.isFile();
+  const file = open(path, constants.O_RDWR);
+  cleanup.defer(() => closeSync(file));
+  if (isImage && addon().lock(file, LOCK_EX | LOCK_NB) < 0) throw refused(path, "another program has locked it");
+  const sizeBytes = sizeOfFd(file);
+  const needed = Math.max(options.sizeBytes ?? 0, 1);
+  if (sizeBytes < needed) {
+    throw new TsfsaError("TARGET_TOO_SMALL", `expected at least ${needed} bytes, ${path} has ${sizeBytes}`, {
+      path,
+      ...(isImage && { hints: [`enlarge the image file: truncate -s ${needed} ${path}`] }),
+    });
+  }
+  cleanup.defer(() => fsyncSync(file)); // an image's own data, after its loop device is gone
+  const loop = isImage ? attachLoop(cleanup, file, LO_FLAGS_AUTOCLEAR, 0, path) : undefined;
+  const fd = loop?.fd ?? file;
+  const devicePath = loop?.path ?? path;
+  if (addon().deviceReadOnly(fd) === 1) throw refused(path, "the device is read-only");
+
+  let claimFd: number | undefined;
+  const release = () => {
+    if (claimFd !== undefined) closeSync(claimFd);
+    claimFd = undefined;
+  };
+  const claim = () => {
+    claimFd ??= open(devicePath, constants.O_RDWR | constants.O_EXCL);
+  };
+  claim();
+  cleanup.defer(release);
+
+  const found = await identifyAll(readerOfFd(fd, sizeBytes));
+  const contents = contentsText(found);
+  if (found.length > 0 && !options.overwrite) {
+    throw refused(path, `it holds ${contents}`, ["give --overwrite to lose what it holds"]);
+  }
+  return {
+    path,
+    devicePath,
+    fd,
+    sizeBytes,
+    sectorSize: Math.max(512, addon().deviceSectorSize(fd)),
+    current: found[0],
+    currentContents: contents,
+    release,
+    claim,
+    close: () => cleanup.run(),
+  };
+}
+
+function refuseUsed(path: string, use: Use): void {
+  const mount = use.mounts[0];
+  if (mount !== undefined) {
+    throw refused(path, `it is mounted at ${mountText(mount)}`, [
+      `unmount it first: umount ${mount.mountPoint.toString()}`,
+    ]);
+  }
+  const loop = use.loops[0];
+  if (loop !== undefined)
+    throw refused(path, `${loop.path} is attached to it`, [`detach it first: losetup --detach ${loop.path}`]);
+  if (use.swap || use.holders.length > 0 || use.btrfsMember) throw refused(path, `it is in use by ${usersText(use)}`);
+}
+
+function open(path: string, flags: number): number {
+  try {
+    return openSync(path, flags);
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (code === "EBUSY") throw refused(path, "another program or a mount that no process shows has claimed it");
+    if (code === "EACCES" || code === "EPERM") {
+      throw new TsfsaError("NO_PERMISSION", `cannot open ${path} for writing: ${code}`, {
+        path,
+        errno: code,
+        cause: error,
+      });
+    }
+    throw refused(
+      path,
+      code === "EROFS" ? "it cannot be written: the device or its file system is read-only" : `cannot open it: ${code}`,
+    );
+  }
+}
+
+function refused(path: string, reason: string, hints: readonly string[] = []): TsfsaError {
+  return new TsfsaError("TARGET_REFUSED", `the target ${path} is refused: ${reason}`, { path, hints });
+}
+
+/** One line for people; names are those of blkid, the label is quoted as JSON so that it cannot do anything to a terminal. */
+export function contentsText(found: readonly Identity[]): string {
+  const one = ({ type, label, uuid, sizeBytes }: Identity): string =>
+    [
+      type,
+      ...(label === undefined ? [] : [JSON.stringify(Buffer.from(label).toString())]),
+      ...(uuid === undefined ? [] : [`UUID ${uuid}`]),
+      ...(sizeBytes === undefined ? [] : [`of ${sizeBytes} bytes`]),
+    ].join(" ");
+  return found.length === 0 ? "nothing recognised" : found.map(one).join(", and signs of ");
+}
