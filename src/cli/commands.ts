@@ -1,0 +1,40 @@
+// The table of the commands. Each is imported when it is asked for, so that `--help` and a refusal start at once. Tests put fakes here.
+
+import type {
+  ArchiveInformation,
+  CommandContext,
+  ListedEntry,
+  ListOptions,
+  Outcome,
+  RestdirOptions,
+  RestfsOptions,
+  RestoreDetails,
+  SaveDetails,
+  SaveOptions,
+  VerifyDetails,
+  VerifyOptions,
+} from "../model/options.ts";
+
+export interface CommandTable {
+  savefs(options: SaveOptions, context: CommandContext): Promise<Outcome<SaveDetails>>;
+  savedir(options: SaveOptions, context: CommandContext): Promise<Outcome<SaveDetails>>;
+  restfs(options: RestfsOptions, context: CommandContext): Promise<Outcome<RestoreDetails>>;
+  restdir(options: RestdirOptions, context: CommandContext): Promise<Outcome<RestoreDetails>>;
+  archinfo(options: { readonly archive: string }, context: CommandContext): Promise<Outcome<ArchiveInformation>>;
+  list(
+    options: ListOptions,
+    context: CommandContext,
+    onEntry: (entry: ListedEntry) => void | Promise<void>,
+  ): Promise<Outcome<{ readonly entries: number }>>;
+  verify(options: VerifyOptions, context: CommandContext): Promise<Outcome<VerifyDetails>>;
+}
+
+export const commands: CommandTable = {
+  savefs: async (options, context) => (await import("../commands/savefs.ts")).savefs(options, context),
+  savedir: async (options, context) => (await import("../commands/savedir.ts")).savedir(options, context),
+  restfs: async (options, context) => (await import("../commands/restfs.ts")).restfs(options, context),
+  restdir: async (options, context) => (await import("../commands/restdir.ts")).restdir(options, context),
+  archinfo: async (options, context) => (await import("../commands/archinfo.ts")).archinfo(options, context),
+  list: async (options, context, onEntry) => (await import("../commands/list.ts")).list(options, context, onEntry),
+  verify: async (options, context) => (await import("../commands/verify.ts")).verify(options, context),
+};

@@ -1,0 +1,26 @@
+// What one command line asks for: the command with its options, and how to talk while it runs. Made by program.ts, run by run.ts.
+
+import type { ListOptions, RestdirOptions, RestfsOptions, SaveOptions, VerifyOptions } from "../model/options.ts";
+
+/** How to talk; common to all commands. */
+export interface OutputOptions {
+  readonly json: boolean;
+  readonly verbose: boolean;
+  readonly quiet: boolean;
+}
+
+export type Request =
+  | { readonly command: "savefs"; readonly options: SaveOptions }
+  | { readonly command: "savedir"; readonly options: SaveOptions }
+  | { readonly command: "restfs"; readonly options: RestfsOptions }
+  | { readonly command: "restdir"; readonly options: RestdirOptions }
+  | { readonly command: "archinfo"; readonly options: { readonly archive: string } }
+  | { readonly command: "list"; readonly options: ListOptions }
+  | { readonly command: "verify"; readonly options: VerifyOptions };
+
+export type CommandName = Request["command"];
+
+export interface Invocation {
+  readonly request: Request;
+  readonly output: OutputOptions;
+}

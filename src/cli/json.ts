@@ -1,0 +1,112 @@
+// --json: one object a line, each with a `type`, the last one always `summary` with the exit status. Numbers are integers, what passes 2^53
+// is a string; bytes that are a name stand in `path` or, where they are not UTF-8, `pathBase64`; other bytes in hex.
+
+import { pathJson } from "../base/units.ts";
+import type { Progress, Warning } from "../model/events.ts";
+import type { ListedEntry } from "../model/options.ts";
+import type { Failure } from "./failure.ts";
+import { rowJson } from "./listing.ts";
+import type { TextOutput } from "./output.ts";
+import type { Presenter, Result, Run } from "./presenter.ts";
+import type { Interruption } from "./signals.ts";
+
+const progressIntervalMs = 500;
+
+export class JsonPresenter implements Presenter {
+  readonly #run: Run;
+  readonly #output: TextOutput;
+  readonly #now: () => number;
+  #progressMs = Number.NEGATIVE_INFINITY;
+  #details: object = {};
+
+  constructor(run: Run, output: TextOutput, now: () => number) {
+    this.#run = run;
+    this.#output = output;
+    this.#now = now;
+  }
+
+  warning({ code, path, message, errno }: Warning): void {
+    this.#put({ type: "warning", code, ...pathJson(path), message, errno });
+  }
+
+  progress(progress: Progress): void {
+    const now = this.#now();
+    if (this.#run.quiet || now - this.#progressMs < progressIntervalMs) return;
+    this.#progressMs = now;
+    this.#put({ type: "progress", ...progress });
+  }
+
+  entry(path: Uint8Array): void {
+    if (this.#run.verbose) this.#put({ type: "entry", ...pathJson(path) });
+  }
+
+  step(message: string): void {
+    if (this.#run.verbose || this.#run.dryRun) this.#put({ type: "step", message });
+  }
+
+  listed(entry: ListedEntry): void | Promise<void> {
+    return this.#output.writeRow(line(rowJson(entry)));
+  }
+
+  plan(lines: readonly string[]): void {
+    this.#put({ type: "plan", lines });
+  }
+
+  interrupted(interruption: Interruption): void {
+    this.#put({ type: "error", code: "INTERRUPTED", message: interruption.message, signal: interruption.signal });
+  }
+
+  failed({ code, message, hints, path, offsetBytes, errno, command, stack }: Failure): void {
+    const where = path === undefined ? {} : typeof path === "string" ? { path } : pathJson(path);
+    const shown = this.#run.verbose ? stack : undefined;
+    this.#put({ type: "error", code, message, hints, ...where, offsetBytes, errno, command, stack: shown });
+  }
+
+  finished(result: Result, elapsedMs: number): void {
+    if (result.command === "archinfo") this.#put({ type: "archive", ...result.outcome.details });
+    this.#details = { ...detailsOf(result), elapsedMs: Math.round(elapsedMs) };
+  }
+
+  async close(status: number, warnings: number): Promise<void> {
+    this.#put({ type: "summary", command: this.#run.command, status, warnings, ...this.#details });
+    await this.#output.flush();
+  }
+
+  #put(value: object): void {
+    this.#output.write(line(value));
+  }
+}
+
+/** What the summary says besides status and warnings. */
+function detailsOf(result: Result): object {
+  if (result.command === "archinfo") return {};
+  if (result.command !== "savefs" && result.command !== "savedir") return result.outcome.details;
+  const { archive, archiveBytes, verified, head, summary } = result.outcome.details;
+  const { archiveId, label, codec, level, blockSize, digest } = head;
+  const { entries, blocks } = summary;
+  const sources = summary.sources.map((totals, id) => ({ id, origin: head.sources[id]?.origin, ...totals }));
+  return {
+    archive,
+    archiveId,
+    label,
+    codec,
+    level,
+    blockSize,
+    digest,
+    archiveBytes,
+    blocks,
+    entries,
+    verified,
+    sources,
+  };
+}
+
+function line(value: object): string {
+  return `${JSON.stringify(value, plain)}\n`;
+}
+
+function plain(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("hex");
+  return value;
+}

@@ -1,0 +1,205 @@
+// The command line as commander sees it: commands, operands, help. Turns argv into an Invocation and does nothing else.
+
+import { createRequire } from "node:module";
+import { Command, CommanderError, Option } from "commander";
+import { TsfsaError } from "../base/errors.ts";
+import { compilePatterns } from "../base/pattern.ts";
+import { nonEmpty, wholeNumber } from "./arguments.ts";
+import { normaliseArguments, type OptionShapes } from "./argv.ts";
+import {
+  addOutputOptions,
+  addRestoreOptions,
+  addSaveOptions,
+  type OutputFlags,
+  outputOptions,
+  type RestoreFlags,
+  restoreOptions,
+  type SaveFlags,
+  saveOptions,
+  type VerifyFlags,
+} from "./flags.ts";
+import type { Invocation, Request } from "./invocation.ts";
+import { parseTargets } from "./targets.ts";
+
+/** `--help` and `--version`: text for standard output, nothing to run. */
+export interface Help {
+  readonly help: string;
+}
+
+export interface Surroundings {
+  /** Processors this process may use: the default of --jobs. */
+  readonly processors: number;
+  /** Width of help texts. */
+  readonly columns: number;
+}
+
+/** Parses argv (without node and script). Throws USAGE for everything that is not a well-formed command line. */
+export async function parseCommandLine(
+  argv: readonly string[],
+  surroundings: Surroundings,
+): Promise<Invocation | Help> {
+  let invocation: Invocation | undefined;
+  let help = "";
+  const program = new Command("tsfsa").exitOverride().configureOutput({
+    writeOut: (text) => (help += text),
+    writeErr: (text) => (help += text),
+    outputError: () => {}, // told by the error that is thrown
+    getOutHelpWidth: () => surroundings.columns,
+    getErrHelpWidth: () => surroundings.columns,
+  });
+  addCommands(program, surroundings.processors, (found) => {
+    invocation = found;
+  });
+  const words = normaliseArguments(argv, new Set(program.commands.map((command) => command.name())), shapesOf(program));
+  try {
+    await program.parseAsync(words, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return { help };
+    throw usageError(error, words[0], help);
+  }
+  if (invocation === undefined) throw new TsfsaError("INTERNAL", "the command line was parsed, but names no command");
+  return invocation;
+}
+
+/** Below the help of the commands that are not plain from their options. */
+const examples = {
+  savefs: `
+Examples:
+  tsfsa savefs root.tsfsa /dev/vg/root-snapshot
+  tsfsa savefs - /dev/sdb1 | ssh host 'cat > sdb1.tsfsa'
+`,
+  savedir: `
+Examples:
+  tsfsa savedir --allow-rw -e .cache home.tsfsa /home
+`,
+  restfs: `
+A comma in a value is written \\, and mkfsopt is cut into words at blanks, with quotes as in the shell.
+
+Examples:
+  tsfsa restfs root.tsfsa id=0,dest=/dev/sdc2
+  tsfsa restfs root.tsfsa 'id=0,dest=/dev/sdc2,mkfs=xfs,mkfsopt=-m reflink=0\\,crc=1,label=new,uuid=new'
+  ssh host cat root.tsfsa | tsfsa restfs --overwrite --yes - id=0,dest=disk.img
+`,
+} as const;
+
+/** The commands inherit the settings of `program`. */
+function addCommands(program: Command, processors: number, found: (invocation: Invocation) => void): void {
+  program
+    .description(
+      "Saves live Linux file systems and directories to one file that can be checked, listed, streamed and restored.",
+    )
+    .version(version(), "-V, --version")
+    .addHelpText(
+      "after",
+      "\nEach command has its own help: tsfsa savefs --help\nExit status: 0 done, 1 done with warnings, 2 failed, 3 and more: docs/ERRORS.md",
+    );
+
+  const take = (flags: OutputFlags, request: Request): void => found({ request, output: outputOptions(flags) });
+  const jobs = (): Option =>
+    new Option("-j, --jobs <n>", "worker threads")
+      .argParser(wholeNumber("-j", 1, 256))
+      .default(processors, `all processors: ${processors}`);
+
+  for (const [name, operand, description] of [
+    ["savefs", "source", "save file systems: block devices, mount points or images"],
+    ["savedir", "directory", "save directories"],
+  ] as const) {
+    const command = program
+      .command(name)
+      .description(description)
+      .argument("<archive>", "file to write, or - for standard output")
+      .argument(`<${operand}...>`, name === "savefs" ? "block device, mount point or image file" : "directory to save");
+    addSaveOptions(command, jobs());
+    if (name === "savedir") command.option("--cross-mounts", "go into other file systems mounted below");
+    command.addHelpText("after", examples[name]);
+    addOutputOptions(command).action(async (archive: string, sources: string[], flags: SaveFlags) => {
+      take(flags, { command: name, options: await saveOptions(archive, sources, flags) });
+    });
+  }
+
+  const restfs = program
+    .command("restfs")
+    .description("make file systems again and restore into them")
+    .argument("<archive>", "file to read, or - for standard input")
+    .argument("<target...>", "id=N,dest=TARGET[,mkfs=TYPE][,mkfsopt=OPTS][,label=L][,uuid=keep|new|UUID]");
+  addRestoreOptions(restfs, jobs(), "replace what the target holds");
+  restfs.addHelpText("after", examples.restfs);
+  addOutputOptions(restfs).action((archive: string, targets: string[], flags: RestoreFlags) => {
+    take(flags, { command: "restfs", options: { ...restoreOptions(archive, flags), targets: parseTargets(targets) } });
+  });
+
+  const restdir = program
+    .command("restdir")
+    .description("restore below a directory")
+    .argument("<archive>", "file to read, or - for standard input")
+    .argument("<destination>", "directory to restore into; made if it is missing");
+  addRestoreOptions(restdir, jobs(), "replace files that exist");
+  restdir.option(
+    "--strip-components <n>",
+    "drop the first N components of each path",
+    wholeNumber("--strip-components", 0, 65_535),
+  );
+  addOutputOptions(restdir).action((archive: string, destination: string, flags: RestoreFlags) => {
+    take(flags, {
+      command: "restdir",
+      options: { ...restoreOptions(archive, flags), destination: nonEmpty("DESTINATION", destination) },
+    });
+  });
+
+  const archinfo = program
+    .command("archinfo")
+    .description("show what an archive is and what it holds")
+    .argument("<archive>", "file to read, or - for standard input");
+  addOutputOptions(archinfo).action((archive: string, flags: OutputFlags) => {
+    take(flags, { command: "archinfo", options: { archive: nonEmpty("ARCHIVE", archive) } });
+  });
+
+  const list = program
+    .command("list")
+    .description("list the entries of an archive")
+    .argument("<archive>", "file to read, or - for standard input")
+    .argument("[pattern...]", "only what these fit, with everything below (docs/PATTERNS.md)");
+  addOutputOptions(list).action((archive: string, patterns: string[], flags: OutputFlags) => {
+    compilePatterns(patterns); // refuses bad ones before the archive is opened
+    take(flags, { command: "list", options: { archive: nonEmpty("ARCHIVE", archive), patterns } });
+  });
+
+  const verify = program
+    .command("verify")
+    .description("read an archive and check all of it")
+    .argument("<archive>", "file to read, or - for standard input")
+    .addOption(jobs())
+    .option("--quick", "check the blocks' checksums only, decompress nothing");
+  addOutputOptions(verify).action((archive: string, flags: VerifyFlags) => {
+    const options = { archive: nonEmpty("ARCHIVE", archive), workers: flags.jobs, quick: flags.quick === true };
+    take(flags, { command: "verify", options });
+  });
+}
+
+function shapesOf(program: Command): OptionShapes {
+  const valued = new Set<string>();
+  const optional = new Map<string, string>();
+  for (const option of program.commands.flatMap((command) => command.options)) {
+    if (option.required) for (const name of [option.short, option.long]) if (name !== undefined) valued.add(name);
+    if (option.optional && option.long !== undefined)
+      optional.set(option.long, typeof option.presetArg === "string" ? option.presetArg : "");
+  }
+  return { valued, optional };
+}
+
+function usageError(error: CommanderError, command: string | undefined, help: string): TsfsaError {
+  // A bare `tsfsa` has no message of its own: the help is the answer.
+  if (error.code === "commander.help")
+    return new TsfsaError("USAGE", "expected a command, found none", {
+      hints: ["", ...help.trimEnd().split("\n")],
+    });
+  const [first = "", ...suggestions] = error.message.replace(/^error: /, "").split("\n");
+  const of = error.code === "commander.unknownCommand" || command === undefined ? "" : `${command} `;
+  return new TsfsaError("USAGE", first, { hints: [...suggestions, `tsfsa ${of}--help shows what is expected`] });
+}
+
+function version(): string {
+  const { version: found } = createRequire(import.meta.url)("../../package.json") as { readonly version: string };
+  return found;
+}

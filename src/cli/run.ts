@@ -1,0 +1,157 @@
+// One run of the program: parse, refuse, run the command, tell how it went, return the exit status. Everything it needs of the process comes in
+// as a Host. Invariants: the status is decided here and nowhere else; nothing is written after the last flush.
+
+import { exitStatusOf, TsfsaError } from "../base/errors.ts";
+import type { CommandContext } from "../model/options.ts";
+import type { CommandTable } from "./commands.ts";
+import { contextOf } from "./context.ts";
+import { describeFailure, type Failure } from "./failure.ts";
+import type { Host } from "./host.ts";
+import type { Invocation, Request } from "./invocation.ts";
+import { JsonPresenter } from "./json.ts";
+import { TextOutput } from "./output.ts";
+import type { Presenter, Result, Run } from "./presenter.ts";
+import { parseCommandLine } from "./program.ts";
+import { canRedraw, ProgressLine } from "./progress.ts";
+import { Interruption } from "./signals.ts";
+import { Fault, lostStatus, OutputLost, watchProcess } from "./stop.ts";
+import { TextPresenter } from "./text.ts";
+
+export async function run(argv: readonly string[], host: Host): Promise<number> {
+  const stop = new AbortController();
+  const stdout = new TextOutput(host.stdout, (error) => stop.abort(new OutputLost(error)));
+  // Losing the log is no reason to lose the backup.
+  const stderr = new TextOutput(host.stderr, () => {});
+  try {
+    const parsed = await parseCommandLine(argv, { processors: host.processors, columns: host.stdout.columns ?? 100 });
+    if (!("help" in parsed)) {
+      refuseTerminals(parsed.request, host);
+      return await perform(parsed, host, stop, stdout, stderr);
+    }
+    stdout.write(parsed.help);
+    await stdout.flush();
+    return lostStatus(stop.signal, stderr) ?? 0;
+  } catch (error) {
+    return await refuse(describeFailure(error), argv, host, stdout, stderr);
+  }
+}
+
+async function perform(
+  { request, output }: Invocation,
+  host: Host,
+  stop: AbortController,
+  stdout: TextOutput,
+  stderr: TextOutput,
+): Promise<number> {
+  const shown: Run = {
+    ...output,
+    command: request.command,
+    archive: request.options.archive,
+    dryRun: "dryRun" in request.options && request.options.dryRun,
+  };
+  const presenter = output.json
+    ? new JsonPresenter(shown, writesToStdout(request) ? stderr : stdout, () => host.now())
+    : new TextPresenter(shown, stdout, stderr, progressLine(host));
+  const unwatch = watchProcess(host, presenter, stop);
+  const context = contextOf(request, output, presenter, host, stop.signal);
+  const startedMs = host.now();
+  let status: number;
+  let warnings: number;
+  try {
+    const result = await execute(request, host.commands, context, presenter);
+    if (stop.signal.reason instanceof Fault) throw stop.signal.reason;
+    presenter.finished(result, host.now() - startedMs);
+    // A command that was asked to stop and still came to its end is done: the status says what happened.
+    ({ status, warnings } = result.outcome);
+  } catch (error) {
+    status = tellFailure(error, stop.signal, presenter);
+    warnings = context.reporter.warnings;
+  }
+  await presenter.close(status, warnings);
+  unwatch();
+  return lostStatus(stop.signal, stderr) ?? status;
+}
+
+/** Runs the command of the request. */
+async function execute(
+  request: Request,
+  commands: CommandTable,
+  context: CommandContext,
+  presenter: Presenter,
+): Promise<Result> {
+  const { command, options } = request;
+  switch (command) {
+    case "savefs":
+    case "savedir":
+      return { command, outcome: await commands[command](options, context) };
+    case "restfs":
+      return { command, outcome: await commands.restfs(options, context) };
+    case "restdir":
+      return { command, outcome: await commands.restdir(options, context) };
+    case "archinfo":
+      return { command, outcome: await commands.archinfo(options, context) };
+    case "list":
+      return { command, outcome: await commands.list(options, context, (entry) => presenter.listed(entry)) };
+    default:
+      return { command, outcome: await commands.verify(options, context) };
+  }
+}
+
+/** Shows why the command failed, as far as that was not shown yet, and returns the exit status. */
+function tellFailure(error: unknown, signal: AbortSignal, presenter: Presenter): number {
+  const reason: unknown = signal.reason;
+  if (reason instanceof OutputLost) return exitStatusOf(error);
+  if (reason instanceof Fault) return 2;
+  // What else went wrong while the command undid its work is worth a word.
+  const isNews = error !== reason && !(error instanceof Error && error.name === "AbortError");
+  const failure = describeFailure(error);
+  if (isNews) presenter.failed(failure);
+  return reason instanceof Interruption ? reason.exitStatus : failure.exitStatus;
+}
+
+/** A command line that cannot be run. */
+async function refuse(
+  failure: Failure,
+  argv: readonly string[],
+  host: Host,
+  stdout: TextOutput,
+  stderr: TextOutput,
+): Promise<number> {
+  const json = argv.includes("--json");
+  const shown: Run = {
+    json,
+    verbose: argv.includes("-v"),
+    quiet: true,
+    command: undefined,
+    archive: "",
+    dryRun: false,
+  };
+  const presenter = json
+    ? new JsonPresenter(shown, stdout, () => host.now())
+    : new TextPresenter(shown, stdout, stderr, undefined);
+  presenter.failed(failure);
+  await presenter.close(failure.exitStatus, 0);
+  return failure.exitStatus;
+}
+
+function writesToStdout({ command, options }: Request): boolean {
+  return (command === "savefs" || command === "savedir") && options.archive === "-";
+}
+
+function refuseTerminals(request: Request, host: Host): void {
+  if (request.options.archive !== "-") return;
+  if (writesToStdout(request)) {
+    if (host.stdout.isTTY !== true) return;
+    throw new TsfsaError("USAGE", "expected a pipe or a file for the archive, found a terminal as standard output", {
+      hints: ["name a file instead of -, or send the output somewhere: tsfsa savefs - SOURCE | ssh HOST 'cat > FILE'"],
+    });
+  }
+  if (host.stdin.isTTY !== true) return;
+  throw new TsfsaError("USAGE", "expected an archive on standard input, found a terminal", {
+    hints: ["name a file instead of -, or send the archive in: ssh HOST cat FILE | tsfsa list -"],
+  });
+}
+
+function progressLine(host: Host): ProgressLine | undefined {
+  return canRedraw(host.stderr, host.environment) ? new ProgressLine(host.stderr, () => host.now()) : undefined;
+}

@@ -1,0 +1,172 @@
+// Text for people: rows and archinfo on standard output, all else on standard error. Every name and every foreign message is made harmless for
+// a terminal here.
+
+import { escapeName, formatDuration, formatRate, formatSize } from "../base/units.ts";
+import type { Progress, Warning } from "../model/events.ts";
+import type { ListedEntry, RestoreDetails, SaveDetails, VerifyDetails } from "../model/options.ts";
+import type { Failure } from "./failure.ts";
+import { informationText } from "./information.ts";
+import { rowText } from "./listing.ts";
+import type { TextOutput } from "./output.ts";
+import type { Presenter, Result, Run } from "./presenter.ts";
+import type { ProgressLine } from "./progress.ts";
+import type { Interruption } from "./signals.ts";
+
+export class TextPresenter implements Presenter {
+  readonly #run: Run;
+  readonly #stdout: TextOutput;
+  readonly #stderr: TextOutput;
+  readonly #progress: ProgressLine | undefined;
+  #source = 0;
+
+  /** progress: undefined where there is no terminal to draw on. */
+  constructor(run: Run, stdout: TextOutput, stderr: TextOutput, progress: ProgressLine | undefined) {
+    this.#run = run;
+    this.#stdout = stdout;
+    this.#stderr = stderr;
+    this.#progress = run.quiet ? undefined : progress;
+  }
+
+  warning({ path, message, errno }: Warning): void {
+    const where = path.length === 0 ? "" : `${escapeName(path)}: `;
+    this.#tell(`warning: ${where}${withErrno(printable(message), errno)}`);
+  }
+
+  progress(progress: Progress): void {
+    this.#progress?.update(progress);
+  }
+
+  entry(path: Uint8Array): void {
+    if (this.#run.verbose) this.#tell(path.length === 0 ? "." : escapeName(path));
+  }
+
+  step(message: string): void {
+    if (this.#run.verbose || this.#run.dryRun) this.#tell(printable(message));
+  }
+
+  listed(entry: ListedEntry): void | Promise<void> {
+    // As `ls` with several operands; the first needs no heading, it begins the list.
+    const heading = entry.source === this.#source ? "" : `\nsource ${entry.source}:\n`;
+    this.#source = entry.source;
+    return this.#stdout.writeRow(`${heading}${rowText(entry)}\n`);
+  }
+
+  plan(lines: readonly string[], asking: boolean): void {
+    if (asking || !this.#run.quiet) for (const line of lines) this.#tell(printable(line));
+  }
+
+  interrupted(interruption: Interruption): void {
+    this.#tell(`tsfsa: ${interruption.message}: undoing what was begun (once more: stop at once)`);
+  }
+
+  failed(failure: Failure): void {
+    this.#tell(`tsfsa: ${withErrno(printable(failure.message), failure.errno)}`);
+    if (failure.command !== undefined) this.#tell(`  the command was: ${failure.command.map(printable).join(" ")}`);
+    for (const hint of failure.hints) this.#tell(`  ${printable(hint)}`.trimEnd());
+    if (this.#run.verbose && failure.stack !== undefined) this.#tell(printable(failure.stack));
+  }
+
+  finished(result: Result, elapsedMs: number): void {
+    if (result.command === "archinfo") this.#stdout.write(informationText(this.#run.archive, result.outcome.details));
+    else if (!this.#run.quiet) for (const line of summaryLines(this.#run, result, elapsedMs)) this.#tell(line);
+  }
+
+  async close(exitStatus: number, warnings: number): Promise<void> {
+    this.#progress?.clear();
+    if (exitStatus === 1 && !this.#run.quiet) this.#tell(`${plural(warnings, "warning")}: exit status 1`);
+    await this.#stdout.flush();
+    await this.#stderr.flush();
+  }
+
+  #tell(line: string): void {
+    this.#progress?.clear();
+    this.#stderr.write(`${line}\n`);
+  }
+}
+
+function summaryLines(run: Run, result: Exclude<Result, { command: "archinfo" }>, elapsedMs: number): string[] {
+  switch (result.command) {
+    case "savefs":
+    case "savedir":
+      return saveLines(run, result.outcome.details, elapsedMs);
+    case "restfs":
+    case "restdir":
+      return restoreLines(run, result.outcome.details, elapsedMs);
+    case "verify":
+      return verifyLines(run, result.outcome.details, elapsedMs);
+    default:
+      return []; // list: the rows are the result
+  }
+}
+
+function saveLines(run: Run, { archive, archiveBytes, verified, summary }: SaveDetails, elapsedMs: number): string[] {
+  const bytes = sum(summary.sources.map((source) => source.bytes));
+  const content = `${plural(summary.entries, "entry", "entries")}, ${formatSize(bytes)}`;
+  if (run.dryRun) return [`dry run: would save ${content}; nothing was written`];
+  const share = bytes === 0 ? "" : `, ${Math.round((100 * archiveBytes) / bytes)} %`;
+  const name = archive === "-" ? "standard output" : shownPath(archive);
+  const lines = [`saved ${content} to ${name} (${formatSize(archiveBytes)}${share}) in ${speed(bytes, elapsedMs)}`];
+  for (const [id, source] of summary.sources.entries()) {
+    const marks = (["absent", "changed", "damaged", "attributesLost"] as const).filter((mark) => source[mark] > 0);
+    const words = marks.map((mark) => `${count(source[mark])} ${markWords[mark]}`);
+    const which = summary.sources.length > 1 ? `source ${id}: ` : "";
+    if (words.length > 0) lines.push(`${which}${words.join(", ")}`);
+  }
+  if (verified) lines.push("read back and verified");
+  return lines;
+}
+
+const markWords = {
+  absent: "not saved",
+  changed: "changed while being read",
+  damaged: "with parts that could not be read",
+  attributesLost: "without all of their attributes",
+} as const;
+
+function restoreLines(run: Run, { entries, bytes, incomplete }: RestoreDetails, elapsedMs: number): string[] {
+  const content = `${plural(entries, "entry", "entries")}, ${formatSize(bytes)}`;
+  if (run.dryRun) return [`dry run: would restore ${content}; nothing was written`];
+  const lines = [`restored ${content} in ${speed(bytes, elapsedMs)}`];
+  if (incomplete > 0) lines.push(`${plural(incomplete, "entry", "entries")} could not be restored whole`);
+  return lines;
+}
+
+function verifyLines(run: Run, { blocks, entries, bytes, damagedBlocks }: VerifyDetails, elapsedMs: number): string[] {
+  const name = run.archive === "-" ? "standard input" : shownPath(run.archive);
+  const content = `${plural(blocks, "block")}, ${plural(entries, "entry", "entries")}, ${formatSize(bytes)}`;
+  if (damagedBlocks.length === 0) return [`${name}: no damage found in ${content}, in ${speed(bytes, elapsedMs)}`];
+  return [`${name}: ${count(damagedBlocks.length)} of ${content} damaged: block ${damagedBlocks.join(", ")}`];
+}
+
+function speed(bytes: number, elapsedMs: number): string {
+  const seconds = elapsedMs / 1000;
+  // A rate over a moment says nothing.
+  return seconds < 0.5 ? formatDuration(seconds) : `${formatDuration(seconds)}, ${formatRate(bytes / seconds)}`;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+function count(number: number): string {
+  return number.toLocaleString("en-US");
+}
+
+function plural(number: number, one: string, many = `${one}s`): string {
+  return `${count(number)} ${number === 1 ? one : many}`;
+}
+
+function shownPath(path: string): string {
+  return escapeName(Buffer.from(path));
+}
+
+function withErrno(message: string, errno: string | undefined): string {
+  return errno === undefined || message.includes(errno) ? message : `${message} (${errno})`;
+}
+
+/** Foreign text without control and direction characters; further lines are indented below the first. */
+export function printable(text: string): string {
+  return text
+    .replaceAll(/[^\P{C}\n\t]|[\u2028\u2029]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
+    .replaceAll("\n", "\n  ");
+}
