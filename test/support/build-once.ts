@@ -1,0 +1,33 @@
+// Global set-up: worker threads and the CLI run from dist/, so it must not be older than src/. Builds when it is, once per run.
+
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const repository = fileURLToPath(new URL("../../", import.meta.url));
+
+export default function setup(): void {
+  // A build made elsewhere (test/support/cli.ts) is taken as it is.
+  if (process.env["TSFSA_DIST"] !== undefined) return;
+  if (!isStale()) return;
+  const compiler = join(repository, "node_modules/typescript/bin/tsc");
+  try {
+    execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], { cwd: repository, stdio: "pipe" });
+  } catch (error) {
+    // tsc emits in spite of type errors; those are the business of `npm run typecheck`, but the tests below run what was emitted.
+    const said = error instanceof Error && "stdout" in error ? String(error.stdout) : String(error);
+    console.warn(`tsc -p tsconfig.build.json:\n${said}`);
+  }
+}
+
+function isStale(): boolean {
+  const entry = join(repository, "dist/cli/main.js");
+  if (!existsSync(entry)) return true;
+  return newest(join(repository, "src")) > statSync(entry).mtimeMs;
+}
+
+function newest(folder: string): number {
+  const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+  return Math.max(...names.map((name) => statSync(join(folder, name)).mtimeMs));
+}
