@@ -89,6 +89,7 @@ const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/u;
  * controls) as three octal digits each. One-to-one: unescaping gives the bytes back.
  */
 export function escapeName(bytes: Uint8Array): string {
+  if (bytes.every(isPlain)) return decodeUtf8(bytes) ?? ""; // nearly every name: listings ask for each entry
   let text = "";
   for (let at = 0; at < bytes.length; ) {
     const length = sequenceLength(bytes[at] as number);
@@ -106,6 +107,11 @@ export function escapeName(bytes: Uint8Array): string {
   return text;
 }
 
+/** Printable ASCII but the backslash. */
+function isPlain(byte: number): boolean {
+  return byte >= 0x20 && byte < 0x7f && byte !== 0x5c;
+}
+
 /** Bytes of the UTF-8 sequence that a byte begins; 1 where it begins none. */
 function sequenceLength(byte: number): number {
   if (byte >= 0xf0 && byte < 0xf8) return 4;
@@ -114,7 +120,7 @@ function sequenceLength(byte: number): number {
 }
 
 function escapeByte(byte: number): string {
-  if (byte >= 0x20 && byte < 0x7f && byte !== 0x5c) return String.fromCharCode(byte);
+  if (isPlain(byte)) return String.fromCharCode(byte);
   return shortEscapes.get(byte) ?? `\\${byte.toString(8).padStart(3, "0")}`;
 }
 
