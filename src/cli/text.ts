@@ -103,7 +103,7 @@ function saveLines(run: Run, { archive, archiveBytes, verified, summary }: SaveD
   const bytes = sum(summary.sources.map((source) => source.bytes));
   const content = `${plural(summary.entries, "entry", "entries")}, ${formatSize(bytes)}`;
   if (run.dryRun) return [`dry run: would save ${content}; nothing was written`];
-  const share = bytes === 0 ? "" : `, ${Math.round((100 * archiveBytes) / bytes)} %`;
+  const share = archiveBytes > bytes ? "" : `, ${Math.round((100 * archiveBytes) / bytes)} %`;
   const name = archive === "-" ? "standard output" : shownPath(archive);
   const lines = [`saved ${content} to ${name} (${formatSize(archiveBytes)}${share}) in ${speed(bytes, elapsedMs)}`];
   for (const [id, source] of summary.sources.entries()) {
