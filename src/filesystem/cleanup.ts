@@ -9,7 +9,7 @@ export class Cleanup {
 
   /** Runs all steps, newest first; the first failure is thrown after the others have run. Later calls do nothing. */
   async run(): Promise<void> {
-    const steps = this.#steps.reverse();
+    const steps = this.#steps.toReversed();
     this.#steps = [];
     const failures: unknown[] = [];
     for (const step of steps) {

@@ -5,7 +5,7 @@ import { TsfsaError } from "../base/errors.ts";
 import { addon } from "../sys/addon.ts";
 import { MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID } from "../sys/constants.ts";
 import { check } from "../sys/errors.ts";
-import { mountDetached, MountFailure, waitUntil } from "./attach.ts";
+import { mountDetached, waitUntil } from "./attach.ts";
 import { Cleanup } from "./cleanup.ts";
 import type { FilesystemType, MountedTarget, OpenTarget } from "./types.ts";
 import { isClaimed } from "./use.ts";
@@ -17,19 +17,23 @@ export async function mountTarget(target: OpenTarget, type: FilesystemType): Pro
   try {
     const options = type === "xfs" ? ["nouuid"] : []; // the original may be mounted
     const attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME;
-    const rootFd = mountDetached(cleanup, type, target.devicePath, options, attributes);
+    const rootFd = mountDetached(cleanup, { type, source: target.devicePath, options, attributes });
     return { rootFd, unmount: once(() => unmount(cleanup, target, rootFd)) };
   } catch (error) {
     await cleanup.run();
     target.claim();
-    if (!(error instanceof MountFailure)) throw error;
-    throw new TsfsaError("FAILED", `cannot mount the new ${type} on ${target.path}: ${error.message}`, {
-      path: target.path,
-      hints: [
-        "this kernel may not know one of its features (dmesg says which): leave it out with mkfsopt='-O ^FEATURE'",
-      ],
-      cause: error,
-    });
+    if (!(error instanceof TsfsaError)) throw error;
+    throw new TsfsaError(
+      error.code === "NO_PERMISSION" ? error.code : "FAILED",
+      `cannot mount the new ${type} on ${target.path}: ${error.message}`,
+      {
+        path: target.path,
+        hints: [
+          "this kernel may not know one of its features (dmesg says which): leave it out with mkfsopt='-O ^FEATURE'",
+        ],
+        cause: error,
+      },
+    );
   }
 }
 

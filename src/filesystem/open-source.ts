@@ -9,11 +9,10 @@
 import { closeSync, constants, openSync, type Stats } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
 import { addon } from "../sys/addon.ts";
-import { LO_FLAGS_AUTOCLEAR, LO_FLAGS_DIRECT_IO, LO_FLAGS_READ_ONLY, LOCK_NB, LOCK_SH } from "../sys/constants.ts";
+import { LOCK_NB, LOCK_SH } from "../sys/constants.ts";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY } from "../sys/constants.ts";
-import { errno } from "../sys/errors.ts";
 import { statDescriptor } from "../sys/stat.ts";
-import { attachLoop, cloneMount, mountDetached, MountFailure, usedBytesOf } from "./attach.ts";
+import { attachLoop, cloneMount, mountDetached, usedBytesOf } from "./attach.ts";
 import { btrfsDevices, deviceNumber, devicePath, kernelName, sameDevice } from "./block.ts";
 import { type Cleanup, openWith } from "./cleanup.ts";
 import { describeFilesystem } from "./describe.ts";
@@ -155,22 +154,17 @@ async function openUnmounted(
 }
 
 function readOnlyLoop(cleanup: Cleanup, fd: number, isDevice: boolean, path: string): string {
-  // Direct I/O spares a second copy in the page cache; an image may well be cached already, so it is read through the cache.
-  const flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | (isDevice ? LO_FLAGS_DIRECT_IO : 0);
-  return attachLoop(cleanup, fd, flags, isDevice ? addon().deviceSectorSize(fd) : 0, path).path;
+  return attachLoop(cleanup, fd, {
+    readOnly: true,
+    // This spares a second copy in the page cache; an image may well be cached already, so it is read through the cache.
+    directIo: isDevice,
+    sectorSize: isDevice ? addon().deviceSectorSize(fd) : 0,
+    name: Buffer.from(path),
+  }).path;
 }
 
 function mountReadOnly(cleanup: Cleanup, type: FilesystemType, device: string, path: string): number {
-  try {
-    const rootFd = mountDetached(cleanup, type, device, type === "xfs" ? ["ro", "nouuid"] : ["ro"], readOnlyMount);
-    if (type === "btrfs") checkBtrfsDevice(device, path);
-    return rootFd;
-  } catch (error) {
-    if (!(error instanceof MountFailure)) throw error;
-    // A journal that must be replayed on a device that cannot be written: ext4, xfs and btrfs all say EROFS.
-    if (error.errno === errno.EROFS) throw replayError(path, type, error);
-    throw mountError(path, type, error);
-  }
+  return tryMount(cleanup, type, device, type === "xfs" ? ["ro", "nouuid"] : ["ro"], path);
 }
 
 /** A second mount of a mounted file system: same superblock, whole tree. It must ask for the state the superblock is in. */
@@ -181,12 +175,25 @@ function shareSuperblock(
   isWritable: boolean,
   path: string,
 ): number {
+  return tryMount(cleanup, type, device, isWritable ? [] : ["ro"], path);
+}
+
+function tryMount(
+  cleanup: Cleanup,
+  type: FilesystemType,
+  source: string,
+  options: readonly string[],
+  path: string,
+): number {
   try {
-    const rootFd = mountDetached(cleanup, type, device, isWritable ? [] : ["ro"], readOnlyMount);
-    if (type === "btrfs") checkBtrfsDevice(device, path);
+    const rootFd = mountDetached(cleanup, { type, source, options, attributes: readOnlyMount });
+    if (type === "btrfs") checkBtrfsDevice(source, path);
     return rootFd;
   } catch (error) {
-    throw error instanceof MountFailure ? mountError(path, type, error) : error;
+    if (!(error instanceof TsfsaError) || error.context.errno === undefined) throw error;
+    // A journal that must be replayed on a device that cannot be written: ext4, xfs and btrfs all say EROFS.
+    if (error.context.errno === "EROFS") throw replayError(path, type, error);
+    throw mountError(path, type, error);
   }
 }
 
@@ -252,9 +259,11 @@ function openReader(cleanup: Cleanup, path: string, flags: number): OpenReader {
         ways: [],
       });
     }
-    throw new TsfsaError("SOURCE_UNREADABLE", `cannot open ${path} for reading: ${code}`, {
+    const isDenied = code === "EACCES" || code === "EPERM";
+    throw new TsfsaError(isDenied ? "NO_PERMISSION" : "SOURCE_UNREADABLE", `cannot open ${path} for reading: ${code}`, {
       path,
       errno: code ?? "",
+      ...(isDenied && { hints: ["run it as root"] }),
       cause: error,
     });
   }
@@ -291,10 +300,15 @@ function replayError(path: string, type: string, cause?: unknown): TsfsaError {
   );
 }
 
-function mountError(path: string, type: string, cause: MountFailure): TsfsaError {
-  return new TsfsaError("SOURCE_UNREADABLE", `cannot mount the ${type} in ${path} read-only: ${cause.message}`, {
+function mountError(path: string, type: string, cause: TsfsaError): TsfsaError {
+  const code = cause.code === "NO_PERMISSION" ? cause.code : "SOURCE_UNREADABLE";
+  return new TsfsaError(code, `cannot mount the ${type} in ${path} read-only: ${cause.message}`, {
     path,
-    hints: ["the kernel's log (dmesg) says more; check the file system, or mount it yourself and name the mount point"],
+    hints: [
+      code === "NO_PERMISSION"
+        ? "run it as root"
+        : "check the file system (the kernel's log, dmesg, says more), or mount it yourself and name the mount point",
+    ],
     cause,
   });
 }

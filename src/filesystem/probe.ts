@@ -2,8 +2,7 @@
 
 import { closeSync, constants, openSync } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
-import { addon } from "../sys/addon.ts";
-import type { DeviceNumber } from "../sys/stat.ts";
+import { usedBytesOf } from "./attach.ts";
 import { blockDevices, deviceNumber, devicePath, statOrUndefined } from "./block.ts";
 import { labelFields } from "./describe.ts";
 import { readerOfFd, sizeOfFd } from "./reader.ts";
@@ -25,9 +24,8 @@ export async function probe(paths?: readonly string[]): Promise<ProbedDevice[]> 
 
 /** In order of numbers, partitions after their disk. */
 function allPaths(): string[] {
-  const order = (a: DeviceNumber, b: DeviceNumber) => a.major - b.major || a.minor - b.minor;
   return blockDevices()
-    .sort(order)
+    .toSorted((a, b) => a.major - b.major || a.minor - b.minor)
     .flatMap((number) => devicePath(number) ?? []);
 }
 
@@ -79,9 +77,9 @@ function usedNow(use: Use): number | undefined {
     return undefined;
   }
   try {
-    const out = new Float64Array(12);
-    if (addon().statFilesystem(fd, out) < 0) return undefined;
-    return ((out[2] as number) - (out[3] as number)) * (out[10] as number);
+    return usedBytesOf(fd);
+  } catch {
+    return undefined;
   } finally {
     closeSync(fd);
   }

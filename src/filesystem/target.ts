@@ -4,8 +4,9 @@
 
 import { closeSync, constants, fsyncSync, openSync, type Stats } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
+import { escapeName, formatSize } from "../base/units.ts";
 import { addon } from "../sys/addon.ts";
-import { LO_FLAGS_AUTOCLEAR, LOCK_EX, LOCK_NB } from "../sys/constants.ts";
+import { LOCK_EX, LOCK_NB } from "../sys/constants.ts";
 import { attachLoop } from "./attach.ts";
 import { statOrUndefined } from "./block.ts";
 import { type Cleanup, openWith } from "./cleanup.ts";
@@ -49,13 +50,17 @@ async function claimTarget(
   const sizeBytes = sizeOfFd(file);
   const needed = Math.max(options.sizeBytes ?? 0, 1);
   if (sizeBytes < needed) {
-    throw new TsfsaError("TARGET_TOO_SMALL", `expected at least ${needed} bytes, ${path} has ${sizeBytes}`, {
-      path,
-      ...(isImage && { hints: [`enlarge the image file: truncate -s ${needed} ${path}`] }),
-    });
+    throw new TsfsaError(
+      "TARGET_TOO_SMALL",
+      `expected at least ${formatSize(needed)} (${needed} bytes), ${path} has ${formatSize(sizeBytes)}`,
+      {
+        path,
+        ...(isImage && { hints: [`enlarge the image file: truncate -s ${needed} ${path}`] }),
+      },
+    );
   }
   cleanup.defer(() => fsyncSync(file)); // an image's own data, after its loop device is gone
-  const loop = isImage ? attachLoop(cleanup, file, LO_FLAGS_AUTOCLEAR, 0, path) : undefined;
+  const loop = isImage ? attachLoop(cleanup, file, { readOnly: false, name: Buffer.from(path) }) : undefined;
   const fd = loop?.fd ?? file;
   const devicePath = loop?.path ?? path;
   if (addon().deviceReadOnly(fd) === 1) throw refused(path, "the device is read-only");
@@ -127,14 +132,15 @@ function refused(path: string, reason: string, hints: readonly string[] = []): T
   return new TsfsaError("TARGET_REFUSED", `the target ${path} is refused: ${reason}`, { path, hints });
 }
 
-/** One line for people; names are those of blkid, the label is quoted as JSON so that it cannot do anything to a terminal. */
+/** One line for people; names are those of blkid, the label is escaped so that it cannot do anything to a terminal. */
 export function contentsText(found: readonly Identity[]): string {
-  const one = ({ type, label, uuid, sizeBytes }: Identity): string =>
-    [
-      type,
-      ...(label === undefined ? [] : [JSON.stringify(Buffer.from(label).toString())]),
-      ...(uuid === undefined ? [] : [`UUID ${uuid}`]),
-      ...(sizeBytes === undefined ? [] : [`of ${sizeBytes} bytes`]),
-    ].join(" ");
-  return found.length === 0 ? "nothing recognised" : found.map(one).join(", and signs of ");
+  return found.length === 0 ? "nothing recognised" : found.map(identityText).join(", and signs of ");
+}
+
+function identityText({ type, label, uuid, sizeBytes }: Identity): string {
+  const words = [type];
+  if (label !== undefined) words.push(`"${escapeName(label)}"`);
+  if (uuid !== undefined) words.push(`UUID ${uuid}`);
+  if (sizeBytes !== undefined) words.push(`of ${formatSize(sizeBytes)}`);
+  return words.join(" ");
 }

@@ -104,8 +104,11 @@ export function sameFile(a: FileIdentity, b: FileIdentity): boolean {
 }
 
 function overlap(a: LoopDevice, b: LoopDevice): boolean {
-  const end = (loop: LoopDevice) => (loop.sizeLimit === 0 ? Number.POSITIVE_INFINITY : loop.offset + loop.sizeLimit);
-  return a.offset < end(b) && b.offset < end(a);
+  return a.offset < endOf(b) && b.offset < endOf(a);
+}
+
+function endOf(loop: LoopDevice): number {
+  return loop.sizeLimit === 0 ? Number.POSITIVE_INFINITY : loop.offset + loop.sizeLimit;
 }
 
 function isSame(path: Buffer, stat: Stats, devices: readonly DeviceNumber[]): boolean {

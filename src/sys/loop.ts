@@ -1,7 +1,7 @@
 // A loop device that lives as long as its descriptor: it clears itself with its last user, also after kill -9.
 
 import { addon } from "./addon.ts";
-import { LO_FLAGS_AUTOCLEAR, LO_FLAGS_READ_ONLY } from "./constants.ts";
+import { LO_FLAGS_AUTOCLEAR, LO_FLAGS_DIRECT_IO, LO_FLAGS_READ_ONLY } from "./constants.ts";
 import { check } from "./errors.ts";
 
 export interface LoopDevice {
@@ -21,6 +21,8 @@ export interface LoopOptions {
   readonly sizeLimitBytes?: number;
   /** Logical sector size; 0 or absent: the kernel's choice. */
   readonly sectorSize?: number;
+  /** Read and write past the page cache of the backing file (LO_FLAGS_DIRECT_IO); the kernel falls back where it cannot. */
+  readonly directIo?: boolean;
   /** Shown as the name of the backing file, cut to 63 bytes. */
   readonly name?: Uint8Array;
 }
@@ -28,7 +30,10 @@ export interface LoopOptions {
 /** A loop device on an open file or device. `backingFd` may be closed afterwards. Throws IO or NO_PERMISSION. */
 export function attachLoop(backingFd: number, options: LoopOptions): LoopDevice {
   const out = new Uint32Array(1);
-  const flags = LO_FLAGS_AUTOCLEAR | (options.readOnly ? LO_FLAGS_READ_ONLY : 0);
+  const flags =
+    LO_FLAGS_AUTOCLEAR |
+    (options.readOnly ? LO_FLAGS_READ_ONLY : 0) |
+    (options.directIo === true ? LO_FLAGS_DIRECT_IO : 0);
   const name = options.name ?? new Uint8Array(0);
   const fd = check(
     addon().attachLoop(

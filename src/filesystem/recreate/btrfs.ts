@@ -1,6 +1,7 @@
 // Plans btrfs: one run of mkfs.btrfs on one device. Subvolumes are not made here; they are part of what is restored.
 
 import { TsfsaError } from "../../base/errors.ts";
+import { formatSize } from "../../base/units.ts";
 import type { PlanContext, TypePlan } from "./plan.ts";
 import { Values } from "./values.ts";
 
@@ -14,8 +15,8 @@ const checksums = ["crc32c", "xxhash", "sha256", "blake2"] as const;
 const defaultFeatures = ["extref", "skinny-metadata", "no-holes"] as const;
 /** Set by what the file system holds, or by every mkfs. */
 const implied = new Set([
-  ...["mixed-backref", "default-subvol", "big-metadata", "compress-lzo", "compress-zstd", "metadata-uuid", "verity"],
-  ...["free-space-tree-valid", "raid56", "raid1c34"],
+  ..."mixed-backref default-subvol big-metadata compress-lzo compress-zstd metadata-uuid verity".split(" "),
+  ..."free-space-tree-valid raid56 raid1c34".split(" "),
 ]);
 
 export function planBtrfs(context: PlanContext): TypePlan {
@@ -27,7 +28,7 @@ export function planBtrfs(context: PlanContext): TypePlan {
   if (!isMixed && sizeBytes < sizeBytesMin) {
     throw new TsfsaError(
       "TARGET_TOO_SMALL",
-      `btrfs needs at least ${sizeBytesMin} bytes (109 MiB), the target has ${sizeBytes}`,
+      `btrfs needs at least ${formatSize(sizeBytesMin)}, the target has ${formatSize(sizeBytes)}`,
     );
   }
   const sectorSize = values.powerOfTwo("sectorSizeBytes", 512, 65_536, 4096);

@@ -8,9 +8,11 @@ const ext2Features = ["sparse_super", "large_file", "filetype", "resize_inode", 
 const ext3Features = [...ext2Features, "has_journal"];
 const ext4Features = [
   ...ext3Features,
-  ...["extent", "64bit", "flex_bg", "huge_file", "uninit_bg", "dir_nlink", "extra_isize", "metadata_csum"],
-  ...["metadata_csum_seed", "bigalloc", "ea_inode", "inline_data", "large_dir", "casefold", "encrypt", "verity", "mmp"],
-  ...["quota", "project", "sparse_super2", "stable_inodes", "fast_commit", "orphan_file"],
+  ..."extent 64bit flex_bg huge_file uninit_bg dir_nlink extra_isize metadata_csum metadata_csum_seed bigalloc".split(
+    " ",
+  ),
+  ..."ea_inode inline_data large_dir casefold encrypt verity mmp quota project".split(" "),
+  ..."sparse_super2 stable_inodes fast_commit orphan_file".split(" "),
 ];
 const known = { ext2: ext2Features, ext3: ext3Features, ext4: ext4Features };
 
@@ -24,7 +26,7 @@ const defaults = {
   // As mke2fs.conf of e2fsprogs 1.47 has them but for orphan_file and metadata_csum_seed, which older kernels cannot write.
   ext4: [
     ...ext2Defaults,
-    ...["has_journal", "extent", "huge_file", "flex_bg", "metadata_csum", "64bit", "dir_nlink", "extra_isize"],
+    ..."has_journal extent huge_file flex_bg metadata_csum 64bit dir_nlink extra_isize".split(" "),
   ],
 };
 

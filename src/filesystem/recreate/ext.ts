@@ -71,7 +71,13 @@ export function planExt(context: PlanContext): TypePlan {
   const mkfs: ToolCommand = {
     program: "mke2fs",
     arguments: [
-      ...["-F", "-q", "-L", label, "-U", uuid, ...options],
+      "-F",
+      "-q",
+      "-L",
+      label,
+      "-U",
+      uuid,
+      ...options,
       ...withUserOptions(["-O", ["none", ...features].join(","), "-E", extended.join(",")], context.mkfsOptions),
     ],
   };

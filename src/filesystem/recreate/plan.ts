@@ -3,6 +3,7 @@
 
 import { randomUUID } from "node:crypto";
 import { TsfsaError } from "../../base/errors.ts";
+import { formatSize } from "../../base/units.ts";
 import type { FilesystemDescription } from "../../model/archive.ts";
 import { labelBytes } from "../describe.ts";
 import type { FilesystemOverrides, FilesystemPlan, FilesystemType, ToolCommand } from "../types.ts";
@@ -72,7 +73,7 @@ export function planWith(
   const uuid = uuidFor(checked, overrides, warnings);
   if (target.sizeBytes < checked.usedBytes) {
     warnings.push(
-      `the target has ${target.sizeBytes} bytes, and ${checked.usedBytes} bytes were in use: it may not hold everything`,
+      `the target has ${formatSize(target.sizeBytes)}, and ${formatSize(checked.usedBytes)} were in use: it may not hold everything`,
     );
   }
   const planner = type === "xfs" ? planXfs : type === "btrfs" ? planBtrfs : planExt;

@@ -1,6 +1,7 @@
 // Plans xfs: one run of mkfs.xfs, always version 5. Options are kept by section and key, since mkfs.xfs refuses one given twice.
 
 import { TsfsaError } from "../../base/errors.ts";
+import { formatSize } from "../../base/units.ts";
 import type { PlanContext, TypePlan } from "./plan.ts";
 import { sizeMax, Values } from "./values.ts";
 
@@ -17,7 +18,7 @@ export function planXfs(context: PlanContext): TypePlan {
   if (sizeBytes < sizeBytesMin) {
     throw new TsfsaError(
       "TARGET_TOO_SMALL",
-      `xfs needs at least ${sizeBytesMin} bytes (300 MiB), the target has ${sizeBytes}`,
+      `xfs needs at least ${formatSize(sizeBytesMin)}, the target has ${formatSize(sizeBytes)}`,
     );
   }
   const fromXfs = description.type === "xfs";

@@ -134,15 +134,8 @@ export async function identifyBtrfs(reader: ByteReader): Promise<Identity | unde
 /** The first 32 bytes hold the checksum of the rest, in the field's own byte order (btrfs_csum_data). */
 async function checksumMatches(name: (typeof checksumNames)[number], superblock: Uint8Array): Promise<boolean> {
   const content = superblock.subarray(32);
-  const stored = (length: number) => hex(superblock.subarray(0, length));
-  switch (name) {
-    case "crc32c":
-      return new Fields(superblock).u32(0) === crc32c(content);
-    case "xxhash":
-      return hex(superblock.slice(0, 8).reverse()) === (await xxhash64(content));
-    case "sha256":
-      return stored(32) === createHash("sha256").update(content).digest("hex");
-    case "blake2":
-      return stored(32) === (await blake2b(content, 256));
-  }
+  if (name === "crc32c") return new Fields(superblock).u32(0) === crc32c(content);
+  if (name === "xxhash") return hex(superblock.slice(0, 8).toReversed()) === (await xxhash64(content));
+  const digest = name === "sha256" ? createHash("sha256").update(content).digest("hex") : await blake2b(content, 256);
+  return hex(superblock.subarray(0, 32)) === digest;
 }

@@ -54,16 +54,12 @@ export function identifyLvm(reader: ByteReader): Identity | undefined {
 
 /** LUKS1 and LUKS2 on-disk format specifications: magic, u16 version (big-endian); LUKS2 may have lost its first header. */
 export function identifyLuks(reader: ByteReader): Identity | undefined {
-  const magic = (fields: Fields, last: number[]) =>
-    fields.is(0, last.length === 2 && last[0] === 0xba ? "LUKS" : "SKUL") &&
-    fields.u8(4) === last[0] &&
-    fields.u8(5) === last[1];
   const first = new Fields(reader.read(0, 512), "big");
-  if (magic(first, [0xba, 0xbe])) return luks(first);
+  if (first.is(0, "LUKS") && first.u16(4) === 0xbabe) return luks(first);
   // Secondary LUKS2 headers stand at the end of the first, whose size is one of these.
   for (let offset = 0x4000; offset <= 0x400000; offset *= 2) {
     const second = new Fields(reader.read(offset, 512), "big");
-    if (second.is(0, "SKUL") && second.u8(4) === 0xba && second.u8(5) === 0xbe) return luks(second);
+    if (second.is(0, "SKUL") && second.u16(4) === 0xbabe) return luks(second);
   }
   return undefined;
 }

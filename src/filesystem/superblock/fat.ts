@@ -118,7 +118,7 @@ export function identifyNtfs(reader: ByteReader): Identity | undefined {
     type: "ntfs",
     usage: "filesystem",
     ...(label && { label }),
-    uuid: hex(boot.slice(72, 8).reverse()).toUpperCase(),
+    uuid: hex(boot.slice(72, 8).toReversed()).toUpperCase(),
     ...(Number.isSafeInteger(sizeBytes) && { sizeBytes }),
     blockSize: clusterSize,
   };
