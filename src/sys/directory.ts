@@ -76,21 +76,26 @@ class Handle implements DirectoryHandle {
   }
 
   path(): Uint8Array {
-    const names: Uint8Array[] = [];
-    let length = 0;
-    for (let handle: Handle = this; handle.parent !== undefined; handle = handle.parent) {
-      names.push(handle.name);
-      length += handle.name.length + 1;
-    }
-    const path = new Uint8Array(Math.max(0, length - 1));
-    let offset = 0;
-    for (const name of names.toReversed()) {
-      if (offset > 0) path[offset++] = slash;
-      path.set(name, offset);
-      offset += name.length;
-    }
-    return path;
+    return pathOf(this);
   }
+}
+
+function pathOf(target: Handle): Uint8Array {
+  const names: Uint8Array[] = [];
+  for (let handle = target; handle.parent !== undefined; handle = handle.parent) names.push(handle.name);
+  const path = new Uint8Array(
+    Math.max(
+      0,
+      names.reduce((sum, name) => sum + name.length + 1, -1),
+    ),
+  );
+  let offset = 0;
+  for (const name of names.toReversed()) {
+    if (offset > 0) path[offset++] = slash;
+    path.set(name, offset);
+    offset += name.length;
+  }
+  return path;
 }
 
 /** All handles of one walk, and the bound on their open descriptors. */
@@ -100,9 +105,11 @@ export class DirectoryTable {
   readonly #open = new Set<Handle>();
   /** Those of them that nobody has acquired, roots excluded; the least recently used first. */
   readonly #idle = new Set<Handle>();
+  /** Roots that are open. */
+  #rootCount = 0;
   #ended = false;
 
-  /** At most `capacity` (≥ 1) descriptors stay open besides those of roots and of what is acquired. */
+  /** At most `capacity` (≥ 1) descriptors stay open besides those of roots, unless more are acquired. */
   constructor(capacity: number) {
     if (!Number.isInteger(capacity) || capacity < 1)
       throw new RangeError("capacity must be a whole number, at least 1");
@@ -114,6 +121,7 @@ export class DirectoryTable {
     const handle = new Handle(this, undefined, new Uint8Array(0), statDescriptor(fd));
     handle.fd = fd;
     this.#open.add(handle);
+    this.#rootCount++;
     return handle;
   }
 
@@ -156,6 +164,7 @@ export class DirectoryTable {
     if (handle.fd === closed) this.#reopen(handle);
     this.#idle.delete(handle);
     handle.pins++;
+    this.#evict();
     return handle.fd;
   }
 
@@ -180,7 +189,7 @@ export class DirectoryTable {
 
   #evict(): void {
     for (const handle of this.#idle) {
-      if (this.#idle.size <= this.#capacity) return;
+      if (this.#open.size - this.#rootCount <= this.#capacity) return;
       this.#close(handle);
     }
   }
@@ -212,6 +221,7 @@ export class DirectoryTable {
     handle.pins = 0;
     this.#open.delete(handle);
     this.#idle.delete(handle);
+    if (handle.parent === undefined) this.#rootCount--;
   }
 }
 
