@@ -14,31 +14,54 @@ export function encodeJson(value: object): Uint8Array {
 export function decodeJson(payload: Uint8Array, what: string): Fields {
   const text = decodeUtf8(payload);
   if (text === undefined) throw damage(what, "is not valid UTF-8");
+  checkStructure(text, what);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
     throw new TsfsaError("ARCHIVE_DAMAGED", `${what} is not valid JSON`, { cause });
   }
-  rejectDuplicateKeys(text, what);
   return new Fields(value, what);
 }
 
-/** One pass over text that JSON.parse has accepted: strings, brackets and colons are all that matters. */
-function rejectDuplicateKeys(text: string, what: string): void {
-  const token = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g;
+/**
+ * One pass over the text, before it is parsed: depth, and keys that an object holds twice, which JSON.parse would not tell. Strings, brackets and colons
+ * are all that matters here; the rest of the grammar is JSON.parse's.
+ */
+function checkStructure(text: string, what: string): void {
   const open: Set<string>[] = [];
-  for (const [match, colon] of text.matchAll(token)) {
-    if (match === "{" || match === "[") {
+  let lastString = "";
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (character === "{" || character === "[") {
       if (open.push(new Set()) > depthMax) throw damage(what, `is nested deeper than ${depthMax}`);
-    } else if (match === "}" || match === "]") {
+    } else if (character === "}" || character === "]") {
       open.pop();
-    } else if (colon !== undefined) {
-      const key = JSON.parse(match.slice(0, -colon.length)) as string;
-      const keys = open.at(-1) as Set<string>;
-      if (keys.has(key)) throw damage(what, `has the key ${JSON.stringify(key)} twice`);
-      keys.add(key);
+    } else if (character === '"') {
+      const end = endOfString(text, at);
+      lastString = text.slice(at, end);
+      at = end - 1;
+    } else if (character === ":") {
+      const key = unquote(lastString, what);
+      if (open.at(-1)?.has(key)) throw damage(what, `has the key ${JSON.stringify(key)} twice`);
+      open.at(-1)?.add(key);
     }
+  }
+}
+
+/** Offset after the closing quote of the string that opens at `start`, or the end of the text. */
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+  return at + 1;
+}
+
+/** Two spellings of one key are one key. */
+function unquote(quoted: string, what: string): string {
+  try {
+    return JSON.parse(quoted) as string;
+  } catch (cause) {
+    throw new TsfsaError("ARCHIVE_DAMAGED", `${what} is not valid JSON`, { cause });
   }
 }
 

@@ -8,7 +8,7 @@
 
 import { ByteWriter, utf8 } from "../base/bytes.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import { EntryKind, type ExtendedAttribute, type Extent, type Timestamp } from "../model/entry.ts";
+import type { ExtendedAttribute, Extent, Timestamp } from "../model/entry.ts";
 
 export const rowFlags = {
   digest: 1,
@@ -80,17 +80,16 @@ function encodeTime(writer: ByteWriter, time: Timestamp, origin: number): void {
 }
 
 function extrasOf(row: CatalogRow): readonly [number, Uint8Array][] {
-  if (row.kind === EntryKind.directory || row.kind === EntryKind.file) {
-    const plain = row.damagedRanges === undefined && row.unwrittenExtents === undefined && row.dataMap === undefined;
-    if (plain && row.attributes === undefined) return noExtras;
-  }
+  const { symlinkTarget, linkEntry, damagedRanges, unwrittenExtents, dataMap, attributes, absentReason } = row;
+  const ranges = damagedRanges ?? unwrittenExtents ?? dataMap;
+  const others = symlinkTarget ?? linkEntry ?? attributes ?? absentReason ?? row.absentKind;
+  if (ranges === undefined && others === undefined) return noExtras; // nearly every row
   const extras: [number, Uint8Array][] = [];
   const add = (tag: number, write: (writer: ByteWriter) => void): void => {
     const writer = new ByteWriter(64);
     write(writer);
     extras.push([tag, writer.take()]);
   };
-  const { symlinkTarget, linkEntry, damagedRanges, unwrittenExtents, dataMap, attributes, absentReason } = row;
   if (symlinkTarget !== undefined) extras.push([extraTags.symlinkTarget, symlinkTarget]);
   if (linkEntry !== undefined) add(extraTags.linkEntry, (writer) => writer.varint(linkEntry));
   if (damagedRanges !== undefined) add(extraTags.damagedRanges, (writer) => writeExtents(writer, damagedRanges));

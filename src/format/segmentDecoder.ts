@@ -18,8 +18,16 @@ export interface SegmentRow {
   readonly row: CatalogRow;
 }
 
+/** The encoded rows of one block and their digests: views into the content. */
+export interface BlockOutline {
+  readonly count: number;
+  readonly rows: Uint8Array;
+  readonly digests: Uint8Array;
+}
+
 /** What stands around the rows, and where they are. */
 interface Outline {
+  readonly blocks: readonly BlockOutline[];
   readonly ancestors: readonly Uint8Array[];
   readonly blockCount: number;
   /** Offset of the first block's count. */
@@ -54,6 +62,45 @@ export function* decodeSegmentRows(
   yield* rowsOf(header, content, digestLength, readOutline(header, content, digestLength));
 }
 
+/** A segment in parts: its rows stay encoded, one piece for each block (see decodeBlockRows). Throws as decodeSegmentContent() does. */
+export function splitSegment(
+  header: SegmentHeader,
+  content: Uint8Array,
+  digestLength: number,
+): {
+  readonly ancestors: readonly Uint8Array[];
+  readonly blocks: readonly BlockOutline[];
+  readonly completions: readonly Completion[];
+} {
+  const { ancestors, blocks, completions } = readOutline(header, content, digestLength);
+  return { ancestors, blocks, completions };
+}
+
+/** The rows of one block of a split segment. Their order is the caller's to check (RowOrder). */
+export function decodeBlockRows(block: BlockOutline, digestLength: number): CatalogRow[] {
+  const reader = new ByteReader(block.rows, "catalog segment");
+  const digests = new ByteReader(block.digests, "digests of a catalog segment");
+  const takeDigest = (): Uint8Array => digests.raw(digestLength);
+  const rows: CatalogRow[] = [];
+  let offset = 0;
+  for (let index = 0; index < block.count; index++) {
+    const row = decodeRow(reader, takeDigest);
+    offset = checkOffset(reader, row, offset);
+    rows.push(row);
+  }
+  return rows;
+}
+
+/** Headers of members stand in order; entries without member have none. Returns where the next may stand. */
+function checkOffset(reader: ByteReader, row: CatalogRow, offset: number): number {
+  if (!hasMember(row)) {
+    if (row.offset !== 0) throw reader.damage("an offset of an entry without member");
+    return offset;
+  }
+  if (row.offset < offset) throw reader.damage("rows of a block are not in order");
+  return row.offset + tarBlockLength;
+}
+
 function readOutline(header: SegmentHeader, content: Uint8Array, digestLength: number): Outline {
   const reader = new ByteReader(content, `catalog segment ${header.number}`);
   if (content.length !== header.contentLength) throw reader.damage("its length is not the one in its header");
@@ -63,20 +110,32 @@ function readOutline(header: SegmentHeader, content: Uint8Array, digestLength: n
   const rowsStart = reader.position;
   let entries = 0;
   let digests = 0;
+  const ranges: { readonly count: number; readonly start: number; readonly end: number; readonly digests: number }[] =
+    [];
   for (let block = 0; block < blockCount; block++) {
     const count = reader.varint();
     entries += count;
     if (entries > header.entryCount) throw reader.damage("more rows than its header says");
+    const start = reader.position;
+    const before = digests;
     for (let index = 0; index < count; index++) {
       if ((skipRow(reader) & rowFlags.digest) !== 0) digests++;
     }
+    ranges.push({ count, start, end: reader.position, digests: digests - before });
   }
   if (entries !== header.entryCount) throw reader.damage("fewer rows than its header says");
   const completions = readCompletions(reader, header, digestLength);
   const digestsStart = reader.position;
   reader.raw(digests * digestLength);
   reader.finish();
-  return { ancestors, blockCount, rowsStart, completions, digestsStart };
+  let digestsAt = digestsStart;
+  const blocks = ranges.map((range): BlockOutline => {
+    const from = digestsAt;
+    digestsAt += range.digests * digestLength;
+    const rows = content.subarray(range.start, range.end);
+    return { count: range.count, rows, digests: content.subarray(from, digestsAt) };
+  });
+  return { ancestors, blockCount, blocks, rowsStart, completions, digestsStart };
 }
 
 function readAncestors(reader: ByteReader): Uint8Array[] {
@@ -126,7 +185,7 @@ function* rowsOf(
     digestAt += digestLength;
     return content.subarray(digestAt - digestLength, digestAt);
   };
-  const order = new OrderCheck(reader, outline.ancestors.length);
+  const order = new RowOrder(outline.ancestors.length, (reason) => reader.damage(reason));
   let entry = header.firstEntry;
   for (let block = 0; block < outline.blockCount; block++) {
     const count = reader.varint();
@@ -134,12 +193,7 @@ function* rowsOf(
     for (let index = 0; index < count; index++) {
       const row = decodeRow(reader, takeDigest);
       order.check(row);
-      if (hasMember(row)) {
-        if (row.offset < offset) throw reader.damage("rows of a block are not in order");
-        offset = row.offset + tarBlockLength;
-      } else if (row.offset !== 0) {
-        throw reader.damage("an offset of an entry without member");
-      }
+      offset = checkOffset(reader, row, offset);
       yield { entry: entry++, block: header.firstBlock + block, row };
     }
   }
@@ -150,29 +204,30 @@ function hasMember(row: CatalogRow): boolean {
 }
 
 /** Depth-first pre-order, siblings strictly ascending: so no name stands twice in a directory. */
-class OrderCheck {
-  readonly #reader: ByteReader;
+export class RowOrder {
+  readonly #damage: (reason: string) => Error;
   /** Last name seen at each depth below the present path. */
   readonly #names: (Uint8Array | undefined)[] = [];
   #depthMax: number;
   #first = true;
 
-  constructor(reader: ByteReader, firstDepth: number) {
-    this.#reader = reader;
+  /** `firstDepth`: of the first row; `damage` makes the error for rows out of order. */
+  constructor(firstDepth: number, damage: (reason: string) => Error) {
     this.#depthMax = firstDepth;
+    this.#damage = damage;
   }
 
   check(row: CatalogRow): void {
     const { depth, name } = row;
     const tooDeep = this.#first ? depth !== this.#depthMax : depth > this.#depthMax;
-    if (tooDeep) throw this.#reader.damage(`depth ${depth} does not follow from the entry before`);
+    if (tooDeep) throw this.#damage(`depth ${depth} does not follow from the entry before`);
     this.#first = false;
     const names = this.#names;
     const previous = names[depth];
     if (depth > 0 && previous !== undefined && compareBytes(name, previous) <= 0) {
       throw compareBytes(name, previous) === 0
         ? hostileName(name, "a name that its directory already has")
-        : this.#reader.damage("siblings are not in order");
+        : this.#damage("siblings are not in order");
     }
     names.length = depth;
     names[depth] = name;
