@@ -1,12 +1,13 @@
 // The question before something is overwritten. Asked only where a person can answer: terminal in, terminal for the question.
 
 import { createInterface } from "node:readline/promises";
-import type { InputStream, OutputStream } from "./host.ts";
+import type { Readable } from "node:stream";
+import type { OutputStream } from "./host.ts";
 
 /** Asks `[y/N]`; everything but yes is no, the end of the input too. Rejects with the reason of `signal`. */
 export async function ask(
   question: string,
-  input: InputStream,
+  input: Readable,
   output: OutputStream,
   signal: AbortSignal,
 ): Promise<boolean> {

@@ -33,8 +33,7 @@ export function contextOf(
     ...(output.verbose ? { entry: (path: Uint8Array) => presenter.entry?.(path) } : {}),
   };
   const yes = "yes" in request.options && request.options.yes;
-  const canAsk =
-    !output.json && request.options.archive !== "-" && host.stdin.isTTY === true && host.stderr.isTTY === true;
+  const canAsk = !output.json && request.options.archive !== "-" && host.terminals.stdin && host.terminals.stderr;
   return {
     reporter,
     signal,

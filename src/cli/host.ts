@@ -2,17 +2,22 @@
 
 import { availableParallelism } from "node:os";
 import type { Readable, Writable } from "node:stream";
+import { isatty } from "node:tty";
 import { type CommandTable, commands } from "./commands.ts";
 import type { ProcessEvents, StopSignal } from "./signals.ts";
 
-/** A stream that may be a terminal. */
-export type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
-export type InputStream = Readable & { readonly isTTY?: boolean };
+/** columns: of a terminal, now. */
+export type OutputStream = Writable & { readonly columns?: number };
 
 export interface Host {
-  readonly stdin: InputStream;
+  /**
+   * Not to be looked at where the archive comes from or goes to the same descriptor: Node makes a pipe non-blocking when its stream is made.
+   */
+  readonly stdin: Readable;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
+  /** Which of them are terminals. */
+  readonly terminals: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Processors this process may use. */
   readonly processors: number;
@@ -28,9 +33,16 @@ export interface Host {
 
 export function systemHost(): Host {
   return {
-    stdin: process.stdin,
-    stdout: process.stdout,
-    stderr: process.stderr,
+    get stdin() {
+      return process.stdin;
+    },
+    get stdout() {
+      return process.stdout;
+    },
+    get stderr() {
+      return process.stderr;
+    },
+    terminals: { stdin: isatty(0), stdout: isatty(1), stderr: isatty(2) },
     environment: process.env,
     processors: availableParallelism(),
     commands,

@@ -5,16 +5,16 @@ import type { OutputStream } from "./host.ts";
 const bufferChars = 64 * 1024;
 
 export class TextOutput {
-  readonly #stream: OutputStream;
+  readonly #open: () => OutputStream;
+  #stream: OutputStream | undefined;
   readonly #onFailure: (error: Error) => void;
   #pending = "";
   #failed = false;
 
-  /** onFailure hears of the first failure of the stream, once. */
-  constructor(stream: OutputStream, onFailure: (error: Error) => void) {
-    this.#stream = stream;
+  /** The stream is asked for with the first text; onFailure hears of its first failure, once. */
+  constructor(open: () => OutputStream, onFailure: (error: Error) => void) {
+    this.#open = open;
     this.#onFailure = onFailure;
-    stream.on("error", (error: Error) => this.#fail(error));
   }
 
   /** Written at once, behind the rows that wait. */
@@ -22,7 +22,7 @@ export class TextOutput {
     this.#pending += text;
     const all = this.#pending;
     this.#pending = "";
-    if (!this.#failed && all !== "") this.#stream.write(all);
+    if (!this.#failed && all !== "") this.#opened().write(all);
   }
 
   /** May wait for more. The promise, where there is one, is the stream's wish to be waited for. */
@@ -35,13 +35,19 @@ export class TextOutput {
   async flush(): Promise<void> {
     const all = this.#pending;
     this.#pending = "";
-    if (this.#failed) return;
+    if (this.#failed || (all === "" && this.#stream === undefined)) return;
+    const stream = this.#opened();
     await new Promise<void>((resolve) => {
-      this.#stream.write(all, (error) => {
+      stream.write(all, (error) => {
         if (error) this.#fail(error);
         resolve();
       });
     });
+  }
+
+  #opened(): OutputStream {
+    this.#stream ??= this.#open().on("error", (error: Error) => this.#fail(error));
+    return this.#stream;
   }
 
   #fail(error: Error): void {

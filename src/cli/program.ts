@@ -30,7 +30,7 @@ export interface Surroundings {
   /** Processors this process may use: the default of --jobs. */
   readonly processors: number;
   /** Width of help texts. */
-  readonly columns: number;
+  readonly columns: () => number;
 }
 
 /** Parses argv (without node and script). Throws USAGE for everything that is not a well-formed command line. */
@@ -44,8 +44,8 @@ export async function parseCommandLine(
     writeOut: (text) => (help += text),
     writeErr: (text) => (help += text),
     outputError: () => {}, // told by the error that is thrown
-    getOutHelpWidth: () => surroundings.columns,
-    getErrHelpWidth: () => surroundings.columns,
+    getOutHelpWidth: surroundings.columns,
+    getErrHelpWidth: surroundings.columns,
   });
   addCommands(program, surroundings.processors, (found) => {
     invocation = found;

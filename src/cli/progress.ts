@@ -38,11 +38,6 @@ export class ProgressLine {
   }
 }
 
-/** A terminal that can redraw a line. */
-export function canRedraw(stream: OutputStream, environment: Readonly<Record<string, string | undefined>>): boolean {
-  return stream.isTTY === true && environment["TERM"] !== "dumb";
-}
-
 /** bytesPerSecond 0: not known yet. */
 export function progressText(progress: Progress, bytesPerSecond: number): string {
   const { bytesDone, bytesTotal, entriesDone, archiveBytes } = progress;

@@ -12,18 +12,27 @@ import { JsonPresenter } from "./json.ts";
 import { TextOutput } from "./output.ts";
 import type { Presenter, Result, Run } from "./presenter.ts";
 import { parseCommandLine } from "./program.ts";
-import { canRedraw, ProgressLine } from "./progress.ts";
+import { ProgressLine } from "./progress.ts";
 import { Interruption } from "./signals.ts";
 import { Fault, lostStatus, OutputLost, watchProcess } from "./stop.ts";
 import { TextPresenter } from "./text.ts";
 
 export async function run(argv: readonly string[], host: Host): Promise<number> {
   const stop = new AbortController();
-  const stdout = new TextOutput(host.stdout, (error) => stop.abort(new OutputLost(error)));
+  const stdout = new TextOutput(
+    () => host.stdout,
+    (error) => stop.abort(new OutputLost(error)),
+  );
   // Losing the log is no reason to lose the backup.
-  const stderr = new TextOutput(host.stderr, () => {});
+  const stderr = new TextOutput(
+    () => host.stderr,
+    () => {},
+  );
   try {
-    const parsed = await parseCommandLine(argv, { processors: host.processors, columns: host.stdout.columns ?? 100 });
+    const parsed = await parseCommandLine(argv, {
+      processors: host.processors,
+      columns: () => host.stdout.columns ?? 100,
+    });
     if (!("help" in parsed)) {
       refuseTerminals(parsed.request, host);
       return await perform(parsed, host, stop, stdout, stderr);
@@ -141,17 +150,19 @@ function writesToStdout({ command, options }: Request): boolean {
 function refuseTerminals(request: Request, host: Host): void {
   if (request.options.archive !== "-") return;
   if (writesToStdout(request)) {
-    if (host.stdout.isTTY !== true) return;
+    if (!host.terminals.stdout) return;
     throw new TsfsaError("USAGE", "expected a pipe or a file for the archive, found a terminal as standard output", {
       hints: ["name a file instead of -, or send the output somewhere: tsfsa savefs - SOURCE | ssh HOST 'cat > FILE'"],
     });
   }
-  if (host.stdin.isTTY !== true) return;
+  if (!host.terminals.stdin) return;
   throw new TsfsaError("USAGE", "expected an archive on standard input, found a terminal", {
     hints: ["name a file instead of -, or send the archive in: ssh HOST cat FILE | tsfsa list -"],
   });
 }
 
 function progressLine(host: Host): ProgressLine | undefined {
-  return canRedraw(host.stderr, host.environment) ? new ProgressLine(host.stderr, () => host.now()) : undefined;
+  return host.terminals.stderr && host.environment["TERM"] !== "dumb"
+    ? new ProgressLine(host.stderr, () => host.now())
+    : undefined;
 }

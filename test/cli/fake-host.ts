@@ -12,14 +12,12 @@ import type { Outcome } from "../../src/model/options.ts";
 
 export class Capture extends Writable {
   text = "";
-  readonly isTTY: boolean;
   columns = 80;
   /** Every write fails with this errno. */
   failure: string | undefined;
 
-  constructor(isTTY = false) {
+  constructor() {
     super({ decodeStrings: false });
-    this.isTTY = isTTY;
   }
 
   override _write(chunk: string, _encoding: string, written: (error?: Error) => void): void {
@@ -43,9 +41,10 @@ function missing(): Promise<never> {
 }
 
 export class FakeHost implements Host {
-  readonly stdin: PassThrough & { isTTY?: boolean } = new PassThrough();
-  stdout = new Capture();
-  stderr = new Capture();
+  readonly stdin: PassThrough = new PassThrough();
+  readonly stdout = new Capture();
+  readonly stderr = new Capture();
+  readonly terminals = { stdin: false, stdout: false, stderr: false };
   environment: Record<string, string | undefined> = {};
   readonly processors = 2;
   readonly events = new EventEmitter();

@@ -3,7 +3,7 @@ import type { Invocation, Request } from "../../src/cli/invocation.ts";
 import { type Help, parseCommandLine } from "../../src/cli/program.ts";
 
 const parse = (...argv: string[]): Promise<Invocation | Help> =>
-  parseCommandLine(argv, { processors: 3, columns: 100 });
+  parseCommandLine(argv, { processors: 3, columns: () => 100 });
 
 async function invocation(...argv: string[]): Promise<Invocation> {
   const parsed = await parse(...argv);

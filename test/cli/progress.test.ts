@@ -22,7 +22,7 @@ describe("the text of the progress line", () => {
 });
 
 function make() {
-  const stream = new Capture(true);
+  const stream = new Capture();
   const clock = { ms: 0 };
   return { stream, clock, line: new ProgressLine(stream, () => clock.ms) };
 }

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { TsfsaError } from "../../src/base/errors.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import type { CommandContext } from "../../src/model/options.ts";
-import { bytes, Capture, done, FakeHost, head, jsonLines, row, saved, summary } from "./fake-host.ts";
+import { bytes, done, FakeHost, head, jsonLines, row, saved, summary } from "./fake-host.ts";
 
 /** A save that works until it is stopped, then undoes its work. */
 function endless(undo: () => Promise<void> = () => Promise.resolve()) {
@@ -232,13 +232,13 @@ describe("a run that fails", () => {
 
   it("neither writes an archive to a terminal nor reads one from it", async () => {
     const writer = new FakeHost({});
-    writer.stdout = new Capture(true);
+    writer.terminals.stdout = true;
     expect(await writer.run("savefs", "-", "/dev/x")).toMatchObject({
       status: 64,
       stderr: expect.stringContaining("found a terminal"),
     });
     const reader = new FakeHost({});
-    reader.stdin.isTTY = true;
+    reader.terminals.stdin = true;
     expect(await reader.run("verify", "-")).toMatchObject({
       status: 64,
       stderr: expect.stringContaining("found a terminal"),
@@ -374,8 +374,8 @@ describe("the question before something is overwritten", () => {
   };
   const answered = async (answer: string | undefined, ...options: string[]): Promise<string> => {
     const host = new FakeHost(asking);
-    host.stdin.isTTY = true;
-    host.stderr = new Capture(true);
+    host.terminals.stdin = true;
+    host.terminals.stderr = true;
     if (answer === undefined) host.stdin.end();
     else host.stdin.write(answer);
     return (await host.run("restfs", ...options, "A", "id=0,dest=/dev/x")).stderr;
@@ -402,8 +402,8 @@ describe("the question before something is overwritten", () => {
 
   it("ends with the run when a signal comes", async () => {
     const host = new FakeHost(asking);
-    host.stdin.isTTY = true;
-    host.stderr = new Capture(true);
+    host.terminals.stdin = true;
+    host.terminals.stderr = true;
     const result = host.run("restfs", "A", "id=0,dest=/dev/x");
     await vi.waitFor(() => expect(host.stderr.text).toContain("[y/N]"), { timeout: 10_000, interval: 2 });
     host.events.emit("SIGINT");
@@ -422,7 +422,7 @@ async function show(terminal: boolean, environment: Record<string, string>, ...o
       return Promise.resolve(done(saved, 1));
     },
   });
-  host.stderr = new Capture(terminal);
+  host.terminals.stderr = terminal;
   host.environment = environment;
   return (await host.run("savefs", ...options, "a.tsfsa", "/dev/x")).stderr;
 }
