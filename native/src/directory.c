@@ -28,7 +28,7 @@ static int append(struct listing *list, uint8_t type, const char *name) {
   if (name[0] == '.' && (length == 1 || (length == 2 && name[1] == '.'))) return 0;
   if (length == 0) return EUCLEAN;
   if (length > 255) return ENAMETOOLONG;
-  if (list->capacity - list->length < length + 2) {
+  if (list->data == NULL || list->capacity - list->length < length + 2) {
     const size_t capacity = list->capacity == 0 ? 4096 : list->capacity * 2;
     uint8_t *grown = realloc(list->data, capacity);
     if (grown == NULL) return ENOMEM;
