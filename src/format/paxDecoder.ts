@@ -181,7 +181,7 @@ function readInteger(value: Uint8Array): number {
   }
   for (const byte of value) {
     if (byte < zeroDigit || byte > zeroDigit + 9) throw illegal("an illegal number");
-    number = number * 10 + byte - zeroDigit;
+    number = number * 10 + (byte - zeroDigit); // exact up to 2^53 only in this order
   }
   if (!Number.isSafeInteger(number)) throw illegal("a number over 2^53 − 1");
   return number;
