@@ -36,8 +36,8 @@ export interface TypePlan {
   readonly commands: readonly ToolCommand[];
 }
 
-/** Bytes a label can have: ext4.h s_volume_name, xfs_format.h XFSLABEL_MAX, BTRFS_LABEL_SIZE less its NUL. */
-const labelBytesMax: Readonly<Record<FilesystemType, number>> = { ext2: 16, ext3: 16, ext4: 16, xfs: 12, btrfs: 255 };
+/** Bytes a label can have: ext4.h s_volume_name, xfs_format.h XFSLABEL_MAX; BTRFS_LABEL_SIZE is 256 with its NUL, and mkfs.btrfs keeps 254. */
+const labelBytesMax: Readonly<Record<FilesystemType, number>> = { ext2: 16, ext3: 16, ext4: 16, xfs: 12, btrfs: 254 };
 const programs: Readonly<Record<FilesystemType, string>> = {
   ext2: "mke2fs",
   ext3: "mke2fs",

@@ -1,0 +1,121 @@
+// Superblocks are read before anything is known of them: whatever the bytes are, the answer is an identity or none, soon.
+
+import { readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { describeFilesystem } from "../../../src/filesystem/describe.ts";
+import { type ByteReader, readerOfBytes } from "../../../src/filesystem/reader.ts";
+import { identifyAll } from "../../../src/filesystem/superblock/identify.ts";
+
+const folder = new URL("../../../fixtures/superblocks/", import.meta.url);
+const MiB = 1024 * 1024;
+const load = (name: string): Buffer => gunzipSync(readFileSync(new URL(`${name}.img.gz`, folder))).subarray(0, MiB);
+const names = [
+  "ext4-every-feature",
+  "ext2-revision0",
+  "xfs-v5",
+  "xfs-v4",
+  "vfat32",
+  "vfat12",
+  "exfat",
+  "ntfs",
+  "f2fs",
+  "swap",
+];
+const more = ["luks1", "luks2", "lvm", "squash", "erofs", "iso", "gpt", "dos"];
+const captured = new Map([...names, ...more].map((name) => [name, load(name)]));
+captured.set("btrfs-crc32c", gunzipSync(readFileSync(new URL("btrfs-crc32c.img.gz", folder))).subarray(0, 24 * MiB));
+
+/** Counts what is read: a hostile field must not make a reader go on and on. */
+function counted(bytes: Uint8Array, sizeBytes: number): { reader: ByteReader; reads: () => number } {
+  let reads = 0;
+  const inner = readerOfBytes(bytes, sizeBytes);
+  const reader = {
+    sizeBytes,
+    read(offset: number, length: number) {
+      reads += 1;
+      return inner.read(offset, length);
+    },
+  };
+  return { reader, reads: () => reads };
+}
+
+async function check(bytes: Uint8Array, sizeBytes: number): Promise<void> {
+  const { reader, reads } = counted(bytes, sizeBytes);
+  for (const identity of await identifyAll(reader)) {
+    for (const value of [identity.sizeBytes, identity.usedBytes, identity.blockSize]) {
+      expect(value === undefined || (Number.isSafeInteger(value) && value >= 0)).toBe(true);
+    }
+    expect(identity.label?.includes(0) ?? false).toBe(false);
+  }
+  const description = await describeFilesystem(reader);
+  expect(() => JSON.stringify(description)).not.toThrow();
+  expect(reads()).toBeLessThan(5000);
+}
+
+/** Field-sized edits: hostile values in 1, 2, 4 or 8 bytes, most of them where superblocks lie. */
+const edit = fc.record({
+  offset: fc.oneof(fc.nat(8192), fc.nat(2048), fc.integer({ min: 65_536, max: 69_631 }), fc.nat(1024 * 1024)),
+  bytes: fc.oneof(
+    fc.uint8Array({ minLength: 1, maxLength: 8 }),
+    fc.constantFrom(0, 1, 2, 4, 8).map((length) => new Uint8Array(length).fill(0xff)),
+    fc.constantFrom(1, 2, 4, 8).map((length) => new Uint8Array(length)),
+  ),
+});
+
+describe("a hostile superblock", () => {
+  test("of random bytes is read without a crash", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 8192 }), fc.nat(), (bytes, size) => check(bytes, size)),
+      { numRuns: 200 },
+    );
+  });
+
+  test.each([...captured.keys()])(
+    "made of %s with changed fields is read without a crash or a long search",
+    async (name) => {
+      const original = captured.get(name) as Buffer;
+      await fc.assert(
+        fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 6 }), async (edits) => {
+          // Only the touched places are copied back, so that large images stay cheap.
+          const saved = edits.map(({ offset, bytes }) => ({
+            offset,
+            bytes: Buffer.from(original.subarray(offset, offset + bytes.length)),
+          }));
+          try {
+            for (const { offset, bytes } of edits)
+              if (offset < original.length) original.set(bytes.subarray(0, original.length - offset), offset);
+            await check(original, original.length);
+          } finally {
+            for (const { offset, bytes } of saved.toReversed())
+              if (offset < original.length) original.set(bytes, offset);
+          }
+        }),
+        { numRuns: 60 },
+      );
+    },
+  );
+
+  test.each([...captured.keys()])("cut from %s at any length is read without a crash", async (name) => {
+    const original = captured.get(name) as Buffer;
+    for (const length of [0, 1, 511, 512, 1023, 1024, 1030, 1535, 2047, 4095, 4096, 65_600, 69_000]) {
+      await check(original.subarray(0, length), length);
+      await check(original.subarray(0, length), 10 * MiB);
+    }
+  });
+
+  test("with a chunk tree that points at itself ends", async () => {
+    const bytes = Buffer.from(captured.get("btrfs-crc32c") as Buffer);
+    bytes.writeUInt8(7, 65_536 + 199); // chunk_root_level: the root now claims to be an inner node
+    await check(bytes, bytes.length);
+  });
+
+  test("whose extended labels are not UTF-8 is described with exact bytes", async () => {
+    const bytes = Buffer.from(captured.get("ext2-revision0") as Buffer);
+    bytes.set([0xff, 0xfe, 0x41], 1024 + 0x78);
+    const description = await describeFilesystem(readerOfBytes(bytes, bytes.length * 2));
+    expect(description?.label).toBe(null);
+    expect(Buffer.from(description?.labelBase64 ?? "", "base64")).toEqual(Buffer.from([0xff, 0xfe, 0x41]));
+  });
+});
