@@ -2,6 +2,7 @@
 // in close(), in reverse order, whatever the test did. Use it through withLab().
 
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -60,6 +61,8 @@ export class Lab {
 
   constructor() {
     this.dir = mkdtempSync(`${labPrefix}${process.pid}-`);
+    // Tests as an ordinary user reach their folders through it.
+    chmodSync(this.dir, 0o755);
   }
 
   /** A fresh empty folder of the lab. */
