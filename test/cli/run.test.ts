@@ -330,6 +330,22 @@ describe("an exception that nobody caught", () => {
     expect(ran.status).toBe(2);
     expect(ran.stderr).toContain("this is a defect of tsfsa: RangeError: out of bounds");
   });
+
+  it("does not wait for ever for a command that it broke", async () => {
+    const host = new FakeHost({ savefs: () => new Promise(() => {}) });
+    void host.run("savefs", "a", "/dev/x");
+    await running(host);
+    vi.useFakeTimers();
+    try {
+      host.events.emit("unhandledRejection", "lost");
+      vi.advanceTimersByTime(9_999);
+      expect(host.ended).toEqual([]);
+      vi.advanceTimersByTime(1);
+      expect(host.ended).toEqual([2]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
 });
 
 describe("standard output that is lost", () => {
