@@ -202,17 +202,22 @@ export class ByteReader {
     return (coded >> 1n) ^ -(coded & 1n);
   }
 
-  /** A zigzag varint that must be a safe integer. */
-  zigzag(): number {
-    const first = this.bytes[this.position] as number;
-    if (this.position < this.end && first < 0x80) {
-      this.position++;
-      return first & 1 ? -(first + 1) / 2 : first / 2;
+  /** A zigzag varint added to `origin`. The sum, exact where it is a safe integer; the caller checks that it is. */
+  zigzagAdded(origin: number): number {
+    const start = this.position;
+    let coded = 0;
+    let scale = 1;
+    for (let count = 0; count < 6; count++) {
+      const byte = this.u8();
+      coded += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        if (byte === 0 && count > 0) throw this.damage("a varint is not in shortest form");
+        return origin + (coded % 2 === 0 ? coded / 2 : -(coded + 1) / 2);
+      }
+      scale *= 0x80;
     }
-    const value = this.zigzag64();
-    const number = Number(value);
-    if (!Number.isSafeInteger(number)) throw this.damage("a signed integer is over 2^53 − 1");
-    return number;
+    this.position = start;
+    return Number(BigInt(origin) + this.zigzag64());
   }
 
   /** A byte string: varint length, then a view of that many bytes, at most `limit`. */

@@ -3,7 +3,7 @@
 
 import { compressFrameSync, decompressFrameSync } from "lz4-napi";
 import { TsfsaError } from "../base/errors.ts";
-import type { FrameDecoder, FrameEncoder } from "./codec.ts";
+import type { FrameDecoder, FrameEncoder } from "./frame.ts";
 
 const magic = 0x184d_2204;
 const headerLength = 7;

@@ -4,7 +4,7 @@
 //   per 128 KiB: u24 size << 3 | raw 0 << 1 | last, bytes · low 32 bits of XXH64, little-endian
 
 import { xxh64 } from "../format/checksum.ts";
-import type { FrameEncoder } from "./codec.ts";
+import type { FrameEncoder } from "./frame.ts";
 
 const frameHeader = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x84, 0x38);
 const frameHeaderLength = frameHeader.length + 4;

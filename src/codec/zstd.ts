@@ -4,7 +4,7 @@
 
 import zstd from "zstd-napi/binding.js";
 import { TsfsaError } from "../base/errors.ts";
-import type { FrameDecoder, FrameEncoder } from "./codec.ts";
+import type { FrameDecoder, FrameEncoder } from "./frame.ts";
 
 const { CCtx, CParameter, DCtx } = zstd;
 

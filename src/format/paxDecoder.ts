@@ -6,7 +6,7 @@ import { TsfsaError } from "../base/errors.ts";
 import type { ExtendedAttribute, Timestamp } from "../model/entry.ts";
 import { aclFromText } from "./acl.ts";
 import { aclAttributes } from "./member.ts";
-import { attributeKeyword, encodeAttributeName, paxKeywords, writeTime } from "./pax.ts";
+import { attributeKeyword, encodeAttributeName, paxKeywords } from "./pax.ts";
 
 /** What the extended header of one entry says. */
 export interface PaxValues {
@@ -32,6 +32,8 @@ interface SparseKeywords {
 const space = 0x20;
 const newline = 0x0a;
 const equals = 0x3d;
+const minus = 0x2d;
+const fullStop = 0x2e;
 const zeroDigit = 0x30;
 const attributeRank = paxKeywords.length;
 const accessAclName = utf8(aclAttributes.access);
@@ -45,15 +47,15 @@ export function decodePax(tar: Uint8Array, from: number, to: number): PaxValues 
   let lastRank = -1;
   while (at < to) {
     const { keywordStart, valueStart, end } = readRecord(tar, at, to);
-    const keyword = tar.subarray(keywordStart, valueStart - 1);
-    const value = tar.subarray(valueStart, end - 1);
-    const rank = rankOf(keyword);
+    const rank = rankOf(tar, keywordStart, valueStart - 1);
     if (rank < lastRank || (rank === lastRank && rank !== attributeRank)) {
       throw illegal("keywords that are repeated or out of order");
     }
     lastRank = rank;
-    if (rank === attributeRank) addAttribute(values.attributes, keyword, value);
-    else setValue(values, sparse, rank, value);
+    const value = tar.subarray(valueStart, end - 1);
+    if (rank === attributeRank) {
+      addAttribute(values.attributes, tar.subarray(keywordStart + attributeKeywordBytes.length, valueStart - 1), value);
+    } else setValue(values, sparse, rank, value);
     at = end;
   }
   setSparse(values, sparse);
@@ -79,23 +81,31 @@ function readRecord(
   if (tar[at + digits] !== space || end > to || end <= keywordStart || tar[end - 1] !== newline) {
     throw damage("a record of wrong length");
   }
-  const valueStart = tar.subarray(0, end).indexOf(equals, keywordStart) + 1;
-  if (valueStart <= keywordStart + 1) throw damage("a record without keyword");
+  let valueStart = keywordStart;
+  while (valueStart < end && tar[valueStart++] !== equals);
+  if (valueStart === end || valueStart === keywordStart + 1) throw damage("a record without keyword");
   return { keywordStart, valueStart, end };
 }
 
-function rankOf(keyword: Uint8Array): number {
-  const text = decodeUtf8(keyword.subarray(0, 64)) ?? "";
-  const rank = (paxKeywords as readonly string[]).indexOf(text);
-  if (rank >= 0 && keyword.length === text.length) return rank;
-  if (startsWithAttributeKeyword(keyword)) return attributeRank;
-  throw illegal(`the unknown keyword ${JSON.stringify(text)}`);
-}
-
+const keywordBytes: readonly Uint8Array[] = paxKeywords.map(utf8);
 const attributeKeywordBytes = utf8(attributeKeyword);
 
-function startsWithAttributeKeyword(keyword: Uint8Array): boolean {
-  return compareBytes(keyword.subarray(0, attributeKeywordBytes.length), attributeKeywordBytes) === 0;
+/** Place of the keyword tar[from..to) in the order of records. */
+function rankOf(tar: Uint8Array, from: number, to: number): number {
+  for (let rank = 0; rank < attributeRank; rank++) {
+    const known = keywordBytes[rank] as Uint8Array;
+    if (known.length === to - from && startsWith(tar, from, known)) return rank;
+  }
+  if (to - from > attributeKeywordBytes.length && startsWith(tar, from, attributeKeywordBytes)) return attributeRank;
+  throw illegal(`the unknown keyword ${JSON.stringify(decodeUtf8(tar.subarray(from, Math.min(to, from + 64))) ?? "")}`);
+}
+
+/** The caller has checked that there are enough bytes. */
+function startsWith(bytes: Uint8Array, from: number, expected: Uint8Array): boolean {
+  for (let index = 0; index < expected.length; index++) {
+    if (bytes[from + index] !== expected[index]) return false;
+  }
+  return true;
 }
 
 function setValue(values: PaxValues, sparse: SparseKeywords, rank: number, value: Uint8Array): void {
@@ -147,8 +157,7 @@ function setSparse(values: PaxValues, { major, minor, name, realSize }: SparseKe
 }
 
 /** Names ascend strictly, so none stands twice; ACLs have keywords of their own. */
-function addAttribute(attributes: ExtendedAttribute[], keyword: Uint8Array, value: Uint8Array): void {
-  const encoded = keyword.subarray(attributeKeywordBytes.length);
+function addAttribute(attributes: ExtendedAttribute[], encoded: Uint8Array, value: Uint8Array): void {
   const name = decodeAttributeName(encoded);
   const isAcl = compareBytes(name, accessAclName) === 0 || compareBytes(name, defaultAclName) === 0;
   if (name.length === 0 || name.length > 255 || name.includes(0) || isAcl) throw illegal("an illegal attribute name");
@@ -179,30 +188,33 @@ function readInteger(value: Uint8Array): number {
   if (value.length === 0 || value.length > 16 || (value.length > 1 && value[0] === zeroDigit)) {
     throw illegal("an illegal number");
   }
-  for (const byte of value) {
-    if (byte < zeroDigit || byte > zeroDigit + 9) throw illegal("an illegal number");
-    number = number * 10 + (byte - zeroDigit); // exact up to 2^53 only in this order
-  }
+  for (const byte of value) number = number * 10 + digitOf(byte); // exact up to 2^53
   if (!Number.isSafeInteger(number)) throw illegal("a number over 2^53 − 1");
   return number;
 }
 
-const timeScratch = new Uint8Array(32);
-
-/** Decimal seconds in the one form that writeTime() gives them. */
+/** Decimal seconds in the one form that writeTime() gives them: no `+`, no `-0`, no superfluous zeros, at most 9 digits of fraction. */
 function readTime(value: Uint8Array): Timestamp {
-  const match = value.length <= 27 ? /^(-?)(\d{1,16})(?:\.(\d{1,9}))?$/.exec(String.fromCharCode(...value)) : null;
-  if (match === null) throw illegal("an illegal time");
-  const [, sign, digits, fractionDigits = ""] = match;
-  const whole = Number(digits);
-  const fraction = Number(fractionDigits.padEnd(9, "0"));
-  const borrow = sign === "-" && fraction > 0;
-  const seconds = sign === "-" ? -whole - (borrow ? 1 : 0) : whole;
-  const time = { seconds: seconds + 0, nanoseconds: borrow ? 1_000_000_000 - fraction : fraction };
-  if (!Number.isSafeInteger(time.seconds)) throw illegal("a time over 2^53 seconds");
-  const end = writeTime(timeScratch, 0, time.seconds, time.nanoseconds);
-  if (compareBytes(timeScratch.subarray(0, end), value) !== 0) throw illegal("an illegal time");
-  return time;
+  const negative = value[0] === minus;
+  const point = value.indexOf(fullStop);
+  const whole = readInteger(value.subarray(negative ? 1 : 0, point < 0 ? value.length : point));
+  let fraction = 0;
+  if (point >= 0) {
+    const digits = value.length - point - 1;
+    if (digits < 1 || digits > 9 || value.at(-1) === zeroDigit) throw illegal("an illegal time");
+    for (let at = point + 1; at < value.length; at++) fraction = fraction * 10 + digitOf(value[at] as number);
+    fraction *= 10 ** (9 - digits);
+  }
+  if (!negative) return { seconds: whole, nanoseconds: fraction };
+  if (whole === 0 && fraction === 0) throw illegal("an illegal time");
+  if (fraction === 0) return { seconds: -whole, nanoseconds: 0 };
+  if (whole === Number.MAX_SAFE_INTEGER) throw illegal("a time over 2^53 seconds");
+  return { seconds: -whole - 1, nanoseconds: 1_000_000_000 - fraction };
+}
+
+function digitOf(byte: number): number {
+  if (byte < zeroDigit || byte > zeroDigit + 9) throw illegal("an illegal number");
+  return byte - zeroDigit;
 }
 
 function readAcl(value: Uint8Array): Uint8Array {

@@ -13,6 +13,8 @@ const attributeNameMax = 255;
 /** A tag with this bit asks readers that do not know it to call the entry incomplete. */
 const criticalTag = 0x80;
 
+type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
+
 /** Fields of a row that only its extras hold. */
 type Extras = {
   -readonly [Key in
@@ -59,7 +61,7 @@ export function decodeRow(reader: ByteReader, takeDigest: () => Uint8Array): Cat
     throw reader.damage("flags of a file on another kind");
   }
   if (has(rowFlags.digest) && has(rowFlags.continued)) throw reader.damage("a digest of a file that goes on");
-  return {
+  const row: Writable<CatalogRow> = {
     kind,
     depth,
     name,
@@ -68,10 +70,8 @@ export function decodeRow(reader: ByteReader, takeDigest: () => Uint8Array): Cat
     uid,
     gid,
     size,
-    ...(device === undefined ? {} : { device }),
     mtime,
     atime,
-    ...(btime === undefined ? {} : { btime }),
     inodeFlags,
     projectId,
     linked: has(rowFlags.linked),
@@ -80,9 +80,11 @@ export function decodeRow(reader: ByteReader, takeDigest: () => Uint8Array): Cat
     sparse: has(rowFlags.sparse),
     attributesLost: has(rowFlags.attributesLost),
     continued: has(rowFlags.continued),
-    ...(has(rowFlags.digest) ? { digest: takeDigest() } : {}),
-    ...extras,
   };
+  if (device !== undefined) row.device = device;
+  if (btime !== undefined) row.btime = btime;
+  if (has(rowFlags.digest)) row.digest = takeDigest();
+  return extras === undefined ? row : Object.assign(row, extras);
 }
 
 /** Passes over one row, checking only that it ends in time; returns its flags. */
@@ -133,15 +135,16 @@ function decodeDevice(reader: ByteReader): Device {
 }
 
 function decodeTime(reader: ByteReader, origin: number): Timestamp {
-  const difference = reader.zigzag64();
-  const seconds = Number(difference + BigInt(origin));
+  const seconds = reader.zigzagAdded(origin);
   if (!Number.isSafeInteger(seconds)) throw reader.damage("a time over 2^53 seconds");
   return { seconds, nanoseconds: bounded(reader, 999_999_999, "nanoseconds") };
 }
 
-function decodeExtras(reader: ByteReader, kind: EntryKind): Extras {
-  const extras: Extras = {};
+function decodeExtras(reader: ByteReader, kind: EntryKind): Extras | undefined {
   const count = bounded(reader, 0xff, "number of extras");
+  const needed = kind === EntryKind.symlink || kind === EntryKind.hardlink;
+  if (count === 0 && !needed) return undefined;
+  const extras: Extras = {};
   for (let index = 0, last = -1; index < count; index++) {
     const tag = reader.u8();
     if (tag <= last) throw reader.damage("extras are not in order");

@@ -1,26 +1,46 @@
 // Reading a ustar header (layout in ustar.ts) strictly: one legal form for each field, so that no two readers see two members. All
 // failures are ARCHIVE_DAMAGED and name the field.
 
-import { equalBytes, isZeroRange } from "../base/bytes.ts";
+import { isZeroRange } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
-import { longField, magicBytes, prefixLength, shortField, tarBlockLength, ustar } from "./ustar.ts";
+import { longField, magicBytes, nameLength, prefixLength, shortField, tarBlockLength, ustar } from "./ustar.ts";
 
-/** Throws unless the checksum, the magic and the fields that are always empty are right. */
-export function checkHeader(tar: Uint8Array, offset: number): void {
-  if (offset + tarBlockLength > tar.length) throw damage(offset, "ends too early");
+const spaces = 8 * 0x20;
+
+/** Which of the fields that are mostly empty a header uses. */
+export const headerUses = { linkname: 1, prefix: 2 } as const;
+
+/**
+ * Throws unless the checksum, the magic and the fields that are always empty are right. Returns headerUses bits. One pass over the bytes, in pieces: a
+ * piece whose sum is 0 holds zeros only.
+ */
+export function checkHeader(tar: Uint8Array, offset: number): number {
+  const end = offset + tarBlockLength;
+  if (end > tar.length) throw damage(offset, "ends too early");
   const field = offset + ustar.checksum;
-  let sum = 8 * 0x20;
-  for (let index = offset; index < field; index++) sum += tar[index] as number;
-  for (let index = field + 8; index < offset + tarBlockLength; index++) sum += tar[index] as number;
+  const magic = offset + ustar.magic;
+  const numbers = sumBytes(tar, offset, field) + spaces + (tar[offset + ustar.type] as number);
+  const linkname = sumBytes(tar, offset + ustar.linkname, magic);
+  const owner = sumBytes(tar, offset + ustar.uname, offset + ustar.devmajor);
+  const device =
+    sumBytes(tar, magic, offset + ustar.uname) + sumBytes(tar, offset + ustar.devmajor, offset + ustar.prefix);
+  const prefix = sumBytes(tar, offset + ustar.prefix, offset + ustar.tail);
+  const tail = sumBytes(tar, offset + ustar.tail, end);
+  const sum = numbers + linkname + owner + device + prefix + tail;
   if (tar[field + 7] !== 0x20 || readOctal(tar, offset, ustar.checksum, 7) !== sum) {
     throw damage(offset, "has a wrong checksum");
   }
-  const magic = offset + ustar.magic;
-  if (!equalBytes(tar.subarray(magic, magic + magicBytes.length), magicBytes)) throw damage(offset, "is not ustar");
-  const clear =
-    isZeroRange(tar, offset + ustar.uname, offset + ustar.devmajor) &&
-    isZeroRange(tar, offset + ustar.tail, offset + tarBlockLength);
-  if (!clear) throw damage(offset, "has bytes in fields that must be empty");
+  for (let index = 0, at = magic; index < magicBytes.length; index++, at++) {
+    if (tar[at] !== magicBytes[index]) throw damage(offset, "is not ustar");
+  }
+  if (owner + tail !== 0) throw damage(offset, "has bytes in fields that must be empty");
+  return (linkname === 0 ? 0 : headerUses.linkname) | (prefix === 0 ? 0 : headerUses.prefix);
+}
+
+function sumBytes(bytes: Uint8Array, from: number, to: number): number {
+  let sum = 0;
+  for (let index = from; index < to; index++) sum += bytes[index] as number;
+  return sum;
 }
 
 /** A number field of `length` bytes: octal digits up to one final NUL. */
@@ -54,13 +74,10 @@ export function readName(tar: Uint8Array, offset: number, field: number, length:
   return tar.subarray(start, end);
 }
 
-/** The path in prefix and name: a view where there is no prefix. */
-export function readPath(tar: Uint8Array, offset: number, name: Uint8Array): Uint8Array {
-  if (tar[offset + ustar.prefix] === 0) {
-    readName(tar, offset, ustar.prefix, prefixLength);
-    return name;
-  }
+/** The path in the prefix and name fields of a header that uses the prefix. */
+export function readPrefixedPath(tar: Uint8Array, offset: number): Uint8Array {
   const prefix = readName(tar, offset, ustar.prefix, prefixLength);
+  const name = readName(tar, offset, ustar.name, nameLength);
   const path = new Uint8Array(prefix.length + 1 + name.length);
   path.set(prefix);
   path[prefix.length] = 0x2f;
