@@ -37,7 +37,7 @@ const readOnlyMount = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
  * Opens a block device, image file or mount point. Throws SOURCE_MISSING, SOURCE_WRITABLE (unless allowRw), SOURCE_NOT_FILESYSTEM,
  * SOURCE_NEEDS_REPLAY, SOURCE_UNREADABLE, UNSUPPORTED.
  */
-export function openSource(path: string, options: OpenSourceOptions): Promise<OpenSource> {
+export async function openSource(path: string, options: OpenSourceOptions): Promise<OpenSource> {
   const stat = statSource(path);
   return openWith((cleanup) => {
     if (stat.isDirectory()) return openMountPoint(cleanup, path, options);

@@ -24,7 +24,7 @@ export interface OpenTargetOptions {
 }
 
 /** Opens and claims. Throws TARGET_REFUSED, TARGET_TOO_SMALL, NO_PERMISSION. Nothing is written. */
-export function openTarget(path: string, options: OpenTargetOptions): Promise<OpenTarget> {
+export async function openTarget(path: string, options: OpenTargetOptions): Promise<OpenTarget> {
   const stat = statOrUndefined(path);
   if (stat === undefined) {
     throw refused(path, "expected a block device or image file, found nothing", [
