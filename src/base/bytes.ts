@@ -15,18 +15,13 @@ export function utf8(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
-/** The text of bytes that are valid UTF-8, else undefined. A byte order mark is kept as a character. */
+/** The text of bytes that are valid UTF-8 (no overlong forms, no surrogates), else undefined. A byte order mark is kept as a character. */
 export function decodeUtf8(bytes: Uint8Array): string | undefined {
   try {
     return strictDecoder.decode(bytes);
   } catch {
     return undefined;
   }
-}
-
-/** Strict validity: no overlong forms, no surrogates, nothing over U+10FFFF. */
-export function isUtf8(bytes: Uint8Array): boolean {
-  return decodeUtf8(bytes) !== undefined;
 }
 
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {

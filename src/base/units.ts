@@ -59,14 +59,6 @@ function pair(value: number, large: string, ratio: number, small: string): strin
   return `${Math.floor(value / ratio)} ${large} ${String(value % ratio).padStart(2, "0")} ${small}`;
 }
 
-/** Milliseconds of `500ms`, `30s`, `5m`, `5min`, `2h`, `1d` or plain seconds; undefined for anything else. */
-export function parseDuration(text: string): number | undefined {
-  const match = /^(\d{1,9}(?:\.\d{1,3})?) ?(ms|s|m|min|h|d|)$/.exec(text);
-  if (match === null) return undefined;
-  const scale = { ms: 1, s: 1000, "": 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 }[match[2] as "s"];
-  return Math.round(Number(match[1]) * scale);
-}
-
 const shortEscapes: ReadonlyMap<number, string> = new Map([
   [0x07, "\\a"],
   [0x08, "\\b"],

@@ -29,8 +29,7 @@ export interface Digest {
   file(): FileDigest;
 }
 
-/** Digest lengths by name, for readers that only need to skip them. */
-export const digestLengths: Readonly<Record<DigestName, number>> = { xxh128: 16, sha256: 32, blake3: 32 };
+const digestLengths: Readonly<Record<DigestName, number>> = { xxh128: 16, sha256: 32, blake3: 32 };
 
 /** H over bytes that come in parts. */
 interface PartialHash {

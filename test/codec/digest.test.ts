@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { blake3, xxhash128 } from "hash-wasm";
 import { describe, expect, test } from "vitest";
 import { concatBytes, toHex, utf8 } from "../../src/base/bytes.ts";
-import { createDigest, digestLengths } from "../../src/codec/digest.ts";
+import { createDigest } from "../../src/codec/digest.ts";
 import { codeOf } from "../format/expect.ts";
 
 const names = ["xxh128", "sha256", "blake3"] as const;
@@ -30,7 +30,7 @@ describe("a digest", () => {
     for (const name of names) {
       const digest = await createDigest(name);
       expect([toHex(digest.hash(new Uint8Array(0))), toHex(digest.hash(utf8("abc")))]).toEqual(expected[name]);
-      expect(digest.length).toBe(digestLengths[name]);
+      expect(digest.hash(utf8("x"))).toHaveLength(digest.length);
     }
   });
 
