@@ -39,7 +39,11 @@ export function digestLeaves(
     }
     if (segment * 2 >= segments.length) break;
     const first = segments[segment * 2] as number;
-    if (first >= leafEnd) continue;
+    if (first >= leafEnd) {
+      // On to the leaf in which data goes on: a hole of 8 PiB is 2^33 leaves.
+      leaf = first - (first % leafSizeBytes) - leafSizeBytes;
+      continue;
+    }
     if (first <= leaf && segmentEnd(segments, segment) >= leafEnd) {
       const at = segmentAt + (leaf - first);
       bytes = tar.subarray(at, at + leafEnd - leaf);

@@ -10,7 +10,12 @@ import {
   RowEncoder,
   type SegmentHeader,
 } from "../../src/format/segment.ts";
-import { decodeSegmentContent, decodeSegmentRows } from "../../src/format/segmentDecoder.ts";
+import {
+  decodeBlockRows,
+  decodeSegmentContent,
+  decodeSegmentRows,
+  splitSegment,
+} from "../../src/format/segmentDecoder.ts";
 import type { CatalogRow, Completion } from "../../src/model/catalog.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import { componentBytes, extents, type LooseRow, looseRow } from "./arbitraries.ts";
@@ -136,6 +141,17 @@ describe("a catalog segment", () => {
             .flatMap((rows, index) => rows.map((row) => ({ block: 9 + index, row })))
             .map((item, index) => ({ ...item, entry: value.firstEntry + index })),
         );
+      }),
+    );
+  });
+
+  test("can be split into its blocks, whose rows are read one block at a time", () => {
+    fc.assert(
+      fc.property(segment, (value) => {
+        const { header, content } = encoded(value);
+        const { blocks, ancestors, completions } = splitSegment(header, content, value.digestLength);
+        expect(blocks.map((block) => decodeBlockRows(block, value.digestLength))).toEqual(value.blocks);
+        expect({ ancestors, completions }).toEqual({ ancestors: value.ancestors, completions: value.completions });
       }),
     );
   });
