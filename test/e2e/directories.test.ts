@@ -3,7 +3,7 @@
 
 import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { expectStatus, jsonLines, jsonPath, pipe, tsfsaArgv } from "../support/cli.ts";
 import { recipes, withLab } from "../support/images.ts";
@@ -73,7 +73,7 @@ describe("savedir and restdir", () => {
       await expectStatus(0, ["savedir", "-A", archive, "one", "two"], { cwd: base });
       const restored = lab.folder("restored");
       await expectStatus(0, ["restdir", archive, restored]);
-      expect(readdirSync(restored).sort()).toEqual(["one", "two"]);
+      expect(readdirSync(restored).toSorted()).toEqual(["one", "two"]);
       for (const name of ["one", "two"]) await expectSameTree(join(base, name), join(restored, name), onTmpfs);
     });
   });
@@ -162,10 +162,10 @@ describe("savedir and restdir", () => {
       const archive = join(out, "a.tsfsa");
       const result = await expectStatus(1, ["savedir", "-A", "--json", archive, source], user);
       const warnings = jsonLines(result.stdout).filter((line) => line.type === "warning");
-      expect(warnings.map((line) => [line["code"], jsonPath(line)]).sort()).toEqual([
-        ["ENTRY_UNREADABLE", "bad\xff"],
-        ["ENTRY_UNREADABLE", "locked"],
-        ["ENTRY_UNREADABLE", "secret"],
+      expect(warnings.map((line) => `${String(line["code"])} ${jsonPath(line)}`).toSorted()).toEqual([
+        "ENTRY_UNREADABLE bad\xff",
+        "ENTRY_UNREADABLE locked",
+        "ENTRY_UNREADABLE secret",
       ]);
       await expectStatus(0, ["verify", archive]);
       const text = await expectStatus(1, ["savedir", "-A", "-o", archive, source], user);
@@ -194,7 +194,7 @@ describe("savedir and restdir", () => {
         .filter((line) => line.type === "warning")
         .map(jsonPath);
       expect(named).toEqual(expect.arrayContaining(["device", "theirs"]));
-      expect(readdirSync(restored).sort()).toEqual(["mine", "theirs"]);
+      expect(readdirSync(restored).toSorted()).toEqual(["mine", "theirs"]);
     });
   });
 });

@@ -168,8 +168,8 @@ export class Lab {
       const result = await run(argv);
       if (result.status !== 0) failures.push(`${result.command}: ${result.stderr.trim()}`);
     };
-    for (const target of [...this.#mounts].reverse()) await attempt(["umount", target]);
-    for (const device of [...this.#devices].reverse()) await attempt(["losetup", "--detach", device]);
+    for (const target of this.#mounts.toReversed()) await attempt(["umount", target]);
+    for (const device of this.#devices.toReversed()) await attempt(["losetup", "--detach", device]);
     this.#mounts = [];
     this.#devices = [];
     if (failures.length === 0) await removeTree(this.dir);
@@ -231,7 +231,7 @@ export async function sweepLabs(): Promise<string[]> {
     if (match === null || existsSync(`/proc/${match[1]}`)) continue;
     const dir = join("/dev/shm", name);
     const targets = mountLines().filter(({ target }) => target.startsWith(`${dir}/`));
-    for (const { target } of targets.reverse()) await run(["umount", target]);
+    for (const { target } of targets.toReversed()) await run(["umount", target]);
     for (const { device, file } of attachedLoops()) {
       if (file.startsWith(`${dir}/`)) await run(["losetup", "--detach", device]);
     }

@@ -56,7 +56,7 @@ export function walk(root: string): Walk {
   for (const chunk of chunks) chunk.entries.sort(byPath);
   return {
     chunks,
-    entries: chunks.flatMap((chunk) => chunk.entries).sort(byPath),
+    entries: chunks.flatMap((chunk) => chunk.entries).toSorted(byPath),
     close: () => {
       for (const chunk of chunks) closeSync(chunk.fd);
     },

@@ -22,7 +22,7 @@ export const judgeAttributes: Judge = async ({ chunk, entries, ignore }) => {
     lines
       .filter((line) => !duplicateAttributes.test(line))
       .filter((line) => !(ignore.has("acls") && line.startsWith("system.posix_acl_")))
-      .sort()
+      .toSorted()
       .join("\n"),
   );
 };

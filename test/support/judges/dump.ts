@@ -30,7 +30,7 @@ export type Judge = (input: JudgeInput) => Promise<Dump>;
 
 export function diffDumps(judge: string, source: Dump, restored: Dump): string[] {
   const differences: string[] = [];
-  for (const path of [...new Set([...source.keys(), ...restored.keys()])].sort()) {
+  for (const path of [...new Set([...source.keys(), ...restored.keys()])].toSorted()) {
     const expected = source.get(path);
     const found = restored.get(path);
     if (expected !== found) {

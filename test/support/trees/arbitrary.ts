@@ -1,7 +1,7 @@
 // Random trees for property tests: hostile names, all kinds, links, holes, attributes, odd times. Only what every file system and,
 // with `root: false`, an ordinary user can make.
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { type DirectoryNode, type FileNode, type Metadata, type TreeNode, bytes, link, noise } from "./model.ts";
 
 export interface ArbitraryOptions {

@@ -217,7 +217,8 @@ const flagLetters: Readonly<Record<EverythingOptions["filesystem"], { file: stri
 const portableLetters = { file: ["a", "i", "A", "d", "S"], directory: ["a", "i", "A", "d", "S"] };
 
 /** chattr +j takes CAP_SYS_RESOURCE, which root in a container may lack. */
-function mayJournalData(): boolean {
+function isPossible(flag: string): boolean {
+  if (flag !== "j") return true;
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
   return ((BigInt(`0x${effective}`) >> 24n) & 1n) === 1n;
 }
@@ -225,15 +226,14 @@ function mayJournalData(): boolean {
 function flags({ filesystem, portable }: EverythingOptions): DirectoryNode {
   const letters = portable === true ? portableLetters : flagLetters[filesystem];
   const entries: Record<string, TreeNode> = {};
-  const possible = (flag: string): boolean => flag !== "j" || mayJournalData();
-  for (const flag of letters.file.filter(possible)) {
+  for (const flag of letters.file.filter(isPossible)) {
     entries[`file-${flag}`] = file(prose(5000, 3), {
       flags: flag,
       mtime: "1300000000.5",
       xattrs: [[bytes("user.under"), bytes(flag)]],
     });
   }
-  for (const flag of letters.directory.filter(possible)) {
+  for (const flag of letters.directory.filter(isPossible)) {
     entries[`dir-${flag}`] = directory(
       { inner: file("inside", { mode: 0o640 }), sub: directory({}) },
       { flags: flag, mtime: "1300000001.5" },
