@@ -44,6 +44,27 @@ async function filled(lab: Lab, type: (typeof families)[number]): Promise<string
   return image;
 }
 
+/** Copied while mounted and just written: what a crash leaves. */
+async function dirty(lab: Lab, type: "ext3" | "ext4" | "xfs" | "btrfs"): Promise<string> {
+  const image = await lab.filesystem(small[type]);
+  const point = await lab.mount(image);
+  await must(["sync", "-f", point]);
+  for (let index = 0; index < 20; index += 1) {
+    await must(["dd", "if=/dev/zero", `of=${point}/file${index}`, "bs=4096", "count=1", "conv=fsync", "status=none"]);
+  }
+  const copy = lab.path("dirty.img");
+  await must(["cp", "--sparse=always", image, copy]);
+  await lab.unmount(point);
+  return copy;
+}
+
+const fixture = (name: string): Buffer =>
+  gunzipSync(readFileSync(new URL(`../../fixtures/superblocks/${name}.img.gz`, import.meta.url)));
+
+const codeOf = (path: string) =>
+  openSource(path, { allowRw: true }).then(undefined, (error: { code: string }) => error.code);
+const openDescriptors = () => readdirSync("/proc/self/fd").length;
+
 describe("an unused file system", () => {
   test.each(families)("of type %s is read from image and device, byte for byte unchanged", (type) =>
     withLab(async (lab) => {
@@ -182,7 +203,7 @@ describe("a mounted file system", () => {
       const point = await lab.mount(await filled(lab, "xfs"), { options: "ro" });
       const bind = await lab.bind(`${point}/dir`);
       await opened(lab, bind, (source) => {
-        expect(readdirSync(below(source)).sort()).toEqual(["dir", "file"]);
+        expect(readdirSync(below(source)).toSorted()).toEqual(["dir", "file"]);
       });
     }));
 
@@ -242,20 +263,6 @@ describe("btrfs", () => {
 });
 
 describe("a file system that was not unmounted cleanly", () => {
-  /** Copied while mounted and just written: what a crash leaves. */
-  async function dirty(lab: Lab, type: "ext3" | "ext4" | "xfs" | "btrfs"): Promise<string> {
-    const image = await lab.filesystem(small[type]);
-    const point = await lab.mount(image);
-    await must(["sync", "-f", point]);
-    for (let index = 0; index < 20; index += 1) {
-      await must(["dd", "if=/dev/zero", `of=${point}/file${index}`, "bs=4096", "count=1", "conv=fsync", "status=none"]);
-    }
-    const copy = lab.path("dirty.img");
-    await must(["cp", "--sparse=always", image, copy]);
-    await lab.unmount(point);
-    return copy;
-  }
-
   test.each(["ext3", "ext4", "xfs", "btrfs"] as const)("is refused and byte for byte unchanged: %s", (type) =>
     withLab(async (lab) => {
       const image = await dirty(lab, type);
@@ -286,9 +293,6 @@ describe("a file system that was not unmounted cleanly", () => {
 });
 
 describe("what is no file system for savefs", () => {
-  const fixture = (name: string): Buffer =>
-    gunzipSync(readFileSync(new URL(`../../fixtures/superblocks/${name}.img.gz`, import.meta.url)));
-
   test.each([
     ["swap", "swap"],
     ["luks2", "crypto_LUKS"],
@@ -310,16 +314,10 @@ describe("what is no file system for savefs", () => {
 
   test("nothing, a plain directory, tmpfs, an empty image", () =>
     withLab(async (lab) => {
-      const code = (path: string) =>
-        openSource(path, { allowRw: true }).then(undefined, (error: { code: string }) => error.code);
-      expect(
-        await Promise.resolve()
-          .then(() => code("/dev/shm/there-is-nothing"))
-          .catch((error: { code: string }) => error.code),
-      ).toBe("SOURCE_MISSING");
-      expect(await code(lab.folder())).toBe("SOURCE_NOT_FILESYSTEM");
-      expect(await code(await lab.tmpfs(65_536))).toBe("SOURCE_NOT_FILESYSTEM");
-      expect(await code(lab.image("empty", 0))).toBe("SOURCE_NOT_FILESYSTEM");
+      expect(await codeOf("/dev/shm/there-is-nothing")).toBe("SOURCE_MISSING");
+      expect(await codeOf(lab.folder())).toBe("SOURCE_NOT_FILESYSTEM");
+      expect(await codeOf(await lab.tmpfs(65_536))).toBe("SOURCE_NOT_FILESYSTEM");
+      expect(await codeOf(lab.image("empty", 0))).toBe("SOURCE_NOT_FILESYSTEM");
     }));
 
   test("a damaged superblock that the kernel refuses is unreadable, not a crash", () =>
@@ -336,11 +334,10 @@ describe("what is no file system for savefs", () => {
 test("closing twice is harmless, and closing gives back every descriptor", () =>
   withLab(async (lab) => {
     const image = await filled(lab, "ext4");
-    const count = () => readdirSync("/proc/self/fd").length;
-    const before = count();
+    const before = openDescriptors();
     const source = await openSource(image, { allowRw: false });
     await source.close();
     await source.close();
-    expect(count()).toBe(before);
+    expect(openDescriptors()).toBe(before);
     closeSync(openSync(image, "r"));
   }));

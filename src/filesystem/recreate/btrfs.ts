@@ -33,12 +33,16 @@ export function planBtrfs(context: PlanContext): TypePlan {
   }
   const sectorSize = values.powerOfTwo("sectorSizeBytes", 512, 65_536, 4096);
   const nodeSize = values.powerOfTwo("nodeSizeBytes", sectorSize, 65_536, Math.max(16_384, sectorSize));
-  const words: (string | Uint8Array)[] = ["-f", "-q", "-s", `${sectorSize}`, "-n", `${nodeSize}`];
-  words.push("--csum", values.word("checksum", checksums, "crc32c"));
   const data = profile(values, "dataProfile", "single", warnings);
   const metadata = profile(values, "metadataProfile", "dup", warnings);
-  if (isMixed) words.push("-M", "-d", data, "-m", data);
-  else words.push("-d", data, "-m", metadata);
+  const options: Option[] = [
+    ["-s", "--sectorsize", `${sectorSize}`],
+    ["-n", "--nodesize", `${nodeSize}`],
+    ["--csum", "--checksum", values.word("checksum", checksums, "crc32c")],
+    ["-d", "--data", data],
+    ["-m", "--metadata", isMixed ? data : metadata],
+  ];
+  const words: (string | Uint8Array)[] = isMixed ? ["-M"] : [];
 
   const changed: string[] = [];
   for (const name of defaultFeatures) if (!has.delete(name)) changed.push(`^${name}`);
@@ -54,7 +58,20 @@ export function planBtrfs(context: PlanContext): TypePlan {
   words.push("-R", hasSpaceTree ? "free-space-tree" : "^free-space-tree");
   words.push("-U", uuid);
   if (label.length > 0) words.push("-L", label);
-  return { commands: [{ program: "mkfs.btrfs", arguments: [...words, ...context.mkfsOptions] }] };
+  const ours = options
+    .filter((option) => !isAskedBy(context.mkfsOptions, option))
+    .flatMap(([name, , value]) => [name, value]);
+  return { commands: [{ program: "mkfs.btrfs", arguments: ["-f", "-q", ...ours, ...words, ...context.mkfsOptions] }] };
+}
+
+/** Short and long name and value. */
+type Option = readonly [string, string, string];
+
+/** mkfs.btrfs adds profiles given twice together, so what the user says takes the place of ours. */
+function isAskedBy(user: readonly string[], [short, long]: Option): boolean {
+  return user.some(
+    (word) => word.startsWith(long) || (word.startsWith(short) && (short.length > 2 || !word.startsWith("--"))),
+  );
 }
 
 /** What one device can have: copies on several devices become two copies (metadata) or one (data). */

@@ -3,6 +3,7 @@
 
 import type { ToolCommand } from "../types.ts";
 import { extFeatures } from "./ext-features.ts";
+import { editFeatures, type ExtWishes, extWishes } from "./ext-wishes.ts";
 import type { PlanContext, TypePlan } from "./plan.ts";
 import { sizeMax, uuidPattern, Values } from "./values.ts";
 
@@ -36,8 +37,10 @@ export function planExt(context: PlanContext): TypePlan {
   const blockCount = Math.floor(sizeBytes / blockSize);
   const sourceBlocks = Math.max(1, Math.floor(description.sizeBytes / blockSize));
   const scale = blockCount / sourceBlocks;
+  const wishes = extWishes(context.mkfsOptions);
   const features = extFeatures(context, type, values, blockCount);
-  const journal = journalOptions(values, features, blockSize, blockCount, scale, warnings);
+  editFeatures(features, wishes.features);
+  const journal = wishes.has("-J") ? [] : journalOptions(values, features, blockSize, blockCount, scale, warnings);
 
   const extended = ["root_owner=0:0"];
   const hashSeed = values.text("hashSeed", uuidPattern);
@@ -54,8 +57,8 @@ export function planExt(context: PlanContext): TypePlan {
   if (features.has("mmp") && mmpInterval > 0) extended.push(`mmp_update_interval=${mmpInterval}`);
 
   const options: string[] = ["-b", `${blockSize}`];
-  const clusterSize = values.powerOfTwo("clusterSizeBytes", blockSize, 256 * MiB, Math.max(blockSize, 1024));
-  if (features.has("bigalloc")) options.push("-C", `${clusterSize}`);
+  const clusterSize = values.powerOfTwo("clusterSizeBytes", 1024, 256 * MiB, blockSize);
+  if (features.has("bigalloc")) options.push("-C", `${Math.max(clusterSize, 2 * blockSize)}`);
   const flexGroups = values.integer("flexGroupSize", 0, 2 ** 30, 16);
   if (features.has("flex_bg") && flexGroups > 0 && Number.isInteger(Math.log2(flexGroups)))
     options.push("-G", `${flexGroups}`);
@@ -64,8 +67,8 @@ export function planExt(context: PlanContext): TypePlan {
     features.has("bigalloc") || blocksPerGroup >= Math.min(8 * blockSize, 65_528) || blocksPerGroup % 8 !== 0;
   if (fromExt && !isOrdinary && blocksPerGroup >= 256) options.push("-g", `${blocksPerGroup}`);
   const inodeSize = values.powerOfTwo("inodeSizeBytes", 128, blockSize, Math.min(256, blockSize));
-  const inodeCount = inodes(context, values, fromExt, scale);
-  options.push("-I", `${inodeSize}`, "-N", `${inodeCount}`, "-m", "0");
+  options.push("-I", `${inodeSize}`, "-m", "0");
+  if (!wishes.has("-i") && !wishes.has("-N")) options.push("-N", `${inodes(context, values, fromExt, scale)}`);
   options.push("-e", values.word("errors", ["continue", "remount-ro", "panic"], "continue"), ...journal);
 
   const mkfs: ToolCommand = {
@@ -78,10 +81,14 @@ export function planExt(context: PlanContext): TypePlan {
       "-U",
       uuid,
       ...options,
-      ...withUserOptions(["-O", ["none", ...features].join(","), "-E", extended.join(",")], context.mkfsOptions),
+      "-O",
+      ["none", ...features].join(","),
+      "-E",
+      [...extended, ...wishes.extended].join(","),
+      ...wishes.rest,
     ],
   };
-  return { commands: [mkfs, ...tune(values, fromExt, scale, blockCount, context)] };
+  return { commands: [mkfs, ...tune(values, fromExt, scale, blockCount, context, wishes)] };
 }
 
 /** Inodes as many as before on a target of the same size, else in proportion; never fewer than are in use. */
@@ -145,11 +152,12 @@ function tune(
   scale: number,
   blockCount: number,
   context: PlanContext,
+  wishes: ExtWishes,
 ): ToolCommand[] {
   const reserved = fromExt
     ? Math.floor(values.integer("reservedBlocks", 0, sizeMax, 0) * scale)
     : Math.floor(blockCount / 20);
-  const words = ["-r", `${Math.min(reserved, Math.floor(blockCount / 2))}`];
+  const words = wishes.has("-m") ? [] : ["-r", `${Math.min(reserved, Math.floor(blockCount / 2))}`];
   for (const [key, option] of [
     ["reservedUid", "-u"],
     ["reservedGid", "-g"],
@@ -184,18 +192,4 @@ function tune(
     commands.push({ program: "debugfs", arguments: ["-w", "-R", `set_super_value mount_opts "${mountOptions}"`] });
   }
   return commands;
-}
-
-/** mke2fs takes only the last -O and -E: the user's are added to ours. */
-function withUserOptions(ours: readonly [string, string, string, string], user: readonly string[]): string[] {
-  const merged = [...ours];
-  const rest: string[] = [];
-  for (let at = 0; at < user.length; at += 1) {
-    const word = user[at] as string;
-    const option = word.slice(0, 2);
-    const place = option === "-O" ? 1 : option === "-E" ? 3 : -1;
-    if (place < 0) rest.push(word);
-    else merged[place] += `,${word.length > 2 ? word.slice(2) : (user[(at += 1)] ?? "")}`;
-  }
-  return [...merged, ...rest];
 }

@@ -97,7 +97,7 @@ export async function toolSupport(program: string, run: ToolRunner = runTool): P
   let listed = "";
   for (const words of questions) {
     const { stdout, stderr } = await run({ program, arguments: words });
-    listed += stdout + stderr;
+    listed += `${stdout}\n${stderr}\n`;
   }
   const words = new Set(listed.split(/[^A-Za-z0-9_-]+/));
   return { knows: (feature) => words.has(feature) };

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { describeFilesystem } from "../../../src/filesystem/describe.ts";
 import { type ByteReader, readerOfBytes } from "../../../src/filesystem/reader.ts";
