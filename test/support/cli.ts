@@ -2,9 +2,11 @@
 
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { publicArgv } from "./public-cli.ts";
 import { type RunOptions, type RunResult, run } from "./run.ts";
 
-const dist = process.env["TSFSA_DIST"] ?? fileURLToPath(new URL("../../dist", import.meta.url));
+const checkout = fileURLToPath(new URL("../../", import.meta.url));
+const dist = process.env["TSFSA_DIST"] ?? `${checkout}dist`;
 export const cliPath = `${dist}/cli/main.js`;
 
 /** argv of the CLI, for pipelines and tracers. */
@@ -13,8 +15,9 @@ export function tsfsaArgv(...words: readonly string[]): string[] {
 }
 
 /** Runs tsfsa and gives status and output. */
-export function tsfsa(words: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  return run(tsfsaArgv(...words), { ...options, env: { SOURCE_DATE_EPOCH: "", ...options.env } });
+export async function tsfsa(words: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const argv = tsfsaArgv(...words);
+  return run(options.uid === undefined ? argv : await publicArgv(argv, checkout, options.uid), options);
 }
 
 /** Runs tsfsa and expects a status; rejects with all it said when it is another. */
