@@ -133,7 +133,7 @@ function addCommands(program: Command, processors: number, found: (invocation: I
     .command("restdir")
     .description("restore below a directory")
     .argument("<archive>", "file to read, or - for standard input")
-    .argument("<destination>", "directory to restore into");
+    .argument("<destination>", "directory to restore into; made if it is missing");
   addRestoreOptions(restdir, jobs(), "replace files that exist");
   restdir.option(
     "--strip-components <n>",

@@ -6,6 +6,7 @@ import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model
 import type { Reporter } from "../model/events.ts";
 import { saveArchive, type SaveRoot } from "../save/save.ts";
 import { newHead } from "./head.ts";
+import { strictly } from "./strict.ts";
 
 export interface ArchiveInput {
   readonly sources: readonly SourceDescription[];
@@ -22,11 +23,11 @@ export async function writeArchive(
   context: CommandContext,
 ): Promise<Outcome<SaveDetails>> {
   const head = newHead(options, input.sources, context.environment);
-  const { compression, workers, strict } = options;
-  const { reporter, warnings } = countWarnings(context.reporter);
+  const { compression, workers } = options;
+  const { reporter, warnings } = countWarnings(strictly(options.strict, context.reporter));
   const sink = openSink(options.dryRun ? "/dev/null" : options.archive, { overwrite: options.overwrite });
   try {
-    const request = { head, roots: input.roots, compression, workers, recheck: input.recheck, strict };
+    const request = { head, roots: input.roots, compression, workers, recheck: input.recheck };
     const { prove } = input;
     const saved = await saveArchive(request, sink, {
       reporter,

@@ -6,15 +6,19 @@ import { readBtrfs } from "./superblock/btrfs.ts";
 import { readExt } from "./superblock/ext.ts";
 import { readXfs } from "./superblock/xfs.ts";
 
-/**
- * Describes the ext, xfs or btrfs that `reader` shows; undefined for anything else. usedBytes: what statfs says, where it is mounted;
- * else what the superblock says.
- */
+export interface DescribeOptions {
+  /** What it is known to be; without it, the first family whose superblock is there. */
+  readonly type?: string;
+  /** What statfs says, where it is mounted; without it, what the superblock says. */
+  readonly usedBytes?: number;
+}
+
+/** Describes the ext, xfs or btrfs that `reader` shows; undefined for anything else. */
 export async function describeFilesystem(
   reader: ByteReader,
-  usedBytes?: number,
+  { type, usedBytes }: DescribeOptions = {},
 ): Promise<FilesystemDescription | undefined> {
-  const ext = readExt(reader);
+  const ext = isWanted(type, "ext") ? readExt(reader) : undefined;
   if (ext !== undefined && ext.type !== "jbd") {
     return {
       type: ext.type,
@@ -26,7 +30,7 @@ export async function describeFilesystem(
       parameters: { ...ext.parameters },
     };
   }
-  const xfs = readXfs(reader);
+  const xfs = isWanted(type, "xfs") ? readXfs(reader) : undefined;
   if (xfs !== undefined) {
     return {
       type: "xfs",
@@ -38,7 +42,7 @@ export async function describeFilesystem(
       parameters: { ...xfs.parameters },
     };
   }
-  const btrfs = await readBtrfs(reader);
+  const btrfs = isWanted(type, "btrfs") ? await readBtrfs(reader) : undefined;
   if (btrfs !== undefined) {
     return {
       type: "btrfs",
@@ -51,6 +55,10 @@ export async function describeFilesystem(
     };
   }
   return undefined;
+}
+
+function isWanted(type: string | undefined, family: string): boolean {
+  return type === undefined || type.startsWith(family);
 }
 
 /** Label as the description holds it: text where it is UTF-8, else base64 beside a readable rendering. */

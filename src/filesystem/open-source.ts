@@ -6,19 +6,20 @@
 //   mounted device    its superblock shared ─► detached read-only mount of the whole file system
 //   mount point       a detached read-only copy of that mount
 
-import { closeSync, constants, openSync, type Stats } from "node:fs";
+import { constants, type Stats } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
 import { addon } from "../sys/addon.ts";
 import { LOCK_NB, LOCK_SH } from "../sys/constants.ts";
-import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY } from "../sys/constants.ts";
 import { statDescriptor } from "../sys/stat.ts";
-import { attachLoop, cloneMount, mountDetached, usedBytesOf } from "./attach.ts";
-import { btrfsDevices, deviceNumber, devicePath, kernelName, sameDevice } from "./block.ts";
+import { cloneMount, usedBytesOf } from "./attach.ts";
+import { devicePath, sameDevice } from "./block.ts";
 import { type Cleanup, openWith } from "./cleanup.ts";
 import { describeFilesystem } from "./describe.ts";
 import { type Mount, mountText } from "./mounts.ts";
-import { type ByteReader, readerOfFd } from "./reader.ts";
+import type { ByteReader } from "./reader.ts";
 import { checkSource, type SourceCheck } from "./source-check.ts";
+import { replayError, writableError } from "./source-errors.ts";
+import { mountReadOnly, openReader, readOnlyLoop, readOnlyMount, shareSuperblock } from "./source-mount.ts";
 import type { FilesystemType, OpenSource, Writable } from "./types.ts";
 import { filesystemTypes } from "./types.ts";
 import { useOf } from "./use.ts";
@@ -30,8 +31,6 @@ export interface OpenSourceOptions {
   /** The device is a throw-away copy (a snapshot): its journal may be replayed into it. */
   readonly replay?: boolean;
 }
-
-const readOnlyMount = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
 /**
  * Opens a block device, image file or mount point. Throws SOURCE_MISSING, SOURCE_WRITABLE (unless allowRw), SOURCE_NOT_FILESYSTEM,
@@ -153,60 +152,6 @@ async function openUnmounted(
   return finish(cleanup, { rootFd, source, reader, device: path, state, path, origin: path, claimed: true });
 }
 
-function readOnlyLoop(cleanup: Cleanup, fd: number, isDevice: boolean, path: string): string {
-  return attachLoop(cleanup, fd, {
-    readOnly: true,
-    // This spares a second copy in the page cache; an image may well be cached already, so it is read through the cache.
-    directIo: isDevice,
-    sectorSize: isDevice ? addon().deviceSectorSize(fd) : 0,
-    name: Buffer.from(path),
-  }).path;
-}
-
-function mountReadOnly(cleanup: Cleanup, type: FilesystemType, device: string, path: string): number {
-  return tryMount(cleanup, type, device, type === "xfs" ? ["ro", "nouuid"] : ["ro"], path);
-}
-
-/** A second mount of a mounted file system: same superblock, whole tree. It must ask for the state the superblock is in. */
-function shareSuperblock(
-  cleanup: Cleanup,
-  type: FilesystemType,
-  device: string,
-  isWritable: boolean,
-  path: string,
-): number {
-  return tryMount(cleanup, type, device, isWritable ? [] : ["ro"], path);
-}
-
-function tryMount(
-  cleanup: Cleanup,
-  type: FilesystemType,
-  source: string,
-  options: readonly string[],
-  path: string,
-): number {
-  try {
-    const rootFd = mountDetached(cleanup, { type, source, options, attributes: readOnlyMount });
-    if (type === "btrfs") checkBtrfsDevice(source, path);
-    return rootFd;
-  } catch (error) {
-    if (!(error instanceof TsfsaError) || error.context.errno === undefined) throw error;
-    // A journal that must be replayed on a device that cannot be written: ext4, xfs and btrfs all say EROFS.
-    if (error.context.errno === "EROFS") throw replayError(path, type, error);
-    throw mountError(path, type, error);
-  }
-}
-
-/** Kernels before 6.7 hand out an already mounted btrfs of the same UUID: what was mounted must be on our device. */
-function checkBtrfsDevice(device: string, path: string): void {
-  const name = kernelName(deviceNumber(statSource(device).rdev));
-  if ([...btrfsDevices().values()].some((names) => name !== undefined && names.includes(name))) return;
-  throw new TsfsaError("SOURCE_UNREADABLE", `the kernel mounted another btrfs with the same UUID instead of ${path}`, {
-    path,
-    hints: ["unmount the other file system, or name its mount point"],
-  });
-}
-
 function mountedBtrfsDevice(mount: Mount, path: string): string | undefined {
   const source = mount.source.toString();
   return statSource(path).isBlockDevice() ? path : source;
@@ -226,7 +171,7 @@ interface Opened {
 
 async function finish(cleanup: Cleanup, opened: Opened): Promise<OpenSource> {
   const { rootFd, source, reader, device, state, path, origin, claimed } = opened;
-  const description = await describeFilesystem(reader, usedBytesOf(rootFd));
+  const description = await describeFilesystem(reader, { type: source.type, usedBytes: usedBytesOf(rootFd) });
   if (description === undefined) {
     throw new TsfsaError("SOURCE_UNREADABLE", `the superblock of ${path} changed while it was opened`, { path });
   }
@@ -242,73 +187,10 @@ async function finish(cleanup: Cleanup, opened: Opened): Promise<OpenSource> {
   };
 }
 
-interface OpenReader extends ByteReader {
-  readonly fd: number;
-}
-
-function openReader(cleanup: Cleanup, path: string, flags: number): OpenReader {
-  let fd: number;
-  try {
-    fd = openSync(path, flags | constants.O_NONBLOCK);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "EBUSY") {
-      throw writableError(path, {
-        writable: true,
-        reason: `${path} was claimed by another program meanwhile`,
-        ways: [],
-      });
-    }
-    const isDenied = code === "EACCES" || code === "EPERM";
-    throw new TsfsaError(isDenied ? "NO_PERMISSION" : "SOURCE_UNREADABLE", `cannot open ${path} for reading: ${code}`, {
-      path,
-      errno: code ?? "",
-      ...(isDenied && { hints: ["run it as root"] }),
-      cause: error,
-    });
-  }
-  cleanup.defer(() => closeSync(fd));
-  const reader = readerOfFd(fd);
-  return { fd, sizeBytes: reader.sizeBytes, read: (offset, length) => reader.read(offset, length) };
-}
-
 function isFilesystemType(type: string): type is FilesystemType {
   return (filesystemTypes as readonly string[]).includes(type);
 }
 
 function refuseWritable(path: string, state: Writable, options: OpenSourceOptions): void {
   if (state.writable && !options.allowRw) throw writableError(path, state);
-}
-
-function writableError(path: string, state: Writable, hints: readonly string[] = []): TsfsaError {
-  const { reason, ways } = state.writable ? state : { reason: "", ways: [] };
-  return new TsfsaError("SOURCE_WRITABLE", `expected a source that nobody can write, but ${reason}`, {
-    path,
-    hints: [...hints, ...ways],
-  });
-}
-
-function replayError(path: string, type: string, cause?: unknown): TsfsaError {
-  return new TsfsaError(
-    "SOURCE_NEEDS_REPLAY",
-    `the ${type} in ${path} was not unmounted cleanly: its journal must be replayed before it can be read`,
-    {
-      path,
-      hints: ["mount it and unmount it once, then save it", "or save a snapshot of it (--snapshot)"],
-      ...(cause === undefined ? {} : { cause }),
-    },
-  );
-}
-
-function mountError(path: string, type: string, cause: TsfsaError): TsfsaError {
-  const code = cause.code === "NO_PERMISSION" ? cause.code : "SOURCE_UNREADABLE";
-  return new TsfsaError(code, `cannot mount the ${type} in ${path} read-only: ${cause.message}`, {
-    path,
-    hints: [
-      code === "NO_PERMISSION"
-        ? "run it as root"
-        : "check the file system (the kernel's log, dmesg, says more), or mount it yourself and name the mount point",
-    ],
-    cause,
-  });
 }

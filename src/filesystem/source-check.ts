@@ -5,7 +5,7 @@ import type { Mount } from "./mounts.ts";
 import type { ByteReader } from "./reader.ts";
 import { readBtrfs } from "./superblock/btrfs.ts";
 import { readExt } from "./superblock/ext.ts";
-import { identify } from "./superblock/identify.ts";
+import { identifyAll } from "./superblock/identify.ts";
 import { type FilesystemType, filesystemTypes, type Identity } from "./types.ts";
 
 export interface SourceCheck {
@@ -16,18 +16,20 @@ export interface SourceCheck {
 
 /** mount: where it is mounted now. Throws SOURCE_NOT_FILESYSTEM for anything but ext, xfs and btrfs. */
 export async function checkSource(reader: ByteReader, path: string, mount: Mount | undefined): Promise<SourceCheck> {
-  const identity = await identify(reader);
+  const found = (await identifyAll(reader)).filter((each, index) => index === 0 || each.usage !== "table");
+  const identity = mount === undefined ? found[0] : found.find((each) => familyOf(each.type) === familyOf(mount.type));
   const type = filesystemTypes.find((each) => each === identity?.type);
-  if (identity === undefined || type === undefined) throw notFilesystem(path, identity);
+  if (identity === undefined || type === undefined) throw notFilesystem(path, identity ?? found[0]);
+  if (mount === undefined && found.length > 1) throw ambiguous(path, found);
   const warnings: string[] = [];
-  if (identity.checksumValid === false) {
-    warnings.push(`the checksum of the superblock of ${path} is wrong: check the file system`);
-  }
-  // While it is mounted read-write, a superblock on disk says neither clean nor replayed.
+  // While it is mounted read-write, a superblock on disk is neither clean nor replayed nor whole.
   if (mount?.superblockWritable !== true) {
+    if (identity.checksumValid === false) {
+      warnings.push(`the checksum of the superblock of ${path} is wrong: check the file system`);
+    }
     if (mount !== undefined && identity.needsReplay === true) {
       warnings.push(`the ${type} in ${path} is mounted without its journal having been replayed: files may be missing`);
-    } else if (readExt(reader)?.clean === false) {
+    } else if (type.startsWith("ext") && readExt(reader)?.clean === false) {
       warnings.push(`the ${type} in ${path} is marked as not cleanly unmounted or with errors: check it with e2fsck`);
     }
   }
@@ -36,6 +38,20 @@ export async function checkSource(reader: ByteReader, path: string, mount: Mount
     warnings.push(`the btrfs in ${path} lies on ${devices} devices: it will be made again on one`);
   }
   return { type, needsReplay: identity.needsReplay === true, warnings };
+}
+
+/** ext2, ext3 and ext4 are one: each is mounted by its own driver or ext4's. */
+function familyOf(type: string): string {
+  return type.startsWith("ext") ? "ext" : type;
+}
+
+/** Remains of an earlier use: which of them counts is not ours to guess. */
+function ambiguous(path: string, found: readonly Identity[]): TsfsaError {
+  const types = found.map((each) => each.type).join(" and ");
+  return new TsfsaError("SOURCE_NOT_FILESYSTEM", `expected one file system in ${path}, found signs of ${types}`, {
+    path,
+    hints: [`wipefs ${path} shows them; remove the stale one (wipefs --offset), or mount it yourself and name the mount point`],
+  });
 }
 
 function notFilesystem(path: string, identity: Identity | undefined): TsfsaError {

@@ -13,6 +13,19 @@ export class MemberPath {
     this.#length = prefix.length;
   }
 
+  /** A path as it stands after `depth` − 1 components were entered; leave() works down to the first of them. */
+  static of(memberName: Uint8Array, depth: number): MemberPath {
+    const path = new MemberPath(memberName);
+    const starts: number[] = [];
+    let end = memberName.length;
+    for (let i = 1; i < depth; i++) {
+      end = memberName.lastIndexOf(0x2f, end - 2) + 1;
+      starts.push(end);
+    }
+    path.#starts.push(...starts.reverse());
+    return path;
+  }
+
   /** Name of the current directory with a trailing slash. Valid until the path changes. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);

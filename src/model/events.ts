@@ -28,7 +28,10 @@ export interface Progress {
   /** 0 when unknown. */
   readonly bytesTotal: number;
   readonly entriesDone: number;
+  /** Bytes of archive written, or read. */
   readonly archiveBytes: number;
+  /** Length of the archive that is read; 0 or absent when unknown. */
+  readonly archiveTotal?: number;
 }
 
 export interface Reporter {

@@ -1,14 +1,14 @@
 // Reading file content into tar bytes, and its digest. Ranges that cannot be read become zeros and are named; a file that is shorter than planned is
 // filled with zeros, since its size stands in the archive already.
 
-import { leafSizeBytes } from "../base/limits.ts";
 import type { Digest } from "../codec/digest.ts";
+import { digestLeaves, digestOfLeaves, type Leaves } from "../codec/leaves.ts";
 import type { Extent } from "../model/entry.ts";
 import { addon } from "../sys/addon.ts";
 import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../sys/constants.ts";
 import { statLayout } from "../sys/layout.ts";
 import type { EntryDraft } from "./draft.ts";
-import type { Leaves, SliceInput } from "./protocol.ts";
+import type { SliceInput } from "./protocol.ts";
 
 export interface SliceContent {
   readonly leaves: Leaves;
@@ -197,74 +197,6 @@ function addRange(ranges: Extent[], offset: number, length: number): void {
   if (last !== undefined && last.offset + last.length === offset) {
     ranges[ranges.length - 1] = { offset: last.offset, length: last.length + length };
   } else ranges.push({ offset, length });
-}
-
-/**
- * Leaf digests of the logical range [start, end), whose data runs stand one after the other in `tar` from `dataOffset`. `segments`: pairs of
- * offset, length inside the range, ascending. Leaves of zeros only are left out.
- */
-export function digestLeaves(
-  digest: Digest,
-  tar: Uint8Array,
-  dataOffset: number,
-  segments: Float64Array,
-  start: number,
-  end: number,
-): Leaves {
-  const native = addon();
-  const numbers: number[] = [];
-  const digests: Uint8Array[] = [];
-  let scratch: Uint8Array | undefined;
-  let segment = 0;
-  let segmentAt = dataOffset;
-  for (let leaf = start; leaf < end; leaf += leafSizeBytes) {
-    const leafEnd = Math.min(leaf + leafSizeBytes, end);
-    let bytes: Uint8Array | undefined;
-    // Pass over the runs that end before this leaf.
-    while (segment * 2 < segments.length && segmentEnd(segments, segment) <= leaf) {
-      segmentAt += segments[segment * 2 + 1] as number;
-      segment++;
-    }
-    if (segment * 2 >= segments.length) break;
-    const first = segments[segment * 2] as number;
-    if (first >= leafEnd) continue;
-    if (first <= leaf && segmentEnd(segments, segment) >= leafEnd) {
-      const at = segmentAt + (leaf - first);
-      bytes = tar.subarray(at, at + leafEnd - leaf);
-    } else {
-      scratch ??= new Uint8Array(leafSizeBytes);
-      scratch.fill(0);
-      let at = segmentAt;
-      for (let i = segment; i * 2 < segments.length && (segments[i * 2] as number) < leafEnd; i++) {
-        const runStart = segments[i * 2] as number;
-        const from = Math.max(runStart, leaf);
-        const to = Math.min(segmentEnd(segments, i), leafEnd);
-        const source = at + (from - runStart);
-        scratch.set(tar.subarray(source, source + to - from), from - leaf);
-        at += segments[i * 2 + 1] as number;
-      }
-      bytes = scratch.subarray(0, leafEnd - leaf);
-    }
-    if (native.isZero(bytes, 0, bytes.length)) continue;
-    numbers.push(leaf / leafSizeBytes);
-    digests.push(digest.hash(bytes));
-  }
-  const packed = new Uint8Array(digests.length * digest.length);
-  for (const [i, value] of digests.entries()) packed.set(value, i * digest.length);
-  return { numbers: Float64Array.from(numbers), digests: packed };
-}
-
-function segmentEnd(segments: Float64Array, index: number): number {
-  return (segments[index * 2] as number) + (segments[index * 2 + 1] as number);
-}
-
-/** File digest (docs/FORMAT.md, section 7) from all leaves in order. */
-export function digestOfLeaves(digest: Digest, leaves: Leaves, size: number): Uint8Array {
-  const file = digest.file();
-  for (const [i, number] of leaves.numbers.entries()) {
-    file.addLeaf(number, leaves.digests.subarray(i * digest.length, (i + 1) * digest.length));
-  }
-  return file.finish(size);
 }
 
 /** Data runs of an open file of `size` bytes, aligned outwards to 512 and merged; undefined where it has no holes. */

@@ -2,6 +2,7 @@
 // of its tar header and of its catalog row.
 
 import { limits } from "../base/limits.ts";
+import type { Leaves } from "../codec/leaves.ts";
 import type { MemberFields } from "../format/member.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { type Device, EntryKind, type ExtendedAttribute, type Extent } from "../model/entry.ts";
@@ -11,7 +12,7 @@ import { statLayout } from "../sys/layout.ts";
 import { batchFlags, type ReadEntry } from "./batch.ts";
 import { dataSegments, segmentsToExtents, sumOfSegments } from "./content.ts";
 import { type Gathered, unwrittenExtents } from "./metadata.ts";
-import type { Leaves, PackInput } from "./protocol.ts";
+import type { PackInput } from "./protocol.ts";
 
 export interface DraftWarning {
   readonly code: WarningCode;

@@ -4,7 +4,7 @@ import type { EntryKind } from "../model/entry.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { statLayout } from "../sys/layout.ts";
 import { BatchWriter } from "./batch.ts";
-import type { MemberPath } from "./member-path.ts";
+import type { MemberPath } from "../format/member-path.ts";
 import type { LargeFilePlan } from "./slices.ts";
 
 /** Entries for one pack job. Its directories are acquired; whoever runs the job calls release(). */

@@ -1,12 +1,13 @@
 // One pack job in progress: its entries, the blocks sealed so far, its warnings and totals.
 
+import type { Leaves } from "../codec/leaves.ts";
 import type { RowEncoder } from "../format/segment.ts";
 import { EntryKind, type Extent } from "../model/entry.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { errnoName } from "../sys/errors.ts";
 import type { ReadEntry } from "./batch.ts";
 import type { Drafter, EntryDraft } from "./draft.ts";
-import type { Leaves, PackedBlock, PackInput, PackOutput, PackTotals, PackWarning } from "./protocol.ts";
+import type { PackedBlock, PackInput, PackOutput, PackTotals, PackWarning } from "./protocol.ts";
 
 export class PackJob {
   readonly entries: readonly ReadEntry[];

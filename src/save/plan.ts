@@ -10,7 +10,7 @@ import { statLayout } from "../sys/layout.ts";
 import { batchFlags } from "./batch.ts";
 import { JobCutter, type PlannedEntry, type PlannedJob } from "./job-cutter.ts";
 import { LinkTable } from "./links.ts";
-import { MemberPath } from "./member-path.ts";
+import { MemberPath } from "../format/member-path.ts";
 import type { Listing, ScanAhead } from "./scan-ahead.ts";
 import { type LargeFilePlan, planLargeFile } from "./slices.ts";
 
@@ -33,6 +33,8 @@ interface Frame {
   /** Next entry, and where its name stands. */
   entry: number;
   nameOffset: number;
+  /** Below a directory that cannot be archived: walked to keep in step with the scan, and left out. */
+  readonly dropped: boolean;
 }
 
 const tarHeader = 512;
@@ -48,7 +50,7 @@ export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJ
   const planner = new EntryPlanner(options, path, jobs);
   const rootListing = await scan.root(root);
   planner.addRoot(root, options.rootStat, rootListing.errno);
-  const stack: Frame[] = [{ listing: rootListing, entry: 0, nameOffset: 0 }];
+  const stack: Frame[] = [{ listing: rootListing, entry: 0, nameOffset: 0, dropped: false }];
   for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
     const { listing } = frame;
     if (frame.entry >= listing.count) {
@@ -71,13 +73,17 @@ export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJ
     const entered = scan.isEntered(listing.statView, at, entryPath);
     const child = entered ? await scan.child(listing, index) : undefined;
     if (!entered && !planner.accepts(listing, at, entryPath)) continue;
-    const entry = planner.plan(listing, index, at, name, child?.errno ?? 0);
-    if (jobs.isFull(entry.estimate, entry.large !== undefined)) yield jobs.take() as PlannedJob;
-    jobs.add(entry, false);
-    if (entry.large !== undefined) yield jobs.take() as PlannedJob;
+    let dropped = frame.dropped;
+    if (!dropped) {
+      const entry = planner.plan(listing, index, at, name, child?.errno ?? 0);
+      dropped = entry.kind === EntryKind.absent;
+      if (jobs.isFull(entry.estimate, entry.large !== undefined)) yield jobs.take() as PlannedJob;
+      jobs.add(entry, false);
+      if (entry.large !== undefined) yield jobs.take() as PlannedJob;
+    }
     if (child !== undefined) {
       path.enter(name);
-      stack.push({ listing: child, entry: 0, nameOffset: 0 });
+      stack.push({ listing: child, entry: 0, nameOffset: 0, dropped });
     }
   }
   const last = jobs.take();

@@ -1,6 +1,7 @@
 // The jobs of saving: what the main thread asks of a worker and what comes back. File content never passes here: a job names
 // what to read (an open directory and a name), a result is a sealed, compressed block.
 
+import type { Leaves } from "../codec/leaves.ts";
 import type { DigestName } from "../model/archive.ts";
 import type { Compression } from "../model/options.ts";
 import type { Extent } from "../model/entry.ts";
@@ -139,12 +140,6 @@ export interface PackedBlock {
   readonly digests: Uint8Array;
   /** First 16 bytes of H over the frame. */
   readonly digest: Uint8Array;
-}
-
-/** Leaf digests of a large file, in order: leaf numbers and digests, zero leaves left out. */
-export interface Leaves {
-  readonly numbers: Float64Array;
-  readonly digests: Uint8Array;
 }
 
 export interface PackWarning {

@@ -4,13 +4,12 @@
 import type { Sink } from "../archive/sink.ts";
 import { ArchiveWriter } from "../archive/writer.ts";
 import { concatBytes } from "../base/bytes.ts";
-import { TsfsaError } from "../base/errors.ts";
 import { createEncoder } from "../codec/codec.ts";
 import { createDigest } from "../codec/digest.ts";
 import { prefixBytes } from "../format/head.ts";
 import { emptyTotals } from "../format/summary.ts";
 import type { Head, Summary } from "../model/archive.ts";
-import type { Reporter, Warning } from "../model/events.ts";
+import type { Reporter } from "../model/events.ts";
 import type { Compression } from "../model/options.ts";
 import { WorkerPool } from "../pipeline/pool.ts";
 import { SlotPool } from "../pipeline/slots.ts";
@@ -45,8 +44,6 @@ export interface SaveRequest {
   readonly workers: number;
   /** The sources may be written while they are read: check each file after reading. */
   readonly recheck: boolean;
-  /** Stop at the first entry that cannot be saved whole. */
-  readonly strict: boolean;
 }
 
 export interface SaveContext {
@@ -78,7 +75,7 @@ export async function saveArchive(
   );
   const pool = new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data });
   const table = new DirectoryTable(openDirectories());
-  const reporter = strictReporter(request.strict, context.reporter);
+  const { reporter } = context;
   try {
     const writer = await ArchiveWriter.create(sink, head, digest);
     const totals = request.roots.map(() => emptyTotals());
@@ -259,21 +256,4 @@ function archiveTest(sink: Sink): (stat: DataView, at: number) => boolean {
     stat.getBigUint64(at + statLayout.ino, true) === identity.ino &&
     stat.getUint32(at + statLayout.devMajor, true) === major &&
     stat.getUint32(at + statLayout.devMinor, true) === minor;
-}
-
-/** With `strict`, the first warning ends the run. */
-function strictReporter(strict: boolean, reporter: Reporter): Reporter {
-  if (!strict) return reporter;
-  return {
-    ...reporter,
-    progress: (progress) => reporter.progress(progress),
-    step: (message) => reporter.step(message),
-    warning: (warning: Warning) => {
-      reporter.warning(warning);
-      throw new TsfsaError("STRICT", `stopped at the first entry that cannot be saved whole: ${warning.message}`, {
-        path: warning.path,
-        hints: ["without --strict the rest is saved and such entries are listed"],
-      });
-    },
-  };
 }

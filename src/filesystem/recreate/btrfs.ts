@@ -2,7 +2,7 @@
 
 import { TsfsaError } from "../../base/errors.ts";
 import { formatSize } from "../../base/units.ts";
-import type { PlanContext, TypePlan } from "./plan.ts";
+import type { PlanContext, TypePlan } from "./context.ts";
 import { Values } from "./values.ts";
 
 const MiB = 1024 * 1024;

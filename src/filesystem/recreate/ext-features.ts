@@ -1,6 +1,6 @@
 // Which features a new ext file system gets: those of the source as far as the type and the tool know them.
 
-import type { PlanContext } from "./plan.ts";
+import type { PlanContext } from "./context.ts";
 import type { Values } from "./values.ts";
 
 /** Features mke2fs makes (misc/mke2fs.c, ok_features), by the oldest type that has them. */

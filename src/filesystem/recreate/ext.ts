@@ -4,7 +4,7 @@
 import type { ToolCommand } from "../types.ts";
 import { extFeatures } from "./ext-features.ts";
 import { editFeatures, type ExtWishes, extWishes } from "./ext-wishes.ts";
-import type { PlanContext, TypePlan } from "./plan.ts";
+import type { PlanContext, TypePlan } from "./context.ts";
 import { sizeMax, uuidPattern, Values } from "./values.ts";
 
 const MiB = 1024 * 1024;

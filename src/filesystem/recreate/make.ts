@@ -42,7 +42,7 @@ export async function makeFilesystem(
 }
 
 async function compare(plan: FilesystemPlan, target: OpenTarget): Promise<void> {
-  const made = await describeFilesystem(readerOfFd(target.fd));
+  const made = await describeFilesystem(readerOfFd(target.fd), { type: plan.type });
   const found =
     made === undefined
       ? "no file system"

@@ -6,35 +6,14 @@ import { TsfsaError } from "../../base/errors.ts";
 import { formatSize } from "../../base/units.ts";
 import type { FilesystemDescription } from "../../model/archive.ts";
 import { labelBytes } from "../describe.ts";
-import type { FilesystemOverrides, FilesystemPlan, FilesystemType, ToolCommand } from "../types.ts";
+import type { FilesystemOverrides, FilesystemPlan, FilesystemType } from "../types.ts";
 import { filesystemTypes } from "../types.ts";
 import { planBtrfs } from "./btrfs.ts";
+import type { PlanTarget } from "./context.ts";
 import { planExt } from "./ext.ts";
 import { type ToolSupport, toolSupport } from "./tools.ts";
 import { uuidPattern, Values } from "./values.ts";
 import { planXfs } from "./xfs.ts";
-
-export interface PlanTarget {
-  readonly sizeBytes: number;
-  /** Logical sectors of the device, bytes. */
-  readonly sectorSize: number;
-}
-
-/** What the planners of the types get; warnings are added to. */
-export interface PlanContext extends PlanTarget {
-  readonly type: FilesystemType;
-  readonly description: FilesystemDescription;
-  /** Empty: none. Text where it is UTF-8. */
-  readonly label: string | Uint8Array;
-  readonly uuid: string;
-  readonly mkfsOptions: readonly string[];
-  readonly support: ToolSupport;
-  readonly warnings: string[];
-}
-
-export interface TypePlan {
-  readonly commands: readonly ToolCommand[];
-}
 
 /** Bytes a label can have: ext4.h s_volume_name, xfs_format.h XFSLABEL_MAX; BTRFS_LABEL_SIZE is 256 with its NUL, and mkfs.btrfs keeps 254. */
 const labelBytesMax: Readonly<Record<FilesystemType, number>> = { ext2: 16, ext3: 16, ext4: 16, xfs: 12, btrfs: 254 };

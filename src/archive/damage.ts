@@ -1,0 +1,11 @@
+// What a reader found wrong with an archive, collected in order. Damage does not stop a reader; it decides the exit status and what is told.
+
+/** One place where the archive is not what it should be. */
+export interface Damage {
+  /** Offset in the archive, in bytes. */
+  readonly offset: number;
+  /** What was expected and what was found there. */
+  readonly message: string;
+  /** Number of the block that is hit, where it is known. */
+  readonly block?: number;
+}

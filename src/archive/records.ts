@@ -1,0 +1,143 @@
+// Walks the records of an archive from the front and finds the next whole one after damage (docs/FORMAT.md, section 2).
+// Invariant: what it hands out carries the archive's id and comes in ascending sequence; anything else is damage.
+
+import { equalBytes } from "../base/bytes.ts";
+import { TsfsaError } from "../base/errors.ts";
+import {
+  decodeRecordHeader,
+  findRecordMagic,
+  isKnownType,
+  isPayloadIntact,
+  type RecordHeader,
+  recordHeaderLength,
+} from "../format/record.ts";
+import type { Damage } from "./damage.ts";
+import type { ArchiveInput } from "./input.ts";
+
+export interface FoundRecord {
+  readonly header: RecordHeader;
+  readonly payload: Uint8Array;
+  /** Offset of the record in the archive. */
+  readonly offset: number;
+  /** All its bytes, for the chain. */
+  readonly bytes: Uint8Array;
+  /** Records are missing before it, or bytes that are none stand there. */
+  readonly afterGap: boolean;
+}
+
+const scanBytes = 1024 * 1024;
+
+export class RecordWalker {
+  readonly #input: ArchiveInput;
+  readonly #damage: (damage: Damage) => void;
+  #archiveId: Uint8Array | undefined;
+  #lastSequence = -1;
+
+  constructor(input: ArchiveInput, damage: (damage: Damage) => void) {
+    this.#input = input;
+    this.#damage = damage;
+  }
+
+  /** Starts over with records after `sequence` of one archive only. */
+  follow(archiveId: Uint8Array, sequence: number): void {
+    this.#archiveId = archiveId;
+    this.#lastSequence = sequence;
+  }
+
+  /** The next whole record, or undefined at the end of the input. The input stands behind it. */
+  async next(): Promise<FoundRecord | undefined> {
+    let gap = false;
+    for (;;) {
+      const start = this.#input.position;
+      const head = await this.#input.peek(recordHeaderLength);
+      if (head.length === 0) return undefined;
+      const flaw = this.#flaw(head);
+      if (typeof flaw === "string") {
+        if (!gap && (await this.#isZeroTail())) return undefined;
+        if (!gap) this.#damage({ offset: start, message: `expected a record, found ${flaw}` });
+        gap = true;
+        if (!(await this.#resynchronise())) return undefined;
+        continue;
+      }
+      const header = flaw;
+      const bytes = await this.#input.take(recordHeaderLength + header.payloadLength);
+      const payload = bytes.subarray(recordHeaderLength);
+      if (payload.length < header.payloadLength || !isPayloadIntact(header, payload)) {
+        const found = payload.length < header.payloadLength ? "the end of the archive" : "other bytes";
+        this.#damage({ offset: start, message: `expected the payload of record ${header.sequence}, found ${found}` });
+        this.#lastSequence = header.sequence;
+        gap = true;
+        continue;
+      }
+      if (header.sequence !== this.#lastSequence + 1 && this.#archiveId !== undefined && !gap) {
+        const message = `expected record ${this.#lastSequence + 1}, found record ${header.sequence}: something is missing between them`;
+        this.#damage({ offset: start, message });
+        gap = true;
+      }
+      this.#lastSequence = header.sequence;
+      if (!isKnownType(header.type)) {
+        if (!header.critical) continue;
+        throw new TsfsaError(
+          "ARCHIVE_VERSION",
+          `the archive has a record of type ${header.type} that this version must not pass over`,
+          {
+            offsetBytes: start,
+            hints: ["use a newer tsfsa"],
+          },
+        );
+      }
+      return { header, payload, offset: start, bytes, afterGap: gap };
+    }
+  }
+
+  /** The header at the position, or why there is none that may come now. */
+  #flaw(head: Uint8Array): RecordHeader | string {
+    if (head.length < recordHeaderLength) return `${head.length} bytes and the end of the archive`;
+    const { header, flaw } = decodeRecordHeader(head, 0);
+    if (header === undefined) return flaw;
+    if (this.#archiveId !== undefined && !equalBytes(header.archiveId, this.#archiveId))
+      return "a record of another archive";
+    if (header.sequence <= this.#lastSequence) return `record ${header.sequence} a second time or out of order`;
+    return header;
+  }
+
+  /** Moves to the next place that looks like a record header; false at the end. */
+  async #resynchronise(): Promise<boolean> {
+    await this.#input.skip(1);
+    for (;;) {
+      const window = await this.#input.peek(scanBytes);
+      if (window.length < recordHeaderLength) {
+        await this.#input.skip(window.length);
+        return false;
+      }
+      let from = 0;
+      for (;;) {
+        const start = findRecordMagic(window, from);
+        if (start < 0 || start + recordHeaderLength > window.length) break;
+        if (typeof this.#flaw(window.subarray(start, start + recordHeaderLength)) !== "string") {
+          await this.#input.skip(start);
+          return true;
+        }
+        from = start + 1;
+      }
+      // Keep enough for a header that begins in this window.
+      const step = window.length - recordHeaderLength + 1;
+      if (window.length < scanBytes) {
+        await this.#input.skip(window.length);
+        return false;
+      }
+      await this.#input.skip(step);
+    }
+  }
+
+  /** Only zeros follow: what tapes and block devices leave after an archive. */
+  async #isZeroTail(): Promise<boolean> {
+    for (;;) {
+      const window = await this.#input.peek(scanBytes);
+      if (window.length === 0) return true;
+      const nonZero = window.findIndex((byte) => byte !== 0);
+      if (nonZero >= 0) return false;
+      await this.#input.skip(window.length);
+    }
+  }
+}

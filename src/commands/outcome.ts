@@ -1,0 +1,27 @@
+// How commands that read an archive end: damage and hostile content are errors with codes of their own, told after everything that could be done
+// was done.
+
+import { TsfsaError } from "../base/errors.ts";
+
+export interface ReadResult {
+  readonly damagedBlocks: readonly number[];
+  readonly hostile: string | undefined;
+}
+
+/** Throws ARCHIVE_HOSTILE or ARCHIVE_DAMAGED when a run found that; `done` says what happened all the same, `damages` are the reader's. */
+export function throwIfDamaged(archive: string, result: ReadResult, damages: number, done: string): void {
+  if (result.hostile !== undefined) {
+    throw new TsfsaError("ARCHIVE_HOSTILE", `${archive} holds what no tsfsa writes (${result.hostile}); ${done}`, {
+      path: archive,
+      hints: ["do not trust this archive: it was changed after it was written, or made to attack"],
+    });
+  }
+  const blocks = result.damagedBlocks.length;
+  if (blocks === 0 && damages === 0) return;
+  const what =
+    blocks > 0 ? `${blocks} damaged or missing ${blocks === 1 ? "block" : "blocks"}` : `damage in ${damages} places`;
+  throw new TsfsaError("ARCHIVE_DAMAGED", `${archive} has ${what}; ${done}`, {
+    path: archive,
+    hints: ["each part that is lost is named above"],
+  });
+}

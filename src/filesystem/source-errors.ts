@@ -1,0 +1,37 @@
+// Why a source cannot be read, with the ways forward.
+
+import { TsfsaError } from "../base/errors.ts";
+import type { Writable } from "./types.ts";
+
+export function writableError(path: string, state: Writable, hints: readonly string[] = []): TsfsaError {
+  const { reason, ways } = state.writable ? state : { reason: "", ways: [] };
+  return new TsfsaError("SOURCE_WRITABLE", `expected a source that nobody can write, but ${reason}`, {
+    path,
+    hints: [...hints, ...ways],
+  });
+}
+
+export function replayError(path: string, type: string, cause?: unknown): TsfsaError {
+  return new TsfsaError(
+    "SOURCE_NEEDS_REPLAY",
+    `the ${type} in ${path} was not unmounted cleanly: its journal must be replayed before it can be read`,
+    {
+      path,
+      hints: ["mount it and unmount it once, then save it", "or save a snapshot of it (--snapshot)"],
+      ...(cause === undefined ? {} : { cause }),
+    },
+  );
+}
+
+export function mountError(path: string, type: string, cause: TsfsaError): TsfsaError {
+  const code = cause.code === "NO_PERMISSION" ? cause.code : "SOURCE_UNREADABLE";
+  return new TsfsaError(code, `cannot mount the ${type} in ${path} read-only: ${cause.message}`, {
+    path,
+    hints: [
+      code === "NO_PERMISSION"
+        ? "run it as root"
+        : "check the file system (the kernel's log, dmesg, says more), or mount it yourself and name the mount point",
+    ],
+    cause,
+  });
+}

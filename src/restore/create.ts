@@ -1,0 +1,294 @@
+// Making the entries of one block below held directories. Plain files go to the addon in one batch; whatever has more to it than data, owner,
+// mode and times is made one by one, in the order of metadata.ts.
+// Invariant: nothing is created through a link or over something that exists, unless the policy says to replace it, and then it is removed first.
+
+import type { Digest } from "../codec/digest.ts";
+import { digestLeaves, digestOfLeaves } from "../codec/leaves.ts";
+import type { Member } from "../format/memberDecoder.ts";
+import type { CatalogRow } from "../model/catalog.ts";
+import { EntryKind } from "../model/entry.ts";
+import type { Warning } from "../model/events.ts";
+import { addon } from "../sys/addon.ts";
+import {
+  FALLOC_FL_KEEP_SIZE,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDWR,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFIFO,
+  S_IFSOCK,
+} from "../sys/constants.ts";
+import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
+import { scatterFlags, scatterLayout, statLayout } from "../sys/layout.ts";
+import { hasSettableFlags, MetadataWriter, noCowFlag, noName, unlinkableFlags } from "./metadata.ts";
+import type { WritePolicy } from "./protocol.ts";
+
+/** One entry to be made. */
+export interface NewEntry {
+  /** Row index in the block. */
+  readonly index: number;
+  readonly row: CatalogRow;
+  /** Undefined: a socket. */
+  readonly member: Member | undefined;
+  readonly dirFd: number;
+  /** Path below the destination, for messages. */
+  readonly path: () => Uint8Array;
+}
+
+const steps = [
+  "",
+  "creating it",
+  "writing its data",
+  "setting its owner",
+  "setting its mode",
+  "setting its times",
+  "closing it",
+];
+const noDigest = new Uint8Array(0);
+
+export class EntryCreator {
+  readonly warnings: Warning[] = [];
+  /** Rows that were not made. */
+  readonly failed: number[] = [];
+  readonly inodes: { row: number; ino: number | bigint }[] = [];
+  readonly #policy: WritePolicy;
+  readonly #digest: Digest;
+  readonly #tar: Uint8Array;
+  readonly #plain: NewEntry[] = [];
+  readonly #native: boolean;
+
+  constructor(policy: WritePolicy, digest: Digest, tar: Uint8Array) {
+    this.#policy = policy;
+    this.#digest = digest;
+    this.#tar = tar;
+    this.#native = digest.name === "xxh128";
+  }
+
+  /** Makes the entry now, or with flush() at the end of the block. */
+  add(entry: NewEntry): void {
+    if (this.#isPlain(entry)) this.#plain.push(entry);
+    else this.#create(entry);
+  }
+
+  #isPlain({ row, member }: NewEntry): boolean {
+    return (
+      row.kind === EntryKind.file &&
+      member !== undefined &&
+      member.sparse === undefined &&
+      member.attributes.length === 0 &&
+      row.unwrittenExtents === undefined &&
+      row.projectId === 0 &&
+      !hasSettableFlags(row) &&
+      !this.#policy.clearInheritedAcl &&
+      this.#native
+    );
+  }
+
+  /** Makes the plain files that were added. */
+  flush(): void {
+    const entries = this.#plain.splice(0);
+    const count = entries.length;
+    if (count === 0) return;
+    const records = new Uint8Array(count * scatterLayout.size);
+    const view = new DataView(records.buffer);
+    let nameBytes = 0;
+    for (const { row } of entries) nameBytes += 1 + row.name.length;
+    const names = new Uint8Array(nameBytes);
+    let nameAt = 0;
+    for (let i = 0; i < count; i++) {
+      const { row, member, dirFd } = entries[i] as NewEntry;
+      const at = i * scatterLayout.size;
+      names[nameAt] = row.name.length;
+      names.set(row.name, nameAt + 1);
+      view.setInt32(at + scatterLayout.dirFd, dirFd, true);
+      view.setUint32(at + scatterLayout.nameOffset, nameAt, true);
+      nameAt += 1 + row.name.length;
+      view.setFloat64(at + scatterLayout.dataOffset, (member as Member).dataOffset, true);
+      view.setFloat64(at + scatterLayout.dataLength, (member as Member).dataLength, true);
+      view.setUint32(at + scatterLayout.mode, row.mode, true);
+      view.setUint32(at + scatterLayout.uid, row.uid, true);
+      view.setUint32(at + scatterLayout.gid, row.gid, true);
+      view.setUint32(at + scatterLayout.flags, scatterFlags.digest | (row.linked ? scatterFlags.wantInode : 0), true);
+      view.setBigInt64(at + scatterLayout.atime, BigInt(row.atime.seconds), true);
+      view.setBigInt64(at + scatterLayout.mtime, BigInt(row.mtime.seconds), true);
+      view.setUint32(at + scatterLayout.atimeNs, row.atime.nanoseconds, true);
+      view.setUint32(at + scatterLayout.mtimeNs, row.mtime.nanoseconds, true);
+      view.setUint32(at + scatterLayout.defaultUid, this.#policy.uid, true);
+      view.setUint32(at + scatterLayout.defaultGid, this.#policy.gid, true);
+    }
+    const status = new Int32Array(count);
+    const failedSteps = new Uint8Array(count);
+    const fds = new Int32Array(count).fill(-1);
+    const inodes = new Float64Array(count);
+    const digests = new Uint8Array(count * this.#digest.length);
+    addon().scatter(records, count, names, this.#tar, status, failedSteps, fds, inodes, digests);
+    for (let i = 0; i < count; i++) {
+      const entry = entries[i] as NewEntry;
+      const errno = status[i] as number;
+      const step = failedSteps[i] as number;
+      if (errno === EEXIST && step === 1 && this.#policy.overwrite) {
+        this.#create(entry);
+        continue;
+      }
+      if (errno !== 0 && step <= 2) {
+        this.#fail(entry, step, errno);
+        continue;
+      }
+      if (errno !== 0) this.#warnStep(entry, step, errno);
+      this.#compareDigest(entry, digests.subarray(i * this.#digest.length, (i + 1) * this.#digest.length));
+      if (entry.row.linked) this.inodes.push({ row: entry.index, ino: inodes[i] as number });
+    }
+  }
+
+  #create(entry: NewEntry): void {
+    const { row } = entry;
+    if (row.kind === EntryKind.file) this.#createFile(entry);
+    else this.#createNode(entry);
+  }
+
+  #createFile(entry: NewEntry): void {
+    const native = addon();
+    const { row, dirFd } = entry;
+    const member = entry.member as Member;
+    const fd = this.#make(entry, () =>
+      native.openAt(dirFd, row.name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600, 0),
+    );
+    if (fd < 0) return;
+    try {
+      const metadata = this.#metadata(entry);
+      if ((row.inodeFlags & noCowFlag) !== 0) metadata.flags(fd, row.inodeFlags, noCowFlag);
+      const segments = segmentsOf(member);
+      const written = writeSegments(fd, this.#tar, member.dataOffset, segments, row.size);
+      if (written < 0) {
+        native.unlinkAt(dirFd, row.name, 0);
+        this.#fail(entry, 2, -written);
+        return;
+      }
+      const leaves = digestLeaves(this.#digest, this.#tar, member.dataOffset, segments, 0, row.size);
+      this.#compareDigest(entry, digestOfLeaves(this.#digest, leaves, row.size));
+      preallocate(fd, row, metadata);
+      metadata.apply({ fd, name: noName }, row, member.attributes);
+      const later = row.linked ? unlinkableFlags : 0;
+      metadata.flags(fd, row.inodeFlags, ~later);
+      this.#noteInode(entry, fd, noName);
+    } finally {
+      native.close(fd);
+    }
+  }
+
+  /** Symlinks, devices, fifos and sockets: they have no descriptor of their own, so their names in the held directory serve. */
+  #createNode(entry: NewEntry): void {
+    const native = addon();
+    const { row, member, dirFd } = entry;
+    const { name } = row;
+    const made = this.#make(entry, () => {
+      if (row.kind === EntryKind.symlink) return native.symlinkAt(member?.linkPath ?? noName, dirFd, name);
+      const { major, minor } = row.device ?? { major: 0, minor: 0 };
+      return native.mknodAt(dirFd, name, typeBits(row.kind) | 0o600, major, minor);
+    });
+    if (made < 0) return;
+    const attributes = member?.attributes ?? row.attributes ?? [];
+    this.#metadata(entry).apply({ fd: dirFd, name }, row, attributes);
+    this.#noteInode(entry, dirFd, name);
+  }
+
+  /** Makes something new; where something exists, replaces it if the policy says so. Returns ≥ 0, or < 0 after telling why not. */
+  #make(entry: NewEntry, make: () => number): number {
+    let result = make();
+    if (result === -EEXIST && this.#policy.overwrite) {
+      const removed = addon().unlinkAt(entry.dirFd, entry.row.name, 0);
+      if (removed >= 0) result = make();
+    }
+    if (result < 0) this.#fail(entry, 1, -result);
+    return result;
+  }
+
+  #noteInode(entry: NewEntry, fd: number, name: Uint8Array): void {
+    if (!entry.row.linked) return;
+    const stat = new Uint8Array(statLayout.size);
+    if (addon().statAt(fd, name, stat) < 0) return;
+    const ino = new DataView(stat.buffer).getBigUint64(statLayout.ino, true);
+    this.inodes.push({ row: entry.index, ino });
+  }
+
+  #metadata(entry: NewEntry): MetadataWriter {
+    return new MetadataWriter(this.#policy, (warning) => this.warnings.push({ ...warning, path: entry.path() }));
+  }
+
+  #compareDigest(entry: NewEntry, digest: Uint8Array): void {
+    const expected = entry.row.digest ?? noDigest;
+    if (expected.length === 0 || Buffer.compare(expected, digest) === 0) return;
+    this.warnings.push({
+      code: "ENTRY_DAMAGED",
+      path: entry.path(),
+      message: "its content is not the content that was saved: the digests differ",
+    });
+  }
+
+  /** A full or read-only target ends the restore; anything else costs this entry only. */
+  #fail(entry: NewEntry, step: number, errno: number): void {
+    if (errno === ENOSPC || errno === EDQUOT || errno === EROFS)
+      throw systemError(errno, steps[step] as string, entry.path());
+    this.failed.push(entry.index);
+    const name = errnoName(errno);
+    const why = errno === EEXIST ? "something of that name exists already (--overwrite replaces it)" : name;
+    const message = `it was not restored: ${steps[step]} failed: ${why}`;
+    this.warnings.push({ code: "ENTRY_NOT_RESTORED", path: entry.path(), message, errno: name });
+  }
+
+  #warnStep(entry: NewEntry, step: number, errno: number): void {
+    const name = errnoName(errno);
+    const message = `${steps[step]} failed: ${name}`;
+    this.warnings.push({ code: "ATTRIBUTE_NOT_RESTORED", path: entry.path(), message, errno: name });
+  }
+}
+
+/** Data runs of a member: pairs of offset, length. */
+export function segmentsOf(member: Member): Float64Array {
+  if (member.sparse === undefined) return Float64Array.of(0, member.size);
+  const runs = member.sparse.segments.flatMap(({ offset, length }) => (length > 0 ? [offset, length] : []));
+  return Float64Array.from(runs);
+}
+
+/** Writes runs that stand one after the other in tar bytes to their places, and gives the file its size. Returns −errno on failure. */
+export function writeSegments(fd: number, tar: Uint8Array, offset: number, runs: Float64Array, size: number): number {
+  const native = addon();
+  let at = offset;
+  let end = 0;
+  for (let i = 0; i < runs.length; i += 2) {
+    const start = runs[i] as number;
+    const length = runs[i + 1] as number;
+    if (length === 0) continue;
+    const written = native.write(fd, tar, at, length, start);
+    if (written < 0) return written;
+    at += length;
+    end = start + length;
+  }
+  return end < size ? native.truncate(fd, size) : 0;
+}
+
+/** Allocates what was preallocated and never written, beyond the end too. */
+export function preallocate(fd: number, row: CatalogRow, metadata: MetadataWriter): void {
+  for (const { offset, length } of row.unwrittenExtents ?? []) {
+    const result = addon().allocate(fd, FALLOC_FL_KEEP_SIZE, offset, length);
+    if (result < 0) {
+      metadata.lost("preallocated space", errnoName(-result));
+      return;
+    }
+  }
+}
+
+function typeBits(kind: EntryKind): number {
+  switch (kind) {
+    case EntryKind.charDevice:
+      return S_IFCHR;
+    case EntryKind.blockDevice:
+      return S_IFBLK;
+    case EntryKind.fifo:
+      return S_IFIFO;
+    default:
+      return S_IFSOCK;
+  }
+}

@@ -1,0 +1,178 @@
+// A file of several blocks while it is restored or verified: its slices are written by many workers, its metadata and digest come when all are in.
+
+import type { Digest, FileDigest } from "../codec/digest.ts";
+import type { Leaves } from "../codec/leaves.ts";
+import type { CatalogRow, Completion } from "../model/catalog.ts";
+import type { ExtendedAttribute } from "../model/entry.ts";
+import type { Warning } from "../model/events.ts";
+import { addon } from "../sys/addon.ts";
+import type { DirectoryHandle } from "../sys/directory.ts";
+import { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } from "../sys/constants.ts";
+import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
+import { statLayout } from "../sys/layout.ts";
+import { preallocate } from "./create.ts";
+import { MetadataWriter, noCowFlag, noName, unlinkableFlags } from "./metadata.ts";
+import type { LargeStart, UnpackOutput, WritePolicy } from "./protocol.ts";
+import type { PlacedBlock } from "./tree.ts";
+
+/** Which file it is. */
+export interface LargePlace {
+  readonly entry: number;
+  readonly row: CatalogRow;
+  /** Path below the source root, for messages. */
+  readonly path: Uint8Array;
+  /** The block in which it starts, and its row there. */
+  readonly placed: PlacedBlock;
+  readonly index: number;
+}
+
+export class LargeRestore {
+  readonly entry: number;
+  readonly row: CatalogRow;
+  readonly path: Uint8Array;
+  readonly placed: PlacedBlock;
+  readonly index: number;
+  /** Descriptor the slices are written to; −1: nothing is written. */
+  readonly fd: number;
+  /** Why the file cannot be right. */
+  damage: string | undefined;
+  readonly #directory: DirectoryHandle | undefined;
+  readonly #digest: FileDigest;
+  readonly #digestLength: number;
+  /** Settles once the block in which the file starts has been unpacked. */
+  #started: Promise<void> = Promise.resolve();
+  #start: LargeStart | undefined;
+  /** Position in the data runs up to which slices were handed out. */
+  #cursor = 0;
+
+  private constructor(place: LargePlace, digest: Digest, directory: DirectoryHandle | undefined, fd: number) {
+    this.entry = place.entry;
+    this.row = place.row;
+    this.path = place.path;
+    this.placed = place.placed;
+    this.index = place.index;
+    this.#digest = digest.file();
+    this.#digestLength = digest.length;
+    this.#directory = directory;
+    this.fd = fd;
+  }
+
+  /** Creates the file, or only follows it where it is not to be written. `warn` is told when it cannot be created. */
+  static open(place: LargePlace, digest: Digest, policy: WritePolicy, warn: (warning: Warning) => void): LargeRestore {
+    const { row, path, placed, index } = place;
+    const directory = placed.parents[index];
+    if (directory === undefined) return new LargeRestore(place, digest, undefined, -1);
+    const native = addon();
+    const dirFd = directory.acquire();
+    const create = (): number => native.openAt(dirFd, row.name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600, 0);
+    let fd = create();
+    if (fd === -EEXIST && policy.overwrite && native.unlinkAt(dirFd, row.name, 0) >= 0) fd = create();
+    if (fd >= 0) {
+      const metadata = new MetadataWriter(policy, (warning) => warn({ ...warning, path }));
+      if ((row.inodeFlags & noCowFlag) !== 0) metadata.flags(fd, row.inodeFlags, noCowFlag);
+      const sized = native.truncate(fd, row.size);
+      if (sized >= 0) return new LargeRestore(place, digest, directory, fd);
+      native.close(fd);
+      native.unlinkAt(dirFd, row.name, 0);
+      fd = sized;
+    }
+    directory.release();
+    if (fd === -ENOSPC || fd === -EDQUOT || fd === -EROFS) throw systemError(-fd, "creating a file", path);
+    const errno = errnoName(-fd);
+    const why = fd === -EEXIST ? "something of that name exists already (--overwrite replaces it)" : errno;
+    warn({ code: "ENTRY_NOT_RESTORED", path, message: `it was not restored: creating it failed: ${why}`, errno });
+    return new LargeRestore(place, digest, undefined, -1);
+  }
+
+  /** Waits for the block in which the file starts. */
+  follow(result: Promise<UnpackOutput>): void {
+    this.#started = result.then(
+      (output) => {
+        this.#start = output.large;
+      },
+      () => {},
+    );
+  }
+
+  /**
+   * Data runs of the next slice: `length` bytes of tar from logical offset `fileOffset` on. Without holes they are known at once; else the map in the
+   * first block tells, and undefined says that it is lost.
+   */
+  async nextRuns(fileOffset: number, length: number): Promise<Float64Array | undefined> {
+    if (!this.row.sparse) return Float64Array.of(fileOffset, Math.min(length, this.row.size - fileOffset));
+    await this.#started;
+    const runs = this.#start?.segments;
+    if (runs === undefined) {
+      this.damage ??= "the block in which it starts is lost";
+      return undefined;
+    }
+    const taken: number[] = [];
+    let left = length;
+    while (this.#cursor < runs.length && endOfRun(runs, this.#cursor) <= fileOffset) this.#cursor += 2;
+    for (let i = this.#cursor; i < runs.length && left > 0; i += 2) {
+      const from = Math.max(runs[i] as number, fileOffset);
+      const part = Math.min(endOfRun(runs, i) - from, left);
+      taken.push(from, part);
+      left -= part;
+    }
+    return Float64Array.from(taken);
+  }
+
+  /** Adds the leaves of a slice, in order. */
+  add(leaves: Leaves): void {
+    for (const [i, number] of leaves.numbers.entries()) {
+      this.#digest.addLeaf(number, leaves.digests.subarray(i * this.#digestLength, (i + 1) * this.#digestLength));
+    }
+  }
+
+  /**
+   * Ends the file: compares its digest, then sets its metadata; a file that is not what was saved is removed. Returns its inode number if it was
+   * made and is whole.
+   */
+  finish(
+    completion: Completion | undefined,
+    policy: WritePolicy,
+    warn: (warning: Warning) => void,
+  ): bigint | undefined {
+    const { path, row, fd } = this;
+    const why = this.damage ?? this.#flaw(completion);
+    const directory = this.#directory;
+    if (directory === undefined) {
+      if (why !== undefined) warn({ code: "ENTRY_DAMAGED", path, message: why });
+      return undefined;
+    }
+    const native = addon();
+    try {
+      if (why !== undefined) {
+        native.unlinkAt(directory.acquire(), row.name, 0);
+        directory.release();
+        warn({ code: "ENTRY_DAMAGED", path, message: `it was not restored: ${why}` });
+        return undefined;
+      }
+      const metadata = new MetadataWriter(policy, (warning) => warn({ ...warning, path }));
+      const attributes: readonly ExtendedAttribute[] = this.#start?.attributes ?? [];
+      preallocate(fd, row, metadata);
+      metadata.apply({ fd, name: noName }, row, attributes);
+      metadata.flags(fd, row.inodeFlags, row.linked ? ~unlinkableFlags : ~0);
+      const stat = new Uint8Array(statLayout.size);
+      native.statAt(fd, noName, stat);
+      return new DataView(stat.buffer).getBigUint64(statLayout.ino, true);
+    } finally {
+      native.close(fd);
+      directory.release();
+    }
+  }
+
+  #flaw(completion: Completion | undefined): string | undefined {
+    if (this.#start === undefined) return "the block in which it starts is lost";
+    if (completion === undefined) return "its end is lost";
+    if (Buffer.compare(this.#digest.finish(this.row.size), completion.digest) !== 0) {
+      return "its content is not the content that was saved: the digests differ";
+    }
+    return undefined;
+  }
+}
+
+function endOfRun(runs: Float64Array, index: number): number {
+  return (runs[index] as number) + (runs[index + 1] as number);
+}

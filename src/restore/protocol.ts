@@ -1,0 +1,112 @@
+// The jobs of reading an archive: a block goes to a worker by its place in the archive file (or with its bytes, from a pipe); the worker checks it against
+// its catalog rows and, when it restores, writes below the directories it was given. Nothing of the content comes back.
+
+import type { Leaves } from "../codec/leaves.ts";
+import type { Codec, DigestName } from "../model/archive.ts";
+import type { ExtendedAttribute } from "../model/entry.ts";
+import type { Warning } from "../model/events.ts";
+
+/** Fixed for a run; given to each worker when it starts. */
+export interface RestoreWorkerData {
+  readonly codec: Codec;
+  readonly digest: DigestName;
+  readonly policy: WritePolicy;
+}
+
+/** What of the metadata is set, and what may be replaced. */
+export interface WritePolicy {
+  /** Replace what exists (never directories, never through links). */
+  readonly overwrite: boolean;
+  /** The destination has a default ACL, which new entries inherit: remove it where the archive has none. */
+  readonly clearInheritedAcl: boolean;
+  /** Ids that new entries get by themselves. */
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Where a data frame is. */
+export interface FramePlace {
+  /** Descriptor of the archive and offset in it; or the bytes. */
+  readonly fd: number;
+  readonly offset: number;
+  readonly bytes?: Uint8Array;
+  readonly compressedLength: number;
+  readonly uncompressedLength: number;
+  /** First 16 bytes of H over the frame. */
+  readonly digest: Uint8Array;
+}
+
+/** A plain block and its rows. */
+export interface UnpackInput {
+  readonly frame: FramePlace;
+  readonly write: boolean;
+  /** Encoded rows and digests (format/segment). */
+  readonly count: number;
+  readonly rows: Uint8Array;
+  readonly digests: Uint8Array;
+  /** Member name of the directory that holds the first entry, with its slash; and the depth of that entry. */
+  readonly parentPath: Uint8Array;
+  readonly firstDepth: number;
+  /** For roots in the block: member names of the sources, by row index. */
+  readonly prefixes: readonly { readonly row: number; readonly prefix: Uint8Array }[];
+  /** The end-of-archive block: its tar bytes are zeros, its rows have no members. */
+  readonly end: boolean;
+  /** Open directory of each row; −1: not to be written. Directories are made by the main thread. */
+  readonly dirFds: Int32Array;
+  /** Descriptor to write the block's large file to, −1: none. */
+  readonly largeFd: number;
+}
+
+/** A continuation block. */
+export interface SliceRestoreInput {
+  readonly frame: FramePlace;
+  readonly fd: number;
+  readonly fileOffset: number;
+  /** Logical size of the file. */
+  readonly size: number;
+  /** Data runs of the slice: pairs of offset, length. */
+  readonly segments: Float64Array;
+}
+
+export interface UnpackOutput {
+  /** Undefined: the block was whole and agreed with its rows. Else why not; nothing of it was written. */
+  readonly damage: string | undefined;
+  readonly hostile: boolean;
+  readonly warnings: readonly Warning[];
+  /** Attributes of the directories in the block, by row. */
+  readonly directories: readonly { readonly row: number; readonly attributes: readonly ExtendedAttribute[] }[];
+  /** Member names that hard links of the block point to, by row. */
+  readonly links: readonly { readonly row: number; readonly path: Uint8Array }[];
+  /** Inode numbers of the entries that later hard links may point to, by row. */
+  readonly inodes: readonly { readonly row: number; readonly ino: number | bigint }[];
+  /** Rows of linked entries whose inode flags forbid links: set at the very end. */
+  readonly failed: readonly number[];
+  readonly large: LargeStart | undefined;
+  readonly bytes: number;
+  readonly leaves?: Leaves;
+}
+
+/** The large file that begins in the block: what its completion needs. */
+export interface LargeStart {
+  readonly attributes: readonly ExtendedAttribute[];
+  /** Data runs of the whole file; undefined: it has no holes. */
+  readonly segments: Float64Array | undefined;
+  readonly leaves: Leaves;
+  readonly dataInBlock: number;
+}
+
+/** Rows made from the tar bytes of a block whose catalog segment is lost. */
+export interface IndexOutput {
+  readonly damage: string | undefined;
+  readonly count: number;
+  readonly rows: Uint8Array;
+  readonly digests: Uint8Array;
+  /** Member name of the first entry. */
+  readonly firstPath: Uint8Array;
+}
+
+export interface RestoreJobs {
+  unpack: { input: UnpackInput; output: UnpackOutput };
+  slice: { input: SliceRestoreInput; output: UnpackOutput };
+  index: { input: { readonly frame: FramePlace; readonly prefixes: readonly Uint8Array[] }; output: IndexOutput };
+}

@@ -1,0 +1,113 @@
+// Restoring and verifying a whole archive: workers, directories and the run put together. Where the roots come from, and what happens when the
+// archive turns out damaged, is decided above.
+
+import type { ArchiveReader } from "../archive/reader.ts";
+import { utf8 } from "../base/bytes.ts";
+import { prefixBytes } from "../format/head.ts";
+import { aclAttributes } from "../format/member.ts";
+import type { Reporter } from "../model/events.ts";
+import { WorkerPool } from "../pipeline/pool.ts";
+import { workerUrl } from "../pipeline/worker-url.ts";
+import { addon } from "../sys/addon.ts";
+import { type DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
+import { check } from "../sys/errors.ts";
+import { noName } from "./metadata.ts";
+import type { RestoreJobs, RestoreWorkerData, WritePolicy } from "./protocol.ts";
+import { ReadRun, type RunResult } from "./run.ts";
+import { type Selection, Tree } from "./tree.ts";
+
+export interface RestoreRequest {
+  /** Directory each source goes to, by source id (its descriptor stays the caller's); undefined: left out. */
+  readonly rootFds: readonly (number | undefined)[];
+  readonly workers: number;
+  readonly selection: Selection;
+  readonly stripComponents: number;
+  /** Replace what exists. */
+  readonly overwrite: boolean;
+}
+
+export interface RunContext {
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+}
+
+const everything: Selection = { empty: true, accepts: () => true };
+/** Directories kept open while nobody works in them. */
+const openDirectories = 256;
+
+/** Writes the selected entries below the roots. Damage is told as warnings and in the result; throws what ends a restore. */
+export async function restoreArchive(
+  reader: ArchiveReader,
+  request: RestoreRequest,
+  context: RunContext,
+): Promise<RunResult> {
+  const table = new DirectoryTable(openDirectories);
+  const oldMask = addon().umask(0o077);
+  try {
+    const handles = request.rootFds.map((fd) =>
+      fd === undefined ? undefined : table.root(check(addon().duplicate(fd), "dup")),
+    );
+    const policy = policyFor(handles, request.overwrite);
+    const { selection, stripComponents, workers } = request;
+    return await run(reader, { handles, table, policy, selection, stripComponents, workers, write: true }, context);
+  } finally {
+    addon().umask(oldMask);
+    table.close();
+  }
+}
+
+/** Reads everything and checks every checksum and digest, and that index and stream agree. */
+export async function verifyArchive(reader: ArchiveReader, workers: number, context: RunContext): Promise<RunResult> {
+  const policy = { overwrite: false, clearInheritedAcl: false, uid: 0, gid: 0 };
+  const handles = reader.head.sources.map(() => undefined);
+  const options = {
+    handles,
+    table: undefined,
+    policy,
+    selection: everything,
+    stripComponents: 0,
+    workers,
+    write: false,
+  };
+  return run(reader, options, context);
+}
+
+interface RunSetup {
+  readonly handles: readonly (DirectoryHandle | undefined)[];
+  readonly table: DirectoryTable | undefined;
+  readonly policy: WritePolicy;
+  readonly selection: Selection;
+  readonly stripComponents: number;
+  readonly workers: number;
+  readonly write: boolean;
+}
+
+async function run(reader: ArchiveReader, setup: RunSetup, context: RunContext): Promise<RunResult> {
+  const { codec, digest, sources } = reader.head;
+  const { handles, table, policy, selection, stripComponents, workers, write } = setup;
+  const { reporter, signal } = context;
+  const data: RestoreWorkerData = { codec, digest, policy };
+  const pool = new WorkerPool<RestoreJobs>({ url: workerUrl("restore/worker"), workers, workerData: data });
+  try {
+    const roots = sources.map((source, i) => ({ prefix: prefixBytes(source), handle: handles[i] }));
+    const warn = (warning: Parameters<Reporter["warning"]>[0]): void => reporter.warning(warning);
+    const tree = new Tree({ roots, table, policy, selection, stripComponents, warn });
+    return await new ReadRun({ reader, pool, tree, policy, write, reporter, signal }).run();
+  } finally {
+    await pool.close();
+  }
+}
+
+function policyFor(roots: readonly (DirectoryHandle | undefined)[], overwrite: boolean): WritePolicy {
+  const uid = process.geteuid?.() ?? 0;
+  const gid = process.getegid?.() ?? 0;
+  return { overwrite, clearInheritedAcl: roots.some(hasDefaultAcl), uid, gid };
+}
+
+/** New entries would inherit the default ACL of the destination. */
+function hasDefaultAcl(root: DirectoryHandle | undefined): boolean {
+  if (root === undefined) return false;
+  const value = addon().getAttribute(root.acquire(), noName, utf8(aclAttributes.default));
+  root.release();
+  return typeof value !== "number";
+}

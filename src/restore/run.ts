@@ -1,0 +1,388 @@
+// Reading a whole archive, to restore it or to verify it: groups in order, blocks in parallel, results in order again. What the workers cannot
+// know (directories, links, files of several blocks, what is lost) is dealt with here.
+
+import type { ArchiveReader, BlockLocation, Group, GroupCatalog } from "../archive/reader.ts";
+import { TsfsaError } from "../base/errors.ts";
+import { prefixBytes } from "../format/head.ts";
+import { type BlockOutline, decodeBlockRows } from "../format/segmentDecoder.ts";
+import type { CatalogRow, Completion } from "../model/catalog.ts";
+import { EntryKind } from "../model/entry.ts";
+import type { Reporter, Warning, WarningCode } from "../model/events.ts";
+import type { WorkerPool } from "../pipeline/pool.ts";
+import { componentsBelow, startsWith } from "./index-block.ts";
+import { LargeRestore } from "./large.ts";
+import { LinkMaker } from "./links.ts";
+import { OrderedJobs } from "./ordered.ts";
+import type { FramePlace, RestoreJobs, UnpackOutput, WritePolicy } from "./protocol.ts";
+import type { PlacedBlock, Tree } from "./tree.ts";
+
+export interface RunOptions {
+  readonly reader: ArchiveReader;
+  readonly pool: WorkerPool<RestoreJobs>;
+  readonly tree: Tree;
+  readonly policy: WritePolicy;
+  /** False: verify. */
+  readonly write: boolean;
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+}
+
+export interface RunResult {
+  readonly entries: number;
+  readonly bytes: number;
+  readonly damagedBlocks: readonly number[];
+  /** The first thing found that no writer of ours makes: an attack, or a defect. */
+  readonly hostile: string | undefined;
+}
+
+/** Blocks being worked on, for each worker. */
+const blocksPerWorker = 3;
+const noPath = new Uint8Array(0);
+
+export class ReadRun {
+  readonly #options: RunOptions;
+  readonly #prefixes: readonly Uint8Array[];
+  readonly #jobs: OrderedJobs;
+  readonly #links: LinkMaker;
+  readonly #damagedBlocks = new Set<number>();
+  #hostile: string | undefined;
+  #entries = 0;
+  #bytes = 0;
+  #archiveBytes = 0;
+  /** The file of several blocks whose slices come now. */
+  #large: LargeRestore | undefined;
+  #damagesTold = 0;
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    this.#prefixes = options.reader.head.sources.map(prefixBytes);
+    this.#jobs = new OrderedJobs(blocksPerWorker * options.pool.workers);
+    this.#links = new LinkMaker(options.write, options.policy, (warning) => this.#warn(warning));
+  }
+
+  async run(): Promise<RunResult> {
+    const { reader, tree, signal } = this.#options;
+    let gap = false;
+    for await (const group of reader.groups(true)) {
+      signal.throwIfAborted();
+      gap = this.#tellDamage() || gap;
+      if (group.catalog === undefined) await this.#rebuild(group);
+      else await this.#group(group.catalog, group.blocks, gap);
+      gap = group.catalog === undefined;
+    }
+    this.#tellDamage();
+    this.#endLarge(undefined);
+    await this.#jobs.drain();
+    tree.finish();
+    this.#links.finish();
+    const damagedBlocks = [...this.#damagedBlocks].sort((a, b) => a - b);
+    return { entries: this.#entries, bytes: this.#bytes, damagedBlocks, hostile: this.#hostile };
+  }
+
+  /** Tells of what the reader found since the last time; true if something was lost. */
+  #tellDamage(): boolean {
+    const { damages } = this.#options.reader;
+    const first = this.#damagesTold;
+    this.#damagesTold = damages.length;
+    for (const { offset, message, block } of damages.slice(first)) {
+      if (block !== undefined) this.#damagedBlocks.add(block);
+      this.#tell("ARCHIVE_PART_LOST", noPath, `at byte ${offset} of the archive: ${message}`);
+    }
+    return damages.length > first;
+  }
+
+  /** A group with its catalog segment. */
+  async #group(catalog: GroupCatalog, locations: readonly BlockLocation[], gap: boolean): Promise<void> {
+    const { tree, reader } = this.#options;
+    const places = new Map(locations.map((location) => [location.record.number, location]));
+    let firstEntry = catalog.header.firstEntry;
+    let started = false;
+    for (const [i, outline] of catalog.blocks.entries()) {
+      const number = catalog.header.firstBlock + i;
+      const location = places.get(number);
+      const { record } = location ?? {};
+      if (record !== undefined && (record.firstEntry !== firstEntry || record.entryCount !== outline.count)) {
+        this.#flaw(number, new TsfsaError("ARCHIVE_DAMAGED", "block record and catalog count its entries differently"));
+        return;
+      }
+      let placed: PlacedBlock;
+      try {
+        const rows = decodeBlockRows(outline, reader.digest.length);
+        if (rows.length > 0 && !started) tree.moveTo(this.#sourceOf(location), catalog.ancestors, gap);
+        started ||= rows.length > 0;
+        placed = tree.enter(rows, firstEntry);
+      } catch (error) {
+        this.#flaw(number, error);
+        return;
+      }
+      firstEntry += outline.count;
+      await this.#block(number, location, placed, outline);
+      this.#endLargeAt(number, catalog, places);
+    }
+  }
+
+  /** Ends the large file if its completion is in this group and none of its blocks follows. */
+  #endLargeAt(number: number, catalog: GroupCatalog, places: ReadonlyMap<number, BlockLocation>): void {
+    const entry = this.#large?.entry;
+    const completion = catalog.completions.find((candidate) => candidate.entry === entry);
+    if (completion === undefined) return;
+    const end = catalog.header.firstBlock + catalog.blocks.length;
+    for (let later = number + 1; later < end; later++) {
+      if (places.get(later)?.record.continuation?.entry === entry) return;
+    }
+    this.#endLarge(completion);
+  }
+
+  #sourceOf(location: BlockLocation | undefined): number {
+    const present = Math.max(0, this.#options.tree.source);
+    return location === undefined || location.record.end ? present : location.record.sourceId;
+  }
+
+  /** A group whose segment is lost: what tar alone tells of its blocks. */
+  async #rebuild(group: Group): Promise<void> {
+    const { pool, tree, reader } = this.#options;
+    for (const location of group.blocks) {
+      const { record } = location;
+      if (record.end) continue;
+      if (record.continuation !== undefined) {
+        await this.#slice(location, record.continuation);
+        continue;
+      }
+      const frame = this.#frame(location);
+      const index = await pool.run("index", { frame, prefixes: this.#prefixes });
+      if (index.damage !== undefined) {
+        this.#blockDamage(record.number, index.damage, false);
+        continue;
+      }
+      const outline = { count: index.count, rows: index.rows, digests: index.digests };
+      try {
+        const prefix = this.#prefixes.find((candidate) => startsWith(index.firstPath, candidate)) ?? noPath;
+        const ancestors = componentsBelow(index.firstPath, prefix).slice(0, -1);
+        const isRoot = index.firstPath.length === prefix.length;
+        tree.moveTo(record.sourceId, isRoot ? [] : [noPath, ...ancestors], true);
+        if (isRoot) tree.beforeRoot(record.sourceId);
+        const placed = tree.enter(decodeBlockRows(outline, reader.digest.length), record.firstEntry);
+        await this.#block(record.number, location, placed, outline);
+      } catch (error) {
+        this.#flaw(record.number, error);
+      }
+    }
+  }
+
+  /** Hands a block to the workers, or notes what is lost with it. */
+  async #block(
+    number: number,
+    location: BlockLocation | undefined,
+    placed: PlacedBlock,
+    outline: BlockOutline,
+  ): Promise<void> {
+    if (location === undefined) {
+      placed.release();
+      this.#damagedBlocks.add(number);
+      if (placed.rows.length === 0 && this.#large !== undefined)
+        this.#large.damage ??= `block ${number}, a part of it, is lost`;
+      this.#jobs.then(async () => this.#lost(placed, `block ${number}, in which it stands, is lost`));
+      return;
+    }
+    const { record } = location;
+    if (record.continuation !== undefined) {
+      placed.release();
+      await this.#slice(location, record.continuation);
+      return;
+    }
+    const { pool, write } = this.#options;
+    const large = placed.rows.at(-1)?.continued === true ? this.#openLarge(placed) : undefined;
+    const input = {
+      frame: this.#frame(location),
+      write,
+      count: outline.count,
+      rows: outline.rows.slice(),
+      digests: outline.digests.slice(),
+      parentPath: placed.parentPath,
+      firstDepth: placed.rows[0]?.depth ?? 0,
+      prefixes: placed.prefixes,
+      end: record.end,
+      dirFds: placed.dirFds,
+      largeFd: large?.fd ?? -1,
+    };
+    const run = async (): Promise<UnpackOutput> => {
+      try {
+        return await pool.run("unpack", input);
+      } finally {
+        placed.release();
+      }
+    };
+    await this.#jobs.start(
+      () => {
+        const result = run();
+        large?.follow(result);
+        return result;
+      },
+      (output) => this.#unpacked(location, placed, output, large),
+    );
+  }
+
+  /** Hands a continuation to the workers. */
+  async #slice(
+    location: BlockLocation,
+    continuation: { readonly entry: number; readonly fileOffset: number },
+  ): Promise<void> {
+    const { record } = location;
+    const large = this.#large;
+    if (large?.entry !== continuation.entry) {
+      this.#damagedBlocks.add(record.number);
+      this.#tell("ARCHIVE_PART_LOST", noPath, `block ${record.number} continues a file whose beginning is lost`);
+      return;
+    }
+    const segments = await large.nextRuns(continuation.fileOffset, record.uncompressedLength);
+    if (segments === undefined) return;
+    const { fileOffset } = continuation;
+    const input = { frame: this.#frame(location), fd: large.fd, fileOffset, size: large.row.size, segments };
+    await this.#jobs.start(
+      () => this.#options.pool.run("slice", input),
+      (output) => {
+        this.#progress(output.bytes, record.compressedLength);
+        if (output.damage === undefined) {
+          if (output.leaves !== undefined) large.add(output.leaves);
+          return;
+        }
+        large.damage ??= `block ${record.number}, which holds a part of it, is damaged: ${output.damage}`;
+        this.#blockDamage(record.number, output.damage, output.hostile);
+      },
+    );
+  }
+
+  #openLarge(placed: PlacedBlock): LargeRestore {
+    this.#endLarge(undefined);
+    const { reader, policy } = this.#options;
+    const index = placed.rows.length - 1;
+    const row = placed.rows[index] as CatalogRow;
+    const entry = placed.firstEntry + index;
+    const path = placed.displayPath(index);
+    const warn = (warning: Warning): void => this.#warn(warning);
+    const large = LargeRestore.open({ entry, row, path, placed, index }, reader.digest, policy, warn);
+    this.#large = large;
+    return large;
+  }
+
+  /** All slices of the large file have been handed out: it ends when they are done. */
+  #endLarge(completion: Completion | undefined): void {
+    const large = this.#large;
+    this.#large = undefined;
+    if (large === undefined) return;
+    this.#jobs.then(async () => {
+      const ino = large.finish(completion, this.#options.policy, (warning) => this.#warn(warning));
+      if (large.row.linked) this.#links.add(large.placed, large.index, ino);
+    });
+  }
+
+  /** A block's results, in the order of the archive. */
+  #unpacked(location: BlockLocation, placed: PlacedBlock, output: UnpackOutput, large: LargeRestore | undefined): void {
+    const { number, compressedLength } = location.record;
+    this.#progress(output.bytes, compressedLength);
+    if (output.damage !== undefined) {
+      if (large !== undefined) large.damage ??= `block ${number}, in which it starts, is damaged: ${output.damage}`;
+      this.#blockDamage(number, output.damage, output.hostile);
+      this.#lost(placed, `block ${number}, in which it stands, is damaged`);
+      return;
+    }
+    this.#entries += placed.rows.length;
+    for (const warning of output.warnings) this.#warn({ ...warning, path: placed.withoutPrefix(warning.path) });
+    if (large !== undefined && output.large !== undefined) large.add(output.large.leaves);
+    if (this.#options.write) this.#tellIncomplete(placed);
+    const inodes = new Map(output.inodes.map(({ row, ino }) => [row, BigInt(ino)]));
+    const targets = new Map(output.links.map(({ row, path }) => [row, path]));
+    for (const index of placed.paths.keys()) {
+      const row = placed.rows[index] as CatalogRow;
+      if (row.kind === EntryKind.hardlink) {
+        const flaw = this.#links.link(placed, index, targets.get(index) ?? noPath);
+        if (flaw !== undefined) this.#hostile ??= flaw;
+      } else if (!row.continued) this.#links.add(placed, index, inodes.get(index));
+    }
+    this.#options.tree.leave(placed, new Map(output.directories.map(({ row, attributes }) => [row, attributes])));
+  }
+
+  /** What the catalog says was not whole when it was saved. */
+  #tellIncomplete(placed: PlacedBlock): void {
+    for (const [index, row] of placed.rows.entries()) {
+      if (row.kind === EntryKind.absent) {
+        const why = row.absentReason ?? "unknown";
+        this.#tell(
+          "ENTRY_NOT_RESTORED",
+          placed.displayPath(index),
+          `it is not in the archive: when it was saved it could not be read (${why})`,
+        );
+      } else if (row.damaged) {
+        this.#tell("ENTRY_DAMAGED", placed.displayPath(index), "parts of it could not be read when it was saved");
+      } else if (row.unknownCriticalTags !== undefined) {
+        this.#tell(
+          "ATTRIBUTE_NOT_RESTORED",
+          placed.displayPath(index),
+          "it has properties that only a newer tsfsa knows",
+        );
+      }
+    }
+  }
+
+  /** Names every entry of a block that is gone; its directories stay, with what the catalog knows of them. */
+  #lost(placed: PlacedBlock, why: string): void {
+    for (const [index, row] of placed.rows.entries()) {
+      if (row.continued) continue; // Told when the file ends.
+      if (row.kind === EntryKind.directory) {
+        this.#tell("ATTRIBUTE_NOT_RESTORED", placed.displayPath(index), `its attributes are lost: ${why}`);
+      } else
+        this.#tell(
+          "ENTRY_DAMAGED",
+          placed.displayPath(index),
+          this.#options.write ? `it was not restored: ${why}` : why,
+        );
+    }
+    this.#options.tree.leave(placed, new Map());
+  }
+
+  #blockDamage(number: number, message: string, hostile: boolean): void {
+    if (hostile) this.#hostile ??= `block ${number}: ${message}`;
+    this.#damagedBlocks.add(number);
+    this.#tell("ARCHIVE_PART_LOST", noPath, `block ${number}: ${message}`);
+  }
+
+  /** Something is wrong with the catalog of a block: the rest of its group is passed over. */
+  #flaw(number: number, error: unknown): void {
+    if (!(error instanceof TsfsaError) || (error.code !== "ARCHIVE_DAMAGED" && error.code !== "ARCHIVE_HOSTILE"))
+      throw error;
+    this.#blockDamage(number, error.message, error.code === "ARCHIVE_HOSTILE");
+  }
+
+  #frame({ record, frameOffset, frame }: BlockLocation): FramePlace {
+    return {
+      fd: this.#options.reader.input.fd ?? -1,
+      offset: frameOffset,
+      compressedLength: record.compressedLength,
+      uncompressedLength: record.uncompressedLength,
+      digest: record.digest,
+      ...(frame === undefined ? {} : { bytes: frame }),
+    };
+  }
+
+  #progress(bytes: number, archiveBytes: number): void {
+    this.#bytes += bytes;
+    this.#archiveBytes += archiveBytes;
+    const { summary, input } = this.#options.reader;
+    const bytesTotal = summary?.sources.reduce((sum, source) => sum + source.dataBytes, 0) ?? 0;
+    const progress = {
+      bytesDone: this.#bytes,
+      bytesTotal,
+      entriesDone: this.#entries,
+      archiveBytes: this.#archiveBytes,
+    };
+    this.#options.reporter.progress({ ...progress, archiveTotal: input.length ?? 0 });
+  }
+
+  #tell(code: WarningCode, path: Uint8Array, message: string): void {
+    this.#warn({ code, path, message });
+  }
+
+  #warn(warning: Warning): void {
+    this.#options.reporter.warning(warning);
+  }
+}

@@ -1,0 +1,335 @@
+// The unpack job: fetch one frame, prove it, decompress it, check that the tar members and the catalog rows tell the same story, and write what was
+// asked for. Verifying is the same without the writing.
+// Invariant: a block that is not whole, or that disagrees with its rows, writes nothing.
+
+import { equalBytes } from "../base/bytes.ts";
+import { TsfsaError } from "../base/errors.ts";
+import { leafSizeBytes } from "../base/limits.ts";
+import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
+import { createDigest, type Digest } from "../codec/digest.ts";
+import { digestLeaves, digestOfLeaves, type Leaves } from "../codec/leaves.ts";
+import { checkPadding, decodeMembers, type Member } from "../format/memberDecoder.ts";
+import { decodeBlockRows } from "../format/segmentDecoder.ts";
+import type { CatalogRow } from "../model/catalog.ts";
+import { EntryKind } from "../model/entry.ts";
+import type { Warning } from "../model/events.ts";
+import type { JobResult } from "../pipeline/protocol.ts";
+import { addon } from "../sys/addon.ts";
+import { systemError } from "../sys/errors.ts";
+import { EntryCreator, segmentsOf, writeSegments } from "./create.ts";
+import type {
+  FramePlace,
+  IndexOutput,
+  LargeStart,
+  RestoreWorkerData,
+  SliceRestoreInput,
+  UnpackInput,
+  UnpackOutput,
+} from "./protocol.ts";
+import { RowPath } from "./row-path.ts";
+
+/** A block that cannot be used, and why. */
+class BlockDamage extends Error {
+  readonly hostile: boolean;
+
+  constructor(message: string, hostile = false) {
+    super(message);
+    this.hostile = hostile;
+  }
+}
+
+export class Unpacker {
+  readonly #data: RestoreWorkerData;
+  readonly #decoder: FrameDecoder;
+  readonly #digest: Digest;
+  #frame = new Uint8Array(0);
+  #tar = new Uint8Array(0);
+
+  private constructor(data: RestoreWorkerData, decoder: FrameDecoder, digest: Digest) {
+    this.#data = data;
+    this.#decoder = decoder;
+    this.#digest = digest;
+  }
+
+  static async create(data: RestoreWorkerData): Promise<Unpacker> {
+    return new Unpacker(data, await createDecoder(data.codec), await createDigest(data.digest));
+  }
+
+  /** A plain block. */
+  unpack(input: UnpackInput): JobResult<UnpackOutput> {
+    try {
+      const tar = input.end ? this.#decodeEnd(input.frame) : this.decode(input.frame);
+      const rows = decodeBlockRows(
+        { count: input.count, rows: input.rows, digests: input.digests },
+        this.#digest.length,
+      );
+      return this.#unpackRows(input, tar, rows);
+    } catch (error) {
+      return { output: damaged(error) };
+    }
+  }
+
+  /** A continuation block. */
+  slice(input: SliceRestoreInput): JobResult<UnpackOutput> {
+    try {
+      const tar = this.decode(input.frame);
+      let length = 0;
+      for (let i = 1; i < input.segments.length; i += 2) length += input.segments[i] as number;
+      if (tar.length !== Math.ceil(length / 512) * 512) {
+        throw new BlockDamage(`expected ${length} bytes of a file, found a block of ${tar.length}`);
+      }
+      checkPadding(tar, length);
+      const leaves = digestLeaves(
+        this.#digest,
+        tar,
+        0,
+        input.segments,
+        input.fileOffset,
+        leafEnd(input.segments, input.size),
+      );
+      const warnings: Warning[] = [];
+      if (input.fd >= 0) {
+        const written = writeSegments(input.fd, tar, 0, input.segments, 0);
+        if (written < 0) throw systemError(-written, "writing");
+      }
+      return { output: { ...nothing, warnings, leaves, bytes: length }, transfer: transferOf(leaves) };
+    } catch (error) {
+      if (error instanceof TsfsaError && error.code !== "ARCHIVE_DAMAGED" && error.code !== "ARCHIVE_HOSTILE")
+        throw error;
+      return { output: damaged(error) };
+    }
+  }
+
+  /** What `index` makes of the tar bytes of a block, or why it has none. */
+  index(place: FramePlace, index: (tar: Uint8Array) => IndexOutput): IndexOutput {
+    try {
+      return index(this.decode(place));
+    } catch (error) {
+      const none = new Uint8Array(0);
+      return { damage: damaged(error).damage, count: 0, rows: none, digests: none, firstPath: none };
+    }
+  }
+
+  /** The tar bytes of a block, valid until the next call. Throws BlockDamage or ARCHIVE_DAMAGED. */
+  decode(place: FramePlace): Uint8Array {
+    const frame = place.bytes ?? this.#readFrame(place);
+    if (!equalBytes(this.#digest.block(frame), place.digest)) {
+      throw new BlockDamage("its bytes are not those that were written: the checksum differs");
+    }
+    if (this.#tar.length < place.uncompressedLength) this.#tar = new Uint8Array(place.uncompressedLength);
+    const tar = this.#tar.subarray(0, place.uncompressedLength);
+    this.#decoder.decompress(tar, frame);
+    return tar;
+  }
+
+  /** The end block holds zeros, and no members. */
+  #decodeEnd(place: FramePlace): Uint8Array {
+    const tar = this.decode(place);
+    if (!addon().isZero(tar, 0, tar.length))
+      throw new BlockDamage("the end block holds more than the end of the tar stream", true);
+    return tar.subarray(0, 0);
+  }
+
+  #readFrame(place: FramePlace): Uint8Array {
+    const length = place.compressedLength;
+    if (this.#frame.length < length) this.#frame = new Uint8Array(length);
+    const read = addon().read(place.fd, this.#frame, 0, length, place.offset);
+    if (read < 0) throw new BlockDamage(`it could not be read: ${systemError(-read, "read").context.errno}`);
+    if (read < length) throw new BlockDamage("the archive ends inside of it");
+    return this.#frame.subarray(0, length);
+  }
+
+  #unpackRows(input: UnpackInput, tar: Uint8Array, rows: readonly CatalogRow[]): JobResult<UnpackOutput> {
+    const members = matchMembers(input, tar, rows);
+    const creator = new EntryCreator(this.#data.policy, this.#digest, tar);
+    const directories: { row: number; attributes: Member["attributes"] }[] = [];
+    const links: { row: number; path: Uint8Array }[] = [];
+    let large: LargeStart | undefined;
+    let bytes = 0;
+    const verifying: { row: CatalogRow; member: Member; index: number }[] = [];
+    for (let index = 0; index < rows.length; index++) {
+      const row = rows[index] as CatalogRow;
+      const member = members[index];
+      if (member !== undefined && row.kind === EntryKind.file) bytes += member.dataAvailable;
+      if (row.continued && member !== undefined) {
+        large = this.#startLarge(input, tar, member);
+        continue;
+      }
+      if (row.kind === EntryKind.hardlink && member?.linkPath !== undefined) {
+        links.push({ row: index, path: member.linkPath.slice() });
+      }
+      if (!input.write) {
+        if (row.kind === EntryKind.file && member !== undefined) verifying.push({ row, member, index });
+        continue;
+      }
+      const dirFd = input.dirFds[index] as number;
+      if (row.kind === EntryKind.directory) {
+        if (member !== undefined && member.attributes.length > 0)
+          directories.push({ row: index, attributes: copyAttributes(member) });
+      } else if (row.kind !== EntryKind.hardlink && row.kind !== EntryKind.absent && dirFd >= 0) {
+        creator.add({ index, row, member, dirFd, path: () => pathOf(input, rows, index) });
+      }
+    }
+    creator.flush();
+    const warnings = creator.warnings;
+    for (const warning of this.#verify(input, tar, rows, verifying)) warnings.push(warning);
+    const { failed, inodes } = creator;
+    const output = { ...nothing, warnings, directories, links, inodes, failed, large, bytes };
+    return { output, transfer: large === undefined ? [] : transferOf(large.leaves) };
+  }
+
+  #startLarge(input: UnpackInput, tar: Uint8Array, member: Member): LargeStart {
+    const all = segmentsOf(member);
+    const inBlock = firstBytes(all, member.dataAvailable);
+    const written = input.largeFd < 0 ? 0 : writeSegments(input.largeFd, tar, member.dataOffset, inBlock, 0);
+    if (written < 0) throw systemError(-written, "writing", member.path);
+    return {
+      attributes: copyAttributes(member),
+      segments: member.sparse === undefined ? undefined : all,
+      leaves: digestLeaves(this.#digest, tar, member.dataOffset, inBlock, 0, leafEnd(inBlock, member.size)),
+      dataInBlock: member.dataAvailable,
+    };
+  }
+
+  /** Digests of files that are not written. */
+  *#verify(
+    input: UnpackInput,
+    tar: Uint8Array,
+    rows: readonly CatalogRow[],
+    files: readonly { row: CatalogRow; member: Member; index: number }[],
+  ): Generator<Warning, void> {
+    const digests = this.#digestFiles(
+      tar,
+      files.map(({ member }) => member),
+    );
+    for (const [i, { row, index }] of files.entries()) {
+      const digest = digests[i] as Uint8Array;
+      if (row.digest === undefined || equalBytes(digest, row.digest)) continue;
+      const message = "its content is not the content that was saved: the digests differ";
+      yield { code: "ENTRY_DAMAGED", path: pathOf(input, rows, index), message };
+    }
+  }
+
+  #digestFiles(tar: Uint8Array, members: readonly Member[]): Uint8Array[] {
+    const dense = members.filter((member) => member.sparse === undefined);
+    const packed = new Uint8Array(dense.length * 16);
+    if (this.#digest.name === "xxh128" && dense.length > 0) {
+      const offsets = Float64Array.from(dense, (member) => member.dataOffset);
+      const sizes = Float64Array.from(dense, (member) => member.size);
+      addon().digestFiles(tar, offsets, sizes, dense.length, packed);
+    }
+    let next = 0;
+    return members.map((member) => {
+      if (member.sparse === undefined && this.#digest.name === "xxh128") {
+        next++;
+        return packed.subarray((next - 1) * 16, next * 16);
+      }
+      const leaves = digestLeaves(this.#digest, tar, member.dataOffset, segmentsOf(member), 0, member.size);
+      return digestOfLeaves(this.#digest, leaves, member.size);
+    });
+  }
+}
+
+const nothing: UnpackOutput = {
+  damage: undefined,
+  hostile: false,
+  warnings: [],
+  directories: [],
+  links: [],
+  inodes: [],
+  failed: [],
+  large: undefined,
+  bytes: 0,
+};
+
+/** Damage is an answer, not a failure of the job; anything else is thrown on. */
+function damaged(error: unknown): UnpackOutput {
+  if (error instanceof BlockDamage) return { ...nothing, damage: error.message, hostile: error.hostile };
+  if (error instanceof TsfsaError && (error.code === "ARCHIVE_DAMAGED" || error.code === "ARCHIVE_HOSTILE")) {
+    return { ...nothing, damage: error.message, hostile: error.code === "ARCHIVE_HOSTILE" };
+  }
+  throw error;
+}
+
+/** The member of each row, or a thrown BlockDamage where tar and catalog disagree. */
+function matchMembers(input: UnpackInput, tar: Uint8Array, rows: readonly CatalogRow[]): (Member | undefined)[] {
+  const found: (Member | undefined)[] = Array.from({ length: rows.length });
+  const path = new RowPath(input.parentPath, input.firstDepth, input.prefixes);
+  let next = 0;
+  const skip = (): void => {
+    for (; next < rows.length; next++) {
+      const { kind } = rows[next] as CatalogRow;
+      if (kind !== EntryKind.socket && kind !== EntryKind.absent) return;
+      path.enter(next, rows[next] as CatalogRow);
+    }
+  };
+  decodeMembers(tar, (member) => {
+    skip();
+    const row = rows[next];
+    if (row === undefined) throw new BlockDamage("the block holds more members than the catalog tells");
+    path.enter(next, row);
+    const difference = path.equals(member.path) ? differenceOf(member, row) : "name";
+    if (difference !== undefined) {
+      throw new BlockDamage(
+        `the ${difference} of a member and of its catalog row differ (entry ${next} of the block)`,
+        true,
+      );
+    }
+    if (member.dataAvailable < member.dataLength && !row.continued) {
+      throw new BlockDamage("a file goes on in other blocks, and the catalog does not say so", true);
+    }
+    found[next++] = member;
+  });
+  skip();
+  if (next < rows.length) throw new BlockDamage("the block holds fewer members than the catalog tells");
+  return found;
+}
+
+/** The field in which tar and catalog disagree. */
+function differenceOf(member: Member, row: CatalogRow): string | undefined {
+  if (member.kind !== row.kind) return "type";
+  if (member.headerOffset !== row.offset) return "place";
+  if (member.mode !== row.mode) return "mode";
+  if (member.uid !== row.uid || member.gid !== row.gid) return "owner";
+  if (member.mtime.seconds !== row.mtime.seconds || member.mtime.nanoseconds !== row.mtime.nanoseconds) return "mtime";
+  if (row.kind === EntryKind.file && (member.size !== row.size || (member.sparse !== undefined) !== row.sparse))
+    return "size";
+  if (member.device?.major !== row.device?.major || member.device?.minor !== row.device?.minor) return "device number";
+  if (row.kind === EntryKind.symlink && row.symlinkTarget !== undefined) {
+    if (member.linkPath === undefined || !equalBytes(member.linkPath, row.symlinkTarget)) return "link target";
+  }
+  return undefined;
+}
+
+/** Path of a row below the source root, for messages. */
+function pathOf(input: UnpackInput, rows: readonly CatalogRow[], index: number): Uint8Array {
+  const path = new RowPath(input.parentPath, input.firstDepth, input.prefixes);
+  for (let i = 0; i <= index; i++) path.enter(i, rows[i] as CatalogRow);
+  return path.member();
+}
+
+function copyAttributes(member: Member): Member["attributes"] {
+  return member.attributes.map(({ name, value }) => ({ name: name.slice(), value: value.slice() }));
+}
+
+/** The runs that hold the first `length` bytes of data. */
+function firstBytes(runs: Float64Array, length: number): Float64Array {
+  const taken: number[] = [];
+  let left = length;
+  for (let i = 0; i < runs.length && left > 0; i += 2) {
+    const part = Math.min(runs[i + 1] as number, left);
+    if (part > 0) taken.push(runs[i] as number, part);
+    left -= part;
+  }
+  return Float64Array.from(taken);
+}
+
+/** End of the last leaf that holds data of these runs. */
+function leafEnd(runs: Float64Array, size: number): number {
+  const end = runs.length === 0 ? 0 : (runs.at(-2) as number) + (runs.at(-1) as number);
+  return Math.min(Math.ceil(end / leafSizeBytes) * leafSizeBytes, size);
+}
+
+function transferOf(leaves: Leaves): ArrayBuffer[] {
+  return [leaves.numbers.buffer as ArrayBuffer, leaves.digests.buffer as ArrayBuffer];
+}
