@@ -12,7 +12,12 @@ export function informationText(archive: string, information: ArchiveInformation
     archiveRows(archive, head, summary, archiveBytes),
     ...head.sources.map((source, id) => sourceRows(id, source, summary?.sources[id])),
   ];
-  return `${sections.map(table).join("\n")}\nrestore without tsfsa, metadata as far as tar carries it:\n  ${harmless(stockRestoreCommand)}\n`;
+  return `${sections.map(table).join("\n")}\nrestore without tsfsa, metadata as far as tar carries it:\n  ${harmless(withName(stockRestoreCommand, archive))}\n`;
+}
+
+/** The command for this very archive, where its name needs no quotes. */
+function withName(command: string, archive: string): string {
+  return /^[\w./+@][\w./+@-]*$/.test(archive) ? command.replace("ARCHIVE", archive) : command;
 }
 
 function archiveRows(
@@ -69,11 +74,20 @@ function sourceRows(id: number, source: SourceDescription, totals: SourceTotals 
   return rows;
 }
 
+const kinds = [
+  ["files", "file", "files"],
+  ["directories", "directory", "directories"],
+  ["symlinks", "symlink", "symlinks"],
+  ["hardlinks", "hard link", "hard links"],
+  ["devices", "device", "devices"],
+  ["fifos", "fifo", "fifos"],
+  ["sockets", "socket", "sockets"],
+] as const;
+
 function entriesText(totals: SourceTotals): string {
-  const kinds = ["files", "directories", "symlinks", "hardlinks", "devices", "fifos", "sockets"] as const;
   const shown = kinds
-    .filter((kind) => totals[kind] > 0)
-    .map((kind) => `${count(totals[kind])} ${kind === "hardlinks" ? "hard links" : kind}`);
+    .filter(([kind]) => totals[kind] > 0)
+    .map(([kind, one, many]) => `${count(totals[kind])} ${totals[kind] === 1 ? one : many}`);
   const marks: string[] = [];
   if (totals.absent > 0) marks.push(`${count(totals.absent)} not saved`);
   if (totals.changed > 0) marks.push(`${count(totals.changed)} changed while being read`);

@@ -124,8 +124,8 @@ const markWords = {
 } as const;
 
 function restoreLines(run: Run, { entries, bytes, incomplete }: RestoreDetails, elapsedMs: number): string[] {
+  if (run.dryRun) return ["dry run: nothing was written"];
   const content = `${plural(entries, "entry", "entries")}, ${formatSize(bytes)}`;
-  if (run.dryRun) return [`dry run: would restore ${content}; nothing was written`];
   const lines = [`restored ${content} in ${speed(bytes, elapsedMs)}`];
   if (incomplete > 0) lines.push(`${plural(incomplete, "entry", "entries")} could not be restored whole`);
   return lines;
@@ -140,8 +140,9 @@ function verifyLines(run: Run, { blocks, entries, bytes, damagedBlocks }: Verify
 
 function speed(bytes: number, elapsedMs: number): string {
   const seconds = elapsedMs / 1000;
-  // A rate over a moment says nothing.
-  return seconds < 0.5 ? formatDuration(seconds) : `${formatDuration(seconds)}, ${formatRate(bytes / seconds)}`;
+  // A rate over a moment, or of next to nothing, says nothing.
+  const isTelling = seconds >= 0.5 && bytes >= 1_000_000;
+  return isTelling ? `${formatDuration(seconds)}, ${formatRate(bytes / seconds)}` : formatDuration(seconds);
 }
 
 function sum(numbers: readonly number[]): number {

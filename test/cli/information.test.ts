@@ -21,22 +21,23 @@ members      0/
 label        root
 uuid         1b4e28ba-2fa1-11d2-883f-0016d3cca427
 capacity     20 GiB (21,474,836,480 bytes), 1.2 GiB used, blocks of 4 KiB
-entries      7: 4 files, 2 directories, 1 symlinks
+entries      7: 4 files, 2 directories, 1 symlink
 bytes        4 MiB (4,194,304 bytes)
 
 source 1     directory /srv/a\\033[31m
 members      1/
-entries      7: 4 files, 2 directories, 1 symlinks, 2 hard links, 1 not saved, 1 changed while being read
+entries      7: 4 files, 2 directories, 1 symlink, 2 hard links, 1 not saved, 1 changed while being read
 bytes        4 MiB (4,194,304 bytes), 4 KiB without holes
 
 restore without tsfsa, metadata as far as tar carries it:
-  zstd -dc ARCHIVE | tar -xpf -
+  zstd -dc a.tsfsa | tar -xpf -
 `,
     );
   });
 
   it("says so when the end of the archive is not at hand", () => {
     const text = informationText("-", { head, stockRestoreCommand });
+    expect(text).toContain("  zstd -dc ARCHIVE | tar -xpf -\n");
     expect(text).toContain("archive      standard input\n");
     expect(text).toContain("content      unknown: ");
     expect(text).not.toContain("size  ");
