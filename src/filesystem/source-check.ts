@@ -50,7 +50,9 @@ function ambiguous(path: string, found: readonly Identity[]): TsfsaError {
   const types = found.map((each) => each.type).join(" and ");
   return new TsfsaError("SOURCE_NOT_FILESYSTEM", `expected one file system in ${path}, found signs of ${types}`, {
     path,
-    hints: [`wipefs ${path} shows them; remove the stale one (wipefs --offset), or mount it yourself and name the mount point`],
+    hints: [
+      `wipefs ${path} shows them; remove the stale one (wipefs --offset), or mount it yourself and name the mount point`,
+    ],
   });
 }
 

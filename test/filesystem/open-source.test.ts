@@ -320,6 +320,22 @@ describe("what is no file system for savefs", () => {
       expect(await codeOf(lab.image("empty", 0))).toBe("SOURCE_NOT_FILESYSTEM");
     }));
 
+  test("two signatures at once are not guessed about, but a mount tells", () =>
+    withLab(async (lab) => {
+      const image = await filled(lab, "ext4");
+      const ext = readFileSync(image);
+      const other = await lab.filesystem(small.btrfs);
+      ext.set(readFileSync(other).subarray(65_536, 65_536 + 4096), 65_536);
+      const both = lab.path("both.img");
+      writeFileSync(both, ext);
+      await expect(openSource(both, { allowRw: false })).rejects.toMatchObject({
+        code: "SOURCE_NOT_FILESYSTEM",
+        message: expect.stringContaining("btrfs and ext4"),
+      });
+      const point = await lab.mount(both, { options: "ro", type: "ext4" });
+      await opened(lab, point, (source) => expect(source.description.type).toBe("ext4"));
+    }));
+
   test("a damaged superblock that the kernel refuses is unreadable, not a crash", () =>
     withLab(async (lab) => {
       const image = await lab.filesystem(small.ext4);

@@ -42,6 +42,9 @@ export function planExt(context: PlanContext): TypePlan {
   editFeatures(features, wishes.features);
   const journal = wishes.has("-J") ? [] : journalOptions(values, features, blockSize, blockCount, scale, warnings);
 
+  if (values.integer("revision", 0, 1, 1) === 0) {
+    warnings.push("the revision becomes 1 instead of 0, which mke2fs no longer makes");
+  }
   const extended = ["root_owner=0:0"];
   const hashSeed = values.text("hashSeed", uuidPattern);
   if (hashSeed !== "") extended.push(`hash_seed=${hashSeed}`);

@@ -69,6 +69,12 @@ describe("a plan", () => {
     }
   });
 
+  test("says that revision 0 becomes 1", () => {
+    expect(planWith(get("ext2-revision0"), target, {}, everything).warnings).toEqual([
+      expect.stringContaining("revision"),
+    ]);
+  });
+
   test("turns off what the tool would turn on by default", () => {
     const text = words(get("xfs-v5"));
     expect(text).toContain("exchange=0");
