@@ -123,12 +123,10 @@ const markWords = {
   attributesLost: "without all of their attributes",
 } as const;
 
-function restoreLines(run: Run, { entries, bytes, incomplete }: RestoreDetails, elapsedMs: number): string[] {
+function restoreLines(run: Run, { entries, bytes }: RestoreDetails, elapsedMs: number): string[] {
   if (run.dryRun) return ["dry run: nothing was written"];
   const content = `${plural(entries, "entry", "entries")}, ${formatSize(bytes)}`;
-  const lines = [`restored ${content} in ${speed(bytes, elapsedMs)}`];
-  if (incomplete > 0) lines.push(`${plural(incomplete, "entry", "entries")} could not be restored whole`);
-  return lines;
+  return [`restored ${content} in ${speed(bytes, elapsedMs)}`];
 }
 
 function verifyLines(run: Run, { blocks, entries, bytes, damagedBlocks }: VerifyDetails, elapsedMs: number): string[] {
@@ -165,9 +163,10 @@ function withErrno(message: string, errno: string | undefined): string {
   return errno === undefined || message.includes(errno) ? message : `${message} (${errno})`;
 }
 
-/** Foreign text without control and direction characters; further lines are indented below the first. */
+/** Foreign text without control and direction characters; further lines are indented below the first, empty ones left out. */
 export function printable(text: string): string {
   return text
     .replaceAll(/[^\P{C}\n\t]|[\u2028\u2029]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
-    .replaceAll("\n", "\n  ");
+    .replaceAll(/\n\s*/g, "\n  ")
+    .trimEnd();
 }

@@ -195,7 +195,7 @@ describe("a run that fails", () => {
   });
 
   it("shows the command line of a tool that failed, and what the tool said, harmless for a terminal", async () => {
-    const error = new TsfsaError("TOOL_FAILED", "mkfs.ext4 failed:\nbad \u001b[31mlabel", {
+    const error = new TsfsaError("TOOL_FAILED", "mkfs.ext4 failed:\n\n \n\tbad \u001b[31mlabel", {
       command: ["mkfs.ext4", "-L", "x\u0007"],
     });
     const ran = await new FakeHost({ restfs: fail(error) }).run("restfs", "A", "id=0,dest=x");
