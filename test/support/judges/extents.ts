@@ -27,8 +27,46 @@ async function dataMaps(chunk: Chunk, files: readonly WalkedEntry[]): Promise<Du
   return recordsInOrder(files, stdout.split("\0").slice(0, -1), "SEEK_DATA");
 }
 
-/** Runs of data as `start-end,…` in bytes. */
-export const judgeHoles: Judge = ({ chunk, entries }) => dataMaps(chunk, entries.filter(isNonEmptyFile));
+/**
+ * Runs of data as `start-end,…` in bytes. Pages of unwritten extents that somebody has read (or the kernel read ahead) count as
+ * data for SEEK_DATA, so unwritten extents are taken out: the map is then that of a cold cache.
+ */
+export const judgeHoles: Judge = async (input) => {
+  const maps = await dataMaps(input.chunk, input.entries.filter(isNonEmptyFile));
+  if (input.ignore.has("unwritten")) return maps;
+  for (const [path, unwritten] of await judgeUnwritten(input)) {
+    const map = maps.get(path);
+    if (map !== undefined) maps.set(path, textOf(subtract(rangesOf(map), rangesOf(unwritten))));
+  }
+  return maps;
+};
+
+type Range = readonly [start: number, end: number];
+
+function rangesOf(text: string): Range[] {
+  return text
+    .split(",")
+    .filter((range) => range !== "")
+    .map((range) => range.split("-").map(Number) as unknown as Range);
+}
+
+function textOf(ranges: readonly Range[]): string {
+  return ranges.map((range) => range.join("-")).join(",");
+}
+
+function subtract(ranges: readonly Range[], holes: readonly Range[]): Range[] {
+  let left = [...ranges];
+  for (const [from, to] of holes) {
+    left = left.flatMap(([start, end]): Range[] => {
+      const parts: Range[] = [
+        [start, Math.min(end, from)],
+        [Math.max(start, to), end],
+      ];
+      return parts.filter((part) => part[0] < part[1]);
+    });
+  }
+  return left;
+}
 
 /** Runs of unwritten (preallocated) blocks in bytes, joined, also beyond the end of the file. */
 export const judgeUnwritten: Judge = async ({ chunk, entries }) => {
@@ -76,8 +114,7 @@ function digestOfRuns(path: Buffer, map: string): string {
   const page = Buffer.alloc(4096);
   const fd = openSync(path, "r");
   try {
-    for (const run of map.split(",").filter((text) => text !== "")) {
-      const [start = 0, end = 0] = run.split("-").map(Number);
+    for (const [start, end] of rangesOf(map)) {
       for (let offset = start - (start % page.length); offset < end; offset += page.length) {
         const length = readSync(fd, page, 0, page.length, offset);
         if (page.subarray(0, length).some((byte) => byte !== 0))
