@@ -40,22 +40,25 @@ export class ProgressLine {
 
 /** bytesPerSecond 0: not known yet. */
 export function progressText(progress: Progress, bytesPerSecond: number): string {
-  const { bytesDone, bytesTotal, entriesDone, archiveBytes } = progress;
+  const { bytesDone, bytesTotal, entriesDone, archiveBytes, archiveTotal = 0 } = progress;
   const parts: string[] = [];
-  if (bytesTotal > 0) {
-    parts.push(`${Math.min(100, Math.floor((100 * bytesDone) / bytesTotal))} %`);
-    parts.push(`${formatSize(bytesDone)} of ${formatSize(bytesTotal)}`);
-  } else {
-    parts.push(formatSize(bytesDone));
-  }
-  parts.push(`${entriesDone.toLocaleString("en-US")} entries`);
+  // An archive that lost its end says nothing of its content, but has a length.
+  const [done, total] = bytesTotal > 0 ? [bytesDone, bytesTotal] : [archiveBytes, archiveTotal];
+  if (total > 0) parts.push(`${Math.min(100, Math.floor((100 * done) / total))} %`);
+  parts.push(amount(bytesDone, bytesTotal));
+  if (entriesDone > 0) parts.push(`${entriesDone.toLocaleString("en-US")} entries`);
   if (bytesPerSecond > 0) {
     parts.push(formatRate(bytesPerSecond));
     const secondsLeft = (bytesTotal - bytesDone) / bytesPerSecond;
     if (bytesTotal > bytesDone) parts.push(`${formatDuration(secondsLeft)} left`);
   }
-  if (archiveBytes > 0) parts.push(`archive ${formatSize(archiveBytes)}`);
+  if (archiveBytes > 0) parts.push(`archive ${amount(archiveBytes, archiveTotal)}`);
   return parts.join("  ");
+}
+
+/** total 0: unknown. */
+function amount(done: number, total: number): string {
+  return total > 0 ? `${formatSize(done)} of ${formatSize(total)}` : formatSize(done);
 }
 
 /** Bytes per second as an exponential mean, so that a run of small files does not make the time left jump. */

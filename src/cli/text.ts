@@ -27,8 +27,10 @@ export class TextPresenter implements Presenter {
     this.#progress = run.quiet ? undefined : progress;
   }
 
-  warning({ path, message, errno }: Warning): void {
-    const where = path.length === 0 ? "" : `${escapeName(path)}: `;
+  warning({ code, path, message, errno }: Warning): void {
+    // An empty path is the root where an entry is spoken of, else none at all.
+    const isOfEntry = code.startsWith("ENTRY_") || code.startsWith("ATTRIBUTE_");
+    const where = path.length > 0 ? `${escapeName(path)}: ` : isOfEntry ? ".: " : "";
     this.#tell(`warning: ${where}${withErrno(printable(message), errno)}`);
   }
 

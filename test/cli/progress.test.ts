@@ -13,6 +13,12 @@ describe("the text of the progress line", () => {
   it("leaves out what is not known", () => {
     expect(progressText(progress(2048), 0)).toBe("2 KiB  12,345 entries");
     expect(progressText(progress(2048), 1024)).toBe("2 KiB  12,345 entries  1 KiB/s");
+    expect(progressText({ ...progress(2048), entriesDone: 0 }, 0)).toBe("2 KiB");
+  });
+
+  it("measures by the archive where its content is not known", () => {
+    const reading = { ...progress(4096), entriesDone: 0, archiveBytes: 1024, archiveTotal: 2048 };
+    expect(progressText(reading, 0)).toBe("50 %  4 KiB  archive 1 KiB of 2 KiB");
   });
 
   it("never claims more than all, nor time left when all is done", () => {

@@ -62,6 +62,18 @@ describe("a run that ends well", () => {
     expect(ran).toEqual({ status: 1, stdout: "", stderr: "warning: a\\033[2J\\nb: not saved (EACCES)\n" });
   });
 
+  it("calls the root `.`, and names no path where a warning has none", async () => {
+    const host = new FakeHost({
+      savefs: (_options, { reporter }) => {
+        reporter.warning({ code: "ATTRIBUTE_LOST", path: bytes(""), message: "its ACL was not read" });
+        reporter.warning({ code: "FILESYSTEM_FEATURE", path: bytes(""), message: "no casefold" });
+        return Promise.resolve(done(saved, 2));
+      },
+    });
+    const { stderr } = await host.run("savefs", "-q", "a.tsfsa", "/dev/x");
+    expect(stderr).toBe("warning: .: its ACL was not read\nwarning: no casefold\n");
+  });
+
   it("is silent with -q", async () => {
     const host = new FakeHost({ savefs: () => Promise.resolve(done(saved)) });
     expect(await host.run("savefs", "-q", "a.tsfsa", "/dev/x")).toEqual({ status: 0, stdout: "", stderr: "" });
