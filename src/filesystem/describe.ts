@@ -4,7 +4,7 @@ import type { FilesystemDescription } from "../model/archive.ts";
 import type { ByteReader } from "./reader.ts";
 import { readBtrfs } from "./superblock/btrfs.ts";
 import { readExt } from "./superblock/ext.ts";
-import { readXfs } from "./superblock/xfs.ts";
+import { readXfs, type XfsSuperblock } from "./superblock/xfs.ts";
 
 export interface DescribeOptions {
   /** What it is known to be; without it, the first family whose superblock is there. */
@@ -37,7 +37,8 @@ export async function describeFilesystem(
       ...labelFields(xfs.label),
       uuid: xfs.uuid ?? null,
       sizeBytes: xfs.blockCount * xfs.blockSize,
-      usedBytes: usedBytes ?? (xfs.blockCount - xfs.freeBlocks) * xfs.blockSize,
+      // statfs counts blocks reserved for trees to come as used, gigabytes of them on a large file system.
+      usedBytes: Math.min(usedBytes ?? Number.POSITIVE_INFINITY, xfsUsedBytes(xfs)),
       blockSize: xfs.blockSize,
       parameters: { ...xfs.parameters },
     };
@@ -55,6 +56,12 @@ export async function describeFilesystem(
     };
   }
   return undefined;
+}
+
+/** Without the log, which every xfs has. */
+function xfsUsedBytes({ blockCount, freeBlocks, blockSize, parameters }: XfsSuperblock): number {
+  const log = parameters.externalLog ? 0 : parameters.logBlocks;
+  return Math.max(0, blockCount - freeBlocks - log) * blockSize;
 }
 
 function isWanted(type: string | undefined, family: string): boolean {

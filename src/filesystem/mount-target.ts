@@ -21,7 +21,7 @@ export async function mountTarget(target: OpenTarget, type: FilesystemType): Pro
     return { rootFd, unmount: once(() => unmount(cleanup, target, rootFd)) };
   } catch (error) {
     await cleanup.run();
-    target.claim();
+    await target.claim();
     if (!(error instanceof TsfsaError)) throw error;
     throw new TsfsaError(
       error.code === "NO_PERMISSION" ? error.code : "FAILED",
@@ -41,7 +41,7 @@ async function unmount(cleanup: Cleanup, target: OpenTarget, rootFd: number): Pr
   const synced = addon().syncFilesystem(rootFd);
   await cleanup.run();
   await waitUntil(() => !isClaimed(target.devicePath), `the file system on ${target.path} is still mounted`);
-  target.claim();
+  await target.claim();
   check(synced, "syncfs", target.path);
   check(addon().fsync(target.fd), "fsync", target.path);
 }

@@ -3,6 +3,7 @@
 // and is taken back between the steps; an image file stays locked the whole time.
 
 import { closeSync, constants, fsyncSync, openSync, type Stats } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { TsfsaError } from "../base/errors.ts";
 import { escapeName, formatSize } from "../base/units.ts";
 import { addon } from "../sys/addon.ts";
@@ -90,7 +91,7 @@ async function claimTarget(
     current: found[0],
     currentContents: contents,
     release,
-    claim,
+    claim: () => patiently(claim),
     close: () => cleanup.run(),
   };
 }
@@ -125,6 +126,18 @@ function open(path: string, flags: number): number {
       path,
       code === "EROFS" ? "it cannot be written: the device or its file system is read-only" : `cannot open it: ${code}`,
     );
+  }
+}
+
+/** udev and btrfs open a device exclusively for a moment after mkfs or unmount. */
+async function patiently(claim: () => void): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return claim();
+    } catch (error) {
+      if (attempt === 20) throw error;
+      await sleep(5 * attempt); // one second in all
+    }
   }
 }
 

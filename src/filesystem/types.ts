@@ -96,8 +96,8 @@ export interface OpenTarget {
   readonly currentContents: string;
   /** Gives up the O_EXCL claim so that mkfs or mount can take it; other opens are kept. */
   release(): void;
-  /** Takes it back. Throws TARGET_REFUSED when somebody else was faster. */
-  claim(): void;
+  /** Takes it back, after waiting a moment for scanners that look at a new file system. Rejects with TARGET_REFUSED when somebody holds it. */
+  claim(): Promise<void>;
   /** Flushes, gives up the claim, detaches the loop device and checks that it is gone. Idempotent. */
   close(): Promise<void>;
 }

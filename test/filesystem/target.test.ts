@@ -167,11 +167,11 @@ describe("a claimed target", () => {
         await expect(openTarget(image, { overwrite: true })).rejects.toMatchObject({ code: "TARGET_REFUSED" });
         target.release();
         expect((await run(mkfs)).status).toBe(0);
-        target.claim();
+        await target.claim();
         expect((await run(mkfs)).status).not.toBe(0);
         target.release();
         const fd = openSync(target.devicePath, constants.O_RDWR | constants.O_EXCL);
-        expect(() => target.claim()).toThrow(/claimed/);
+        await expect(target.claim()).rejects.toMatchObject({ code: "TARGET_REFUSED" });
         closeSync(fd);
       } finally {
         await target.close();

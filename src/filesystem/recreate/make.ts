@@ -35,7 +35,7 @@ export async function makeFilesystem(
       const result = await run({ ...command, arguments: [...command.arguments, target.devicePath] });
       if (result.status !== 0) throw toolFailed(command, target.devicePath, result);
     } finally {
-      target.claim();
+      await target.claim();
     }
   }
   await compare(plan, target);

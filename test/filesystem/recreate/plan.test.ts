@@ -246,7 +246,7 @@ describe("a tool", () => {
     current: undefined,
     currentContents: "",
     release: () => undefined,
-    claim: () => undefined,
+    claim: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
 
