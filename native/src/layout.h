@@ -76,8 +76,10 @@ struct gather_record {
   uint32_t mtimeNs;
   uint32_t flagsError;
   int64_t firstHole;
+  uint32_t unwritten;
+  uint32_t zero;
 };
-_Static_assert(sizeof(struct gather_record) == 72, "gather record");
+_Static_assert(sizeof(struct gather_record) == 80, "gather record");
 FIELD(gather_record, length, 0);
 FIELD(gather_record, error, 4);
 FIELD(gather_record, inodeFlags, 8);
@@ -92,6 +94,7 @@ FIELD(gather_record, mtime, 48);
 FIELD(gather_record, mtimeNs, 56);
 FIELD(gather_record, flagsError, 60);
 FIELD(gather_record, firstHole, 64);
+FIELD(gather_record, unwritten, 72);
 
 struct scatter_record {
   int32_t dirFd;

@@ -10,8 +10,7 @@ import { restoreArchive } from "../restore/restore.ts";
 import { openBelow } from "./destination.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { selectionOf } from "./selection.ts";
-import { strictly } from "./strict.ts";
-import { countWarnings } from "./write-archive.ts";
+import { countWarnings, strictly } from "./reporters.ts";
 
 /** Restores all sources below the destination, each under its prefix. Throws ARCHIVE_DAMAGED after restoring what is whole. */
 export async function restdir(options: RestdirOptions, context: CommandContext): Promise<Outcome<RestoreDetails>> {

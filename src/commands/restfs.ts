@@ -12,8 +12,7 @@ import type { CommandContext, Outcome, RestfsOptions, RestoreDetails, RestoreTar
 import { restoreArchive } from "../restore/restore.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { selectionOf } from "./selection.ts";
-import { strictly } from "./strict.ts";
-import { countWarnings } from "./write-archive.ts";
+import { countWarnings, strictly } from "./reporters.ts";
 
 interface PlannedTarget {
   readonly wish: RestoreTarget;

@@ -4,7 +4,7 @@ import { ArchiveReader } from "../archive/reader.ts";
 import type { CommandContext, Outcome, VerifyDetails, VerifyOptions } from "../model/options.ts";
 import { verifyArchive } from "../restore/restore.ts";
 import { throwIfDamaged } from "./outcome.ts";
-import { countWarnings } from "./write-archive.ts";
+import { countWarnings } from "./reporters.ts";
 
 /** Throws ARCHIVE_DAMAGED or ARCHIVE_HOSTILE after everything was read and told. */
 export async function verify(options: VerifyOptions, context: CommandContext): Promise<Outcome<VerifyDetails>> {

@@ -3,10 +3,9 @@
 import { openSink } from "../archive/sink.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
-import type { Reporter } from "../model/events.ts";
 import { saveArchive, type SaveRoot } from "../save/save.ts";
 import { newHead } from "./head.ts";
-import { strictly } from "./strict.ts";
+import { countWarnings, strictly } from "./reporters.ts";
 
 export interface ArchiveInput {
   readonly sources: readonly SourceDescription[];
@@ -44,19 +43,4 @@ export async function writeArchive(
     sink.abort();
     throw error;
   }
-}
-
-/** The same reporter, and how many warnings it was given. */
-export function countWarnings(reporter: Reporter): { readonly reporter: Reporter; readonly warnings: () => number } {
-  let count = 0;
-  const counting: Reporter = {
-    warning: (warning) => {
-      count++;
-      reporter.warning(warning);
-    },
-    progress: (progress) => reporter.progress(progress),
-    step: (message) => reporter.step(message),
-    ...(reporter.entry === undefined ? {} : { entry: (path) => reporter.entry?.(path) }),
-  };
-  return { reporter: counting, warnings: () => count };
 }

@@ -10,7 +10,7 @@ import type { WarningCode } from "../model/events.ts";
 import { errnoName } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { batchFlags, type ReadEntry } from "./batch.ts";
-import { dataSegments, segmentsToExtents, sumOfSegments } from "./content.ts";
+import { dataSegments, segmentsToExtents, sumOfSegments } from "./segments.ts";
 import { type Gathered, unwrittenExtents } from "./metadata.ts";
 import type { PackInput } from "./protocol.ts";
 
@@ -63,8 +63,11 @@ export class Drafter {
   /** Entries that turned out to be unreadable: index → errno. */
   readonly #failed = new Map<number, number>();
   readonly #largeBytes: number;
+  readonly #live: boolean;
 
-  constructor(input: PackInput, entries: readonly ReadEntry[], largeBytes: number) {
+  /** `live`: the source may be written meanwhile. */
+  constructor(input: PackInput, entries: readonly ReadEntry[], largeBytes: number, live: boolean) {
+    this.#live = live;
     this.#input = input;
     this.#entries = entries;
     this.#view = new DataView(input.entries.buffer, input.entries.byteOffset, input.entries.byteLength);
@@ -111,8 +114,10 @@ export class Drafter {
       }
       if (fd >= 0 && gathered !== undefined) {
         const holes = gathered.firstHole >= 0 && gathered.firstHole < size;
-        if (holes && large === undefined) segments = dataSegments(fd, size, smallMapLimit);
-        if (holes || this.#hasBlocksBeyond(at, size)) unwritten = unwrittenExtents(fd);
+        if (gathered.unwritten || holes) unwritten = unwrittenExtents(fd, this.#live);
+        if (large === undefined && (holes || unwritten !== undefined)) {
+          segments = dataSegments(fd, size, smallMapLimit, unwritten);
+        }
       }
     }
     const wholeMap = large === undefined ? segments : large.segments;
@@ -185,11 +190,6 @@ export class Drafter {
       damagedRanges: [],
       digest: undefined,
     };
-  }
-
-  #hasBlocksBeyond(at: number, size: number): boolean {
-    const allocated = Number(this.#view.getBigInt64(at + statLayout.blocks, true)) * 512;
-    return allocated > Math.ceil(size / 4096) * 4096 + 4096;
   }
 
   #lostAttributes(gathered: Gathered | undefined, warnings: DraftWarning[]): boolean {

@@ -9,6 +9,8 @@ import type { ReadEntry } from "./batch.ts";
 import type { Drafter, EntryDraft } from "./draft.ts";
 import type { PackedBlock, PackInput, PackOutput, PackTotals, PackWarning } from "./protocol.ts";
 
+const slash = 0x2f;
+
 export class PackJob {
   readonly entries: readonly ReadEntry[];
   readonly blocks: PackedBlock[] = [];
@@ -31,7 +33,8 @@ export class PackJob {
 
   /** Path below the source root, for messages. */
   pathOf(index: number): Uint8Array {
-    return this.#drafter.memberName(this.entries[index] as ReadEntry).subarray(this.#prefixLength);
+    const path = this.#drafter.memberName(this.entries[index] as ReadEntry).subarray(this.#prefixLength);
+    return path.at(-1) === slash ? path.subarray(0, -1) : path;
   }
 
   /** What the addon's gather call wants for `count` entries from `start`; positions: which of them it opens. */

@@ -18,6 +18,8 @@ export interface Gathered {
   readonly mtimeNs: number;
   /** −1: unknown. */
   readonly firstHole: number;
+  /** It may have preallocated extents that were never written. */
+  readonly unwritten: boolean;
   /** Bytes of this record: the next one follows. */
   readonly length: number;
 }
@@ -40,6 +42,7 @@ export function readGathered(bytes: Uint8Array, view: DataView, at: number): Gat
     mtime: Number(view.getBigInt64(at + gatherLayout.mtime, true)),
     mtimeNs: view.getUint32(at + gatherLayout.mtimeNs, true),
     firstHole: Number(view.getBigInt64(at + gatherLayout.firstHole, true)),
+    unwritten: view.getUint32(at + gatherLayout.unwritten, true) !== 0,
     length: view.getUint32(at + gatherLayout.length, true),
   };
 }
@@ -51,22 +54,32 @@ function readAttributes(bytes: Uint8Array, view: DataView, start: number, count:
     const nameLength = view.getUint16(at, true);
     const valueLength = view.getUint32(at + 4, true);
     const nameAt = at + 8;
-    attributes.push({
-      name: bytes.slice(nameAt, nameAt + nameLength),
-      value: bytes.slice(nameAt + nameLength, nameAt + nameLength + valueLength),
-    });
+    const name = bytes.slice(nameAt, nameAt + nameLength);
+    if (!isRawAcl(name)) {
+      attributes.push({ name, value: bytes.slice(nameAt + nameLength, nameAt + nameLength + valueLength) });
+    }
     at = nameAt + nameLength + valueLength;
   }
   return attributes;
+}
+
+const rawAclPrefix = Buffer.from("trusted.SGI_ACL_");
+
+/** xfs lists each ACL twice for root: as the ACL, and as the bytes it stores it in (fs/xfs/xfs_xattr.c). */
+function isRawAcl(name: Uint8Array): boolean {
+  return name.length > rawAclPrefix.length && rawAclPrefix.equals(name.subarray(0, rawAclPrefix.length));
 }
 
 const fiemapUnwritten = 0x800; // FIEMAP_EXTENT_UNWRITTEN, linux/fiemap.h
 const extentLimit = 1_000_000;
 const wholeFile = Number.MAX_SAFE_INTEGER;
 
-/** Preallocated, never written runs of an open file, also beyond its end; undefined: none, or the file system cannot say. */
-export function unwrittenExtents(fd: number): Extent[] | undefined {
-  const records = addon().extentMap(fd, 0, wholeFile, false, extentLimit);
+/**
+ * Preallocated, never written runs of an open file, also beyond its end; undefined: none, or the file system cannot say. `flush`: write the file's
+ * cached data out first, without which a file that is being written has data in what looks unwritten.
+ */
+export function unwrittenExtents(fd: number, flush: boolean): Extent[] | undefined {
+  const records = addon().extentMap(fd, 0, wholeFile, flush, extentLimit);
   if (typeof records === "number") return undefined;
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
   const found: Extent[] = [];

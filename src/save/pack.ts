@@ -64,7 +64,7 @@ export class Packer {
   /** Packs whole entries into one block, or into several where their attributes are large. */
   pack(input: PackInput): JobResult<PackOutput> {
     const entries = readBatch(input.entries, input.count);
-    const drafter = new Drafter(input, entries, this.#data.compression.blockSize);
+    const drafter = new Drafter(input, entries, this.#data.compression.blockSize, this.#data.recheck);
     const prefixLength = this.#data.sources[input.source]?.prefixLength ?? 0;
     const job = new PackJob(input, entries, drafter, prefixLength);
     let length = 0;

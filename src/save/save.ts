@@ -19,7 +19,7 @@ import { DirectoryTable } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { statDescriptor } from "../sys/stat.ts";
-import { sumOfSegments } from "./content.ts";
+import { sumOfSegments } from "./segments.ts";
 import type { PlannedJob, PlannedLarge } from "./job-cutter.ts";
 import { planSource } from "./plan.ts";
 import type { FilterOptions, PackInput, SaveJobs, SaveWorkerData, SliceInput, SourceConfig } from "./protocol.ts";

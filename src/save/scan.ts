@@ -17,6 +17,7 @@ import {
 import { EPERM } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { EntryFilter } from "./filter.ts";
+import { unwrittenExtents } from "./metadata.ts";
 import type {
   SaveWorkerData,
   ScanInput,
@@ -27,6 +28,7 @@ import type {
   StatInput,
   StatOutput,
 } from "./protocol.ts";
+import { dataSegments } from "./segments.ts";
 
 /** Entries whose stat comes with the listing; a larger directory gets the rest by stat jobs, a part at a time. */
 export const statsPerListing = 16_384;
@@ -50,11 +52,13 @@ export class Scanner {
   readonly #filters: readonly EntryFilter[];
   readonly #sources: readonly SourceConfig[];
   readonly #largeBytes: number;
+  readonly #live: boolean;
 
   constructor(data: SaveWorkerData) {
     this.#sources = data.sources;
     this.#filters = data.sources.map((source) => new EntryFilter(source.filter));
     this.#largeBytes = data.compression.blockSize;
+    this.#live = data.recheck;
   }
 
   scan(input: ScanInput): JobResult<ScanOutput> {
@@ -153,7 +157,11 @@ export class Scanner {
       const at = entry * statLayout.size;
       const size = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
       if (size > this.#largeBytes && (view.getUint32(at + statLayout.mode, true) & S_IFMT) === S_IFREG) {
-        maps.push({ listing, entry, ...mapFile(dirFd, names.subarray(nameAt + 2, nameAt + 2 + length), size) });
+        maps.push({
+          listing,
+          entry,
+          ...mapFile(dirFd, names.subarray(nameAt + 2, nameAt + 2 + length), size, this.#live),
+        });
       }
       nameAt += 2 + length;
     }
@@ -240,17 +248,13 @@ function statRange(
   return { stats, nextOffset };
 }
 
-function mapFile(dirFd: number, name: Uint8Array, size: number): { errno: number; map: Float64Array } {
+function mapFile(dirFd: number, name: Uint8Array, size: number, live: boolean): { errno: number; map: Float64Array } {
   const native = addon();
   const fd = native.openAt(dirFd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0);
   if (fd < 0) return { errno: -fd, map: new Float64Array(0) };
   try {
-    const runs = native.dataMap(fd, size, mapLimit);
-    if (typeof runs === "number") return { errno: 0, map: Float64Array.of(0, size) };
-    const view = new DataView(runs.buffer, runs.byteOffset, runs.byteLength);
-    const map = new Float64Array(runs.byteLength / 8);
-    for (let i = 0; i < map.length; i++) map[i] = Number(view.getBigInt64(i * 8, true));
-    return { errno: 0, map };
+    const runs = dataSegments(fd, size, mapLimit, unwrittenExtents(fd, live));
+    return { errno: 0, map: runs ?? Float64Array.of(0, size) };
   } finally {
     native.close(fd);
   }

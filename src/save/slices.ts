@@ -1,7 +1,7 @@
 // How a file of several blocks is cut: into slices of the logical content at multiples of the leaf size, each holding at most a block of data.
 
 import { leafSizeBytes, limits } from "../base/limits.ts";
-import { alignSegments } from "./content.ts";
+import { alignSegments } from "./segments.ts";
 
 export interface Slice {
   /** Logical range [start, end) in bytes. */
@@ -19,7 +19,7 @@ export interface LargeFilePlan {
   readonly exactMap: Float64Array | undefined;
 }
 
-/** `runs`: the file's data as SEEK_DATA gives it. */
+/** `runs`: the file's data, see segments.ts. */
 export function planLargeFile(runs: Float64Array, size: number): LargeFilePlan {
   const aligned = alignSegments(runs, size) ?? Float64Array.of(0, size);
   if (aligned.length / 2 <= limits.sparseSegments) return { size, segments: aligned, exactMap: undefined };

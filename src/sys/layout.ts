@@ -29,11 +29,11 @@ export const statLayout = {
 } as const;
 
 /**
- * Gather record: a fixed part of 72 bytes, then the link target, then the xattrs as repeated u16 name length, u16 0, u32 value length, name, value; the whole padded
+ * Gather record: a fixed part of 80 bytes, then the link target, then the xattrs as repeated u16 name length, u16 0, u32 value length, name, value; the whole padded
  * to a multiple of 8.
  */
 export const gatherLayout = {
-  size: 72,
+  size: 80,
   length: 0, // u32 whole record with variable part and padding
   error: 4, // u32 errno of open, read of the link or identity check (ESTALE); 0 = fine
   inodeFlags: 8, // u32 FS_IOC_GETFLAGS, 0 where unsupported
@@ -48,6 +48,7 @@ export const gatherLayout = {
   mtimeNs: 56, // u32
   flagsError: 60, // u32 errno of GETFLAGS other than ENOTTY, ENOTSUP, EINVAL, ENOSYS
   firstHole: 64, // i64 SEEK_HOLE from 0 for regular files of size > 0 (−1: unsupported), else −1
+  unwritten: 72, // u32 1: the file may have preallocated, never written extents (FIEMAP tells more); 0: it has none, or its data map shows them
 } as const;
 
 /** Scatter record, 80 bytes. */
