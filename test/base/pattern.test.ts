@@ -147,6 +147,21 @@ describe("a selection", () => {
   });
 });
 
+describe("a directory that is not selected", () => {
+  it.each<[pattern: string, may: string[], cannot: string[]]>([
+    ["/home/*/x", ["", "home", "home/a"], ["etc", "home/a/x", "home/a/b"]],
+    ["/home", [""], ["home", "etc"]],
+    ["home", ["", "etc", "a/b"], []],
+    ["a/**/b", ["", "a", "a/c", "a/c/d"], ["b"]],
+    ["!x", ["", "x", "a"], []],
+  ])("may hold what %j selects only on the way there", (pattern, may, cannot) => {
+    const selection = compileSelection([pattern]);
+    for (const directory of may) expect([directory, selection.mayHold(bytes(directory))]).toEqual([directory, true]);
+    for (const directory of cannot)
+      expect([directory, selection.mayHold(bytes(directory))]).toEqual([directory, false]);
+  });
+});
+
 describe("against git", () => {
   // Every path of depth 1 to 3 over these names; the inner ones are directories.
   const names = ["a", "b", "ab", "a.b", "*", "!a"];
@@ -210,6 +225,22 @@ describe("against git", () => {
           .filter(({ path, directory }) => matcher.covers(bytes(path), directory))
           .map(({ path }) => path);
         expect(ours).toEqual(checkIgnore(input));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("finds no selected path below a directory that neither is selected nor may hold one", () => {
+    fc.assert(
+      fc.property(fc.array(pattern, { minLength: 1, maxLength: 4 }), (patterns) => {
+        const selection = compileSelection(patterns);
+        const taken = (path: string, directory: boolean): boolean => selection.selects(bytes(path), directory);
+        for (const { path, directory } of paths.filter((found) => taken(found.path, found.directory))) {
+          for (let above = dirname(path); above !== "."; above = dirname(above)) {
+            expect([path, above, taken(above, true) || selection.mayHold(bytes(above))]).toEqual([path, above, true]);
+          }
+          expect([path, directory, selection.mayHold(bytes(""))]).toEqual([path, directory, true]);
+        }
       }),
       { numRuns: 300 },
     );
