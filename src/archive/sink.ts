@@ -23,13 +23,18 @@ import { check, systemError } from "../sys/errors.ts";
 const fsyncAsync = promisify(fsync);
 const writevAsync = promisify(writev);
 
+export interface FileIdentity {
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
 export interface Sink {
   /** What people call it. */
   readonly name: string;
   /** Bytes written so far. */
   readonly offset: number;
-  /** Device and inode of the file being written, so that a save never reads its own archive. */
-  readonly identity: { readonly dev: bigint; readonly ino: bigint } | undefined;
+  /** The file being written and the one it replaces: a save never reads its own archive. */
+  readonly identities: readonly FileIdentity[];
   write(parts: readonly Uint8Array[]): Promise<void>;
   /** Makes everything written durable and gives it its name. */
   commit(): Promise<void>;
@@ -41,7 +46,7 @@ export interface Sink {
 export function openSink(archive: string, options: { readonly overwrite: boolean }): Sink {
   if (archive === "-") return new StreamSink("standard output", 1, false);
   const existing = statIfThere(archive);
-  if (existing === undefined) return new FileSink(archive, options.overwrite);
+  if (existing === undefined) return new FileSink(archive, options.overwrite, undefined);
   if (existing.isFIFO() || existing.isCharacterDevice()) {
     return new StreamSink(archive, openSync(archive, constants.O_WRONLY), true);
   }
@@ -55,7 +60,7 @@ export function openSink(archive: string, options: { readonly overwrite: boolean
     );
   }
   if (!options.overwrite) throw archiveExists(archive);
-  return new FileSink(archive, true);
+  return new FileSink(archive, true, existing);
 }
 
 function archiveExists(path: string): TsfsaError {
@@ -123,7 +128,7 @@ function dropBytes(parts: readonly Uint8Array[], count: number): Uint8Array[] {
 /** Standard output, a FIFO or a character device. */
 class StreamSink implements Sink {
   readonly name: string;
-  readonly identity: { readonly dev: bigint; readonly ino: bigint } | undefined;
+  readonly identities: readonly FileIdentity[];
   readonly #fd: number;
   readonly #owned: boolean;
   offset = 0;
@@ -133,7 +138,7 @@ class StreamSink implements Sink {
     this.#fd = fd;
     this.#owned = owned;
     const stats = fstatSync(fd, { bigint: true });
-    this.identity = stats.isFile() ? { dev: stats.dev, ino: stats.ino } : undefined;
+    this.identities = stats.isFile() ? [{ dev: stats.dev, ino: stats.ino }] : [];
   }
 
   async write(parts: readonly Uint8Array[]): Promise<void> {
@@ -142,7 +147,7 @@ class StreamSink implements Sink {
 
   async commit(): Promise<void> {
     // A redirected file (`> a.tsfsa`) can be synced; a pipe cannot (EINVAL), and a tape has its own ways.
-    if (this.identity !== undefined) {
+    if (this.identities.length > 0) {
       try {
         await fsyncAsync(this.#fd);
       } catch (error) {
@@ -164,7 +169,7 @@ class StreamSink implements Sink {
 /** A regular file: an unnamed temporary one (O_TMPFILE) where the file system can, else a hidden one beside the target. */
 class FileSink implements Sink {
   readonly name: string;
-  readonly identity: { readonly dev: bigint; readonly ino: bigint };
+  readonly identities: readonly FileIdentity[];
   readonly #fd: number;
   readonly #overwrite: boolean;
   readonly #folder: string;
@@ -173,14 +178,14 @@ class FileSink implements Sink {
   #closed = false;
   offset = 0;
 
-  constructor(path: string, overwrite: boolean) {
+  constructor(path: string, overwrite: boolean, replaced: FileIdentity | undefined) {
     this.name = path;
     this.#overwrite = overwrite;
     this.#folder = dirname(path);
     removeStale(path);
     this.#fd = this.#open();
     const stats = fstatSync(this.#fd, { bigint: true });
-    this.identity = { dev: stats.dev, ino: stats.ino };
+    this.identities = [{ dev: stats.dev, ino: stats.ino }, ...(replaced === undefined ? [] : [replaced])];
   }
 
   async write(parts: readonly Uint8Array[]): Promise<void> {

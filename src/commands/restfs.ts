@@ -10,6 +10,8 @@ import type { FilesystemPlan, MountedTarget, OpenTarget } from "../filesystem/ty
 import type { FilesystemDescription, Head } from "../model/archive.ts";
 import type { CommandContext, Outcome, RestfsOptions, RestoreDetails, RestoreTarget } from "../model/options.ts";
 import { restoreArchive } from "../restore/restore.ts";
+import { addon } from "../sys/addon.ts";
+import { AT_REMOVEDIR } from "../sys/constants.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { selectionOf } from "./selection.ts";
 import { countWarnings, strictly } from "./reporters.ts";
@@ -50,6 +52,8 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
       reporter.step(`making ${item.plan.type} on ${item.wish.dest}`);
       await makeFilesystem(item.plan, item.target);
       item.mounted = await mountTarget(item.target, item.plan.type);
+      // mke2fs makes a lost+found; whether there is one is the archive's to say.
+      addon().unlinkAt(item.mounted.rootFd, Buffer.from("lost+found"), AT_REMOVEDIR);
     }
     const rootFds = reader.head.sources.map((_, id) => planned.find(({ wish }) => wish.id === id)?.mounted?.rootFd);
     const { workers, stripComponents } = options;

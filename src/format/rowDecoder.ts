@@ -155,8 +155,8 @@ function decodeExtras(reader: ByteReader, kind: EntryKind): Extras | undefined {
   if ((kind === EntryKind.symlink) !== (extras.symlinkTarget !== undefined)) {
     throw reader.damage("symlinks have a target, and only they");
   }
-  if ((kind === EntryKind.hardlink) !== (extras.linkEntry !== undefined)) {
-    throw reader.damage("hard links have an object, and only they");
+  if (extras.linkEntry !== undefined && kind !== EntryKind.hardlink && kind !== EntryKind.socket) {
+    throw reader.damage("a link target on an entry that is no link");
   }
   return extras;
 }

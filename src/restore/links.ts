@@ -56,17 +56,18 @@ export class LinkMaker {
     }
   }
 
-  /** Makes a link, or tells why not. Returns a flaw of the archive itself: an entry that no writer makes. */
-  link(placed: PlacedBlock, index: number, memberTarget: Uint8Array): string | undefined {
+  /** Makes a link, or tells why not. `memberTarget`: what tar names; further names of sockets have no member. Returns a flaw of the archive itself: an entry that no writer makes. */
+  link(placed: PlacedBlock, index: number, memberTarget: Uint8Array | undefined): string | undefined {
     const row = placed.rows[index] as CatalogRow;
     const path = placed.displayPath(index);
     const object =
       row.linkEntry === undefined
-        ? this.#byPath.get(Buffer.from(memberTarget).toString("latin1"))
+        ? this.#byPath.get(Buffer.from(memberTarget ?? []).toString("latin1"))
         : this.#objects.get(row.linkEntry);
     let flaw: string | undefined;
     if (object === undefined) flaw = "it links to an entry that is not there, or not one with several names";
-    else if (!equalBytes(object.path, memberTarget)) flaw = "tar stream and catalog name different targets for it";
+    else if (memberTarget !== undefined && !equalBytes(object.path, memberTarget))
+      flaw = "tar stream and catalog name different targets for it";
     if (flaw !== undefined) {
       this.#warn({ code: "ENTRY_DAMAGED", path, message: flaw });
       return object === undefined ? undefined : flaw;

@@ -294,8 +294,8 @@ export class ReadRun {
     const targets = new Map(output.links.map(({ row, path }) => [row, path]));
     for (const index of placed.paths.keys()) {
       const row = placed.rows[index] as CatalogRow;
-      if (row.kind === EntryKind.hardlink) {
-        const flaw = this.#links.link(placed, index, targets.get(index) ?? noPath);
+      if (row.kind === EntryKind.hardlink || row.linkEntry !== undefined) {
+        const flaw = this.#links.link(placed, index, targets.get(index));
         if (flaw !== undefined) this.#hostile ??= flaw;
       } else if (!row.continued) this.#links.add(placed, index, inodes.get(index));
     }

@@ -145,7 +145,8 @@ export class Tree {
       const isDirectory = row.kind === EntryKind.directory;
       const parent = this.#select(row);
       parents.push(isDirectory ? undefined : parent);
-      if (row.linked || row.kind === EntryKind.hardlink) paths.set(index, this.#path.join(row.name));
+      if (row.linked || row.kind === EntryKind.hardlink || row.linkEntry !== undefined)
+        paths.set(index, this.#path.join(row.name));
       if (!isDirectory) continue;
       const handle = parent === undefined ? this.#passThrough(row) : this.#make(row.name, row);
       if (handle !== undefined && parent !== undefined) made.set(index, handle);

@@ -166,7 +166,7 @@ export class Unpacker {
       if (row.kind === EntryKind.directory) {
         if (member !== undefined && member.attributes.length > 0)
           directories.push({ row: index, attributes: copyAttributes(member) });
-      } else if (row.kind !== EntryKind.hardlink && row.kind !== EntryKind.absent && dirFd >= 0) {
+      } else if (row.kind !== EntryKind.absent && !isLink(row) && dirFd >= 0) {
         creator.add({ index, row, member, dirFd, path: () => pathOf(input, rows, index) });
       }
     }
@@ -332,4 +332,9 @@ function leafEnd(runs: Float64Array, size: number): number {
 
 function transferOf(leaves: Leaves): ArrayBuffer[] {
   return [leaves.numbers.buffer as ArrayBuffer, leaves.digests.buffer as ArrayBuffer];
+}
+
+/** A further name of an object: made by the main thread. Those of sockets have no member. */
+function isLink(row: CatalogRow): boolean {
+  return row.kind === EntryKind.hardlink || row.linkEntry !== undefined;
 }

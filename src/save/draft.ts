@@ -283,7 +283,7 @@ export class Drafter {
       ...(hasBirth ? { btime: this.#time(at + statLayout.btime, at + statLayout.btimeNs) } : {}),
       ...(draft.digest === undefined ? {} : { digest: draft.digest }),
       ...(isLink && fields?.linkPath !== undefined ? { symlinkTarget: fields.linkPath } : {}),
-      ...(kind === EntryKind.hardlink ? { linkEntry: entry.linkEntry } : {}),
+      ...(entry.linkEntry >= 0 ? { linkEntry: entry.linkEntry } : {}),
       ...(draft.damagedRanges.length > 0 ? { damagedRanges: draft.damagedRanges } : {}),
       ...(draft.unwritten === undefined ? {} : { unwrittenExtents: draft.unwritten }),
       ...(draft.exactMap === undefined ? {} : { dataMap: segmentsToExtents(draft.exactMap) }),

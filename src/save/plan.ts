@@ -162,6 +162,8 @@ class EntryPlanner {
       const inode = view.getBigUint64(at + statLayout.ino, true);
       const target = this.#links.find(device, inode);
       if (target !== undefined) {
+        // A socket has no member that tar could link to.
+        if (kind === EntryKind.socket) return { ...entry, kind, linkEntry: target.entry };
         return { ...entry, kind: EntryKind.hardlink, linkEntry: target.entry, linkPath: target.path };
       }
       // The number it will get: taking the open job first does not change it.

@@ -245,15 +245,19 @@ function openDirectories(): number {
   return Math.max(16, Math.min(512, Math.floor(addon().openFileLimit() / 8)));
 }
 
-/** True for the file the archive is written to. */
+/** True for the file the archive is written to, and the one it replaces. */
 function archiveTest(sink: Sink): (stat: DataView, at: number) => boolean {
-  const { identity } = sink;
-  if (identity === undefined) return () => false;
   // The encoding of dev_t, sys/sysmacros.h.
-  const major = Number(((identity.dev >> 8n) & 0xfffn) | ((identity.dev >> 32n) & 0xfffff000n));
-  const minor = Number((identity.dev & 0xffn) | ((identity.dev >> 12n) & 0xffffff00n));
+  const files = sink.identities.map(({ dev, ino }) => ({
+    ino,
+    major: Number(((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n)),
+    minor: Number((dev & 0xffn) | ((dev >> 12n) & 0xffffff00n)),
+  }));
   return (stat, at) =>
-    stat.getBigUint64(at + statLayout.ino, true) === identity.ino &&
-    stat.getUint32(at + statLayout.devMajor, true) === major &&
-    stat.getUint32(at + statLayout.devMinor, true) === minor;
+    files.some(
+      ({ ino, major, minor }) =>
+        stat.getUint32(at + statLayout.devMajor, true) === major &&
+        stat.getUint32(at + statLayout.devMinor, true) === minor &&
+        stat.getBigUint64(at + statLayout.ino, true) === ino,
+    );
 }
