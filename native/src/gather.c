@@ -141,13 +141,15 @@ static void take_status(const struct stat *status, struct gather_record *record)
 }
 
 // True unless the first extents show that nothing of the file is preallocated only. SEEK_DATA alone cannot tell: where pages of such an extent are
-// cached, it calls them data. File systems without a device of their own (btrfs among them) do not look at cached pages for that.
+// cached, it calls them data. File systems without a device of their own (btrfs among them, where the call is slow) do not look at cached pages for
+// that: there only space beyond the end is asked for.
 static bool may_be_unwritten(int fd, const struct stat *status) {
   struct {
     struct fiemap head;
     struct fiemap_extent extents[8];
   } request;
-  if (status->st_blocks == 0 || major(status->st_dev) == 0) return false;
+  if (status->st_blocks == 0) return false;
+  if (major(status->st_dev) == 0 && status->st_blocks * 512 <= status->st_size + 4096) return false;
   memset(&request.head, 0, sizeof request.head);
   request.head.fm_length = FIEMAP_MAX_OFFSET;
   request.head.fm_extent_count = 8;

@@ -47,8 +47,15 @@ export async function savedir(options: SaveOptions, context: CommandContext): Pr
 }
 
 function openDirectory(directory: string): number {
+  const flags = constants.O_RDONLY | constants.O_DIRECTORY;
   try {
-    return openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      return openSync(directory, flags | constants.O_NOATIME);
+    } catch (error) {
+      // Reading its entries then moves the access time, as any reader's would.
+      if ((error as NodeJS.ErrnoException).code !== "EPERM") throw error;
+      return openSync(directory, flags);
+    }
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? "EIO";
     if (code === "ENOENT") {
