@@ -98,7 +98,7 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   }
 
   #start(): Thread {
-    const worker = new Worker(this.#options.url, { workerData: this.#options.workerData, stdin: false });
+    const worker = new Worker(this.#options.url, { workerData: this.#options.workerData, stdout: true, stderr: true });
     const thread: Thread = { worker, tasks: new Map() };
     worker.on("message", (reply: JobReply) => this.#settle(thread, reply));
     worker.on("error", (error) => this.#fail(thread, error));

@@ -30,20 +30,23 @@ export interface PlannedLarge {
   readonly stat: Uint8Array;
 }
 
+/** An entry as the plan sees it. One object serves for all entries of a walk, one after the other. */
 export interface PlannedEntry {
-  readonly handle: DirectoryHandle;
-  readonly name: Uint8Array;
-  readonly kind: EntryKind;
-  readonly flags: number;
-  readonly depth: number;
-  readonly errno: number;
-  readonly stats: Uint8Array;
-  readonly statOffset: number;
-  readonly linkEntry: number;
-  readonly linkPath: Uint8Array;
+  handle: DirectoryHandle;
+  kind: EntryKind;
+  flags: number;
+  depth: number;
+  errno: number;
+  names: Uint8Array;
+  nameStart: number;
+  nameLength: number;
+  stats: Uint8Array;
+  statOffset: number;
+  linkEntry: number;
+  linkPath: Uint8Array;
   /** Bytes it will take in the tar stream, about. */
-  readonly estimate: number;
-  readonly large: LargeFilePlan | undefined;
+  estimate: number;
+  large: LargeFilePlan | undefined;
 }
 
 /** So many headers alone fill a block. */
@@ -97,6 +100,8 @@ class OpenJob {
   readonly #fds: number[] = [];
   readonly #paths: Uint8Array[] = [];
   #large: PlannedLarge | undefined;
+  #lastHandle: DirectoryHandle | undefined;
+  #lastDirectory = -1;
 
   constructor(firstEntry: number, ancestors: readonly Uint8Array[]) {
     this.#firstEntry = firstEntry;
@@ -104,20 +109,26 @@ class OpenJob {
   }
 
   add(entry: PlannedEntry, path: MemberPath, number: number): void {
-    const { handle, name } = entry;
-    let directory = this.#directories.get(handle);
-    if (directory === undefined) {
-      directory = this.#directories.size;
-      this.#directories.set(handle, directory);
-      this.#fds.push(handle.acquire());
-      this.#paths.push(path.bytes.slice());
+    const { handle } = entry;
+    if (handle !== this.#lastHandle) {
+      this.#lastHandle = handle;
+      this.#lastDirectory = this.#directories.get(handle) ?? this.#addDirectory(handle, path);
     }
-    this.batch.add({ ...entry, directory }, entry.stats, entry.statOffset);
+    this.batch.add(this.#lastDirectory, entry, entry);
     this.estimate += entry.estimate;
     if (entry.large !== undefined) {
       const stat = entry.stats.slice(entry.statOffset, entry.statOffset + statLayout.size);
-      this.#large = { plan: entry.large, entry: number, directory: handle, name: name.slice(), stat };
+      const name = entry.names.slice(entry.nameStart, entry.nameStart + entry.nameLength);
+      this.#large = { plan: entry.large, entry: number, directory: handle, name, stat };
     }
+  }
+
+  #addDirectory(handle: DirectoryHandle, path: MemberPath): number {
+    const directory = this.#directories.size;
+    this.#directories.set(handle, directory);
+    this.#fds.push(handle.acquire());
+    this.#paths.push(path.bytes.slice());
+    return directory;
   }
 
   close(): PlannedJob {

@@ -12,7 +12,7 @@ import { JobCutter, type PlannedEntry, type PlannedJob } from "./job-cutter.ts";
 import { LinkTable } from "./links.ts";
 import { MemberPath } from "../format/member-path.ts";
 import type { Listing, ScanAhead } from "./scan-ahead.ts";
-import { type LargeFilePlan, planLargeFile } from "./slices.ts";
+import { planLargeFile } from "./slices.ts";
 
 export interface PlanOptions {
   readonly scan: ScanAhead;
@@ -65,24 +65,26 @@ export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJ
       continue;
     }
     options.signal.throwIfAborted();
-    const nameEnd = frame.nameOffset + 2 + (listing.names[frame.nameOffset + 1] as number);
-    const name = listing.names.subarray(frame.nameOffset + 2, nameEnd);
+    const nameStart = frame.nameOffset + 2;
+    const nameEnd = nameStart + (listing.names[nameStart - 1] as number);
     const index = frame.entry++;
     frame.nameOffset = nameEnd;
-    const entryPath = scan.filter.empty ? noBytes : path.join(name).subarray(options.prefix.length);
+    const entryPath = scan.filter.empty
+      ? noBytes
+      : path.join(listing.names.subarray(nameStart, nameEnd)).subarray(options.prefix.length);
     const entered = scan.isEntered(listing.statView, at, entryPath);
     const child = entered ? await scan.child(listing, index) : undefined;
     if (!entered && !planner.accepts(listing, at, entryPath)) continue;
     let dropped = frame.dropped;
     if (!dropped) {
-      const entry = planner.plan(listing, index, at, name, child?.errno ?? 0);
+      const entry = planner.plan(listing, index, at, nameStart, child?.errno ?? 0);
       dropped = entry.kind === EntryKind.absent;
       if (jobs.isFull(entry.estimate, entry.large !== undefined)) yield jobs.take() as PlannedJob;
       jobs.add(entry, false);
       if (entry.large !== undefined) yield jobs.take() as PlannedJob;
     }
     if (child !== undefined) {
-      path.enter(name);
+      path.enter(listing.names.subarray(nameStart, nameEnd));
       stack.push({ listing: child, entry: 0, nameOffset: 0, dropped });
     }
   }
@@ -91,15 +93,45 @@ export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJ
   return jobs.nextEntry;
 }
 
-const kindOfType: Readonly<Record<number, EntryKind>> = {
-  [S_IFREG]: EntryKind.file,
-  [S_IFDIR]: EntryKind.directory,
-  [S_IFLNK]: EntryKind.symlink,
-  [S_IFCHR]: EntryKind.charDevice,
-  [S_IFBLK]: EntryKind.blockDevice,
-  [S_IFIFO]: EntryKind.fifo,
-  [S_IFSOCK]: EntryKind.socket,
-};
+function kindOfMode(mode: number): EntryKind {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return EntryKind.file;
+    case S_IFDIR:
+      return EntryKind.directory;
+    case S_IFLNK:
+      return EntryKind.symlink;
+    case S_IFCHR:
+      return EntryKind.charDevice;
+    case S_IFBLK:
+      return EntryKind.blockDevice;
+    case S_IFIFO:
+      return EntryKind.fifo;
+    case S_IFSOCK:
+      return EntryKind.socket;
+    default:
+      return EntryKind.absent;
+  }
+}
+
+function newEntry(handle: DirectoryHandle): PlannedEntry {
+  return {
+    handle,
+    kind: EntryKind.directory,
+    flags: 0,
+    depth: 0,
+    errno: 0,
+    names: noBytes,
+    nameStart: 0,
+    nameLength: 0,
+    stats: noBytes,
+    statOffset: 0,
+    linkEntry: -1,
+    linkPath: noBytes,
+    estimate: tarHeader,
+    large: undefined,
+  };
+}
 
 /** Turns what the scan saw of an entry into what the job cutter takes. */
 class EntryPlanner {
@@ -107,6 +139,7 @@ class EntryPlanner {
   readonly #path: MemberPath;
   readonly #jobs: JobCutter;
   readonly #links = new LinkTable();
+  #entry: PlannedEntry | undefined;
 
   constructor(options: PlanOptions, path: MemberPath, jobs: JobCutter) {
     this.#options = options;
@@ -115,9 +148,10 @@ class EntryPlanner {
   }
 
   addRoot(handle: DirectoryHandle, stats: Uint8Array, errno: number): void {
-    const entry = { handle, name: noBytes, kind: EntryKind.directory, flags: 0, depth: 0, errno };
-    const none = { linkEntry: -1, linkPath: noBytes, large: undefined };
-    this.#jobs.add({ ...entry, ...none, stats, statOffset: 0, estimate: tarHeader }, true);
+    const entry = newEntry(handle);
+    entry.stats = stats;
+    entry.errno = errno;
+    this.#jobs.add(entry, true);
   }
 
   /** Not left out by a filter, and not the archive itself. Directories that are entered have been asked already. */
@@ -130,62 +164,73 @@ class EntryPlanner {
     return scan.filter.accepts(entryPath, isDirectory);
   }
 
-  plan(listing: Listing, index: number, at: number, name: Uint8Array, childErrno: number): PlannedEntry {
+  /** The entry at `nameStart` and `at` of a listing, in an object that the next call uses again. */
+  plan(listing: Listing, index: number, at: number, nameStart: number, childErrno: number): PlannedEntry {
+    const entry = (this.#entry ??= newEntry(listing.handle));
     const view = listing.statView;
-    const { blockSize } = this.#options;
-    const entry = {
-      handle: listing.handle,
-      name,
-      flags: 0,
-      depth: this.#path.depth + 1,
-      errno: childErrno,
-      stats: listing.stats,
-      statOffset: at,
-      linkEntry: -1,
-      linkPath: noBytes,
-      estimate: tarHeader,
-      large: undefined,
-    };
-    const absentErrno = this.#absentErrno(view, at, name);
-    if (absentErrno !== 0) return { ...entry, kind: EntryKind.absent, errno: absentErrno };
-    const kind = kindOfType[view.getUint32(at + statLayout.mode, true) & S_IFMT] ?? EntryKind.absent;
-    if (kind === EntryKind.absent) return { ...entry, kind, errno: EIO };
-    if (kind === EntryKind.directory) return { ...entry, kind };
+    const nameLength = listing.names[nameStart - 1] as number;
+    entry.handle = listing.handle;
+    entry.flags = 0;
+    entry.depth = this.#path.depth + 1;
+    entry.errno = childErrno;
+    entry.names = listing.names;
+    entry.nameStart = nameStart;
+    entry.nameLength = nameLength;
+    entry.stats = listing.stats;
+    entry.statOffset = at;
+    entry.linkEntry = -1;
+    entry.linkPath = noBytes;
+    entry.estimate = tarHeader;
+    entry.large = undefined;
+    entry.kind = kindOfMode(view.getUint32(at + statLayout.mode, true));
     const map = listing.maps.get(index);
-    if (map !== undefined && map.errno !== 0) return { ...entry, kind: EntryKind.absent, errno: map.errno };
+    const absentErrno = this.#absentErrno(view, at, nameLength, entry.kind) || (map?.errno ?? 0);
+    if (absentErrno !== 0) {
+      entry.kind = EntryKind.absent;
+      entry.errno = absentErrno;
+      return entry;
+    }
+    if (entry.kind === EntryKind.directory) return entry;
+    if (view.getUint32(at + statLayout.nlink, true) > 1 && this.#isFurtherName(entry, view, at)) return entry;
+    if (entry.kind !== EntryKind.file) return entry;
+    const size = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
+    if (size > this.#options.blockSize) entry.large = planLargeFile(map?.map ?? Float64Array.of(0, size), size);
+    const allocated = Number(view.getBigInt64(at + statLayout.blocks, true)) * 512;
+    entry.estimate += Math.min(Math.ceil(size / 512) * 512, allocated + 4096);
+    return entry;
+  }
 
-    let flags = 0;
-    const nlink = view.getUint32(at + statLayout.nlink, true);
-    if (nlink > 1) {
-      const device =
-        view.getUint32(at + statLayout.devMajor, true) * 2 ** 20 + view.getUint32(at + statLayout.devMinor, true);
-      const inode = view.getBigUint64(at + statLayout.ino, true);
-      const target = this.#links.find(device, inode);
-      if (target !== undefined) {
-        // A socket has no member that tar could link to.
-        if (kind === EntryKind.socket) return { ...entry, kind, linkEntry: target.entry };
-        return { ...entry, kind: EntryKind.hardlink, linkEntry: target.entry, linkPath: target.path };
-      }
+  /** Makes the entry a link if its inode has been seen; else remembers it. */
+  #isFurtherName(entry: PlannedEntry, view: DataView, at: number): boolean {
+    const device =
+      view.getUint32(at + statLayout.devMajor, true) * 2 ** 20 + view.getUint32(at + statLayout.devMinor, true);
+    const inode = view.getBigUint64(at + statLayout.ino, true);
+    const target = this.#links.find(device, inode);
+    if (target === undefined) {
+      const name = entry.names.subarray(entry.nameStart, entry.nameStart + entry.nameLength);
+      const nlink = view.getUint32(at + statLayout.nlink, true);
       // The number it will get: taking the open job first does not change it.
       this.#links.add(device, inode, nlink, { entry: this.#jobs.nextEntry, path: this.#path.join(name) });
-      flags = batchFlags.linked;
+      entry.flags = batchFlags.linked;
+      return false;
     }
-    if (kind !== EntryKind.file) return { ...entry, kind, flags };
-    const size = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
-    let large: LargeFilePlan | undefined;
-    if (size > blockSize) large = planLargeFile(map?.map ?? Float64Array.of(0, size), size);
-    const allocated = Number(view.getBigInt64(at + statLayout.blocks, true)) * 512;
-    const content = Math.min(Math.ceil(size / 512) * 512, allocated + 4096);
-    return { ...entry, kind, flags, estimate: tarHeader + content, large };
+    entry.linkEntry = target.entry;
+    // A socket has no member that tar could link to.
+    if (entry.kind !== EntryKind.socket) {
+      entry.kind = EntryKind.hardlink;
+      entry.linkPath = target.path;
+    }
+    return true;
   }
 
   /** Why an entry cannot be archived at all; 0: it can. */
-  #absentErrno(view: DataView, at: number, name: Uint8Array): number {
+  #absentErrno(view: DataView, at: number, nameLength: number, kind: EntryKind): number {
     const errno = view.getUint32(at + statLayout.error, true);
     if (errno !== 0) return errno;
+    if (kind === EntryKind.absent) return EIO;
     if (view.getUint32(at + statLayout.uid, true) === noOwner || view.getUint32(at + statLayout.gid, true) === noOwner)
       return EINVAL;
-    if (this.#path.length + name.length + 1 > limits.pathBytes || this.#path.depth >= limits.depth) return ENAMETOOLONG;
+    if (this.#path.length + nameLength + 1 > limits.pathBytes || this.#path.depth >= limits.depth) return ENAMETOOLONG;
     return 0;
   }
 }

@@ -59,11 +59,13 @@ export interface ScannedDirectory {
   readonly fd: number;
   /** errno of open or readdir, 0 = fine. */
   readonly errno: number;
-  /** Packed names, sorted. */
-  readonly names: Uint8Array;
+  /** Its sorted, packed names in the names of the scan: where they start, their bytes, their number. */
+  readonly namesStart: number;
+  readonly namesLength: number;
   readonly count: number;
-  /** Stat records of the first entries: `stats.length / 128` of them. The rest is asked for with a stat job. */
-  readonly stats: Uint8Array;
+  /** Its stat records in the stats of the scan: of the first entries, the rest is asked for with a stat job. */
+  readonly statsStart: number;
+  readonly statsLength: number;
 }
 
 /** Data runs of a file that is larger than a block: pairs of f64 offset, length. */
@@ -75,6 +77,9 @@ export interface ScannedMap {
 }
 
 export interface ScanOutput {
+  /** Names and stat records of all directories, one after the other. */
+  readonly names: Uint8Array;
+  readonly stats: Uint8Array;
   readonly directories: readonly ScannedDirectory[];
   readonly maps: readonly ScannedMap[];
   /** How many of the roots asked for were scanned. */

@@ -68,7 +68,7 @@ export class ScanAhead {
   /** Scans the source's root. */
   async root(handle: DirectoryHandle): Promise<Listing> {
     const output = await this.#scan(handle, noBytes, noBytes);
-    const root = newListing(handle, noBytes, output.directories[0] as ScannedDirectory);
+    const root = newListing(handle, noBytes, output.directories[0] as ScannedDirectory, output);
     this.#integrate(output, root, undefined);
     return root;
   }
@@ -167,7 +167,7 @@ export class ScanAhead {
       const parent = isRoot ? (run as Run).listing : (listings[directory.parent] as Listing);
       const entry = isRoot ? ((run as Run).entries[directory.entry] as number) : directory.entry;
       const nameOffset = isRoot ? ((run as Run).nameOffsets[directory.entry] as number) : directory.nameOffset;
-      const listing = this.#childListing(parent, entry, nameOffset, directory);
+      const listing = this.#childListing(parent, entry, nameOffset, directory, output);
       parent.children.set(entry, listing);
       listings.push(listing);
       this.#entriesAhead += listing.count;
@@ -194,12 +194,18 @@ export class ScanAhead {
     this.#runs.splice(this.#runs.lastIndexOf(run), 1, ...rest.reverse());
   }
 
-  #childListing(parent: Listing, entry: number, nameOffset: number, directory: ScannedDirectory): Listing {
+  #childListing(
+    parent: Listing,
+    entry: number,
+    nameOffset: number,
+    directory: ScannedDirectory,
+    output: ScanOutput,
+  ): Listing {
     const length = parent.names[nameOffset + 1] as number;
     const name = parent.names.slice(nameOffset + 2, nameOffset + 2 + length);
     const stat = readStat(parent.stats, (entry - parent.statStart) * statLayout.size);
     const handle = this.#table.child(parent.handle, name, directory.fd < 0 ? undefined : directory.fd, stat);
-    return newListing(handle, this.filter.empty ? noBytes : joinPath(parent.path, name), directory);
+    return newListing(handle, this.filter.empty ? noBytes : joinPath(parent.path, name), directory, output);
   }
 
   /** Runs of directories below a listing that are not scanned yet, in depth-first order. Scans nest less than 256 deep. */
@@ -235,15 +241,16 @@ export class ScanAhead {
   }
 }
 
-function newListing(handle: DirectoryHandle, path: Uint8Array, directory: ScannedDirectory): Listing {
+function newListing(handle: DirectoryHandle, path: Uint8Array, found: ScannedDirectory, output: ScanOutput): Listing {
+  const stats = output.stats.subarray(found.statsStart, found.statsStart + found.statsLength);
   return {
     handle,
     path,
-    errno: directory.errno,
-    names: directory.names,
-    count: directory.count,
-    stats: directory.stats,
-    statView: viewOf(directory.stats),
+    errno: found.errno,
+    names: output.names.subarray(found.namesStart, found.namesStart + found.namesLength),
+    count: found.count,
+    stats,
+    statView: viewOf(stats),
     statStart: 0,
     nameOffset: 0,
     maps: new Map(),

@@ -14,7 +14,7 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../sys/constants.ts";
-import { EPERM } from "../sys/errors.ts";
+import { check, EPERM } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { EntryFilter } from "./filter.ts";
 import { unwrittenExtents } from "./metadata.ts";
@@ -62,6 +62,7 @@ export class Scanner {
   }
 
   scan(input: ScanInput): JobResult<ScanOutput> {
+    const arena = new Arena();
     const directories: ScannedDirectory[] = [];
     const maps: ScannedMap[] = [];
     let budget = input.budget;
@@ -69,34 +70,31 @@ export class Scanner {
     const stack: Pending[] = rootsOf(input).reverse();
     while (stack.length > 0 && (directories.length === 0 || (budget > 0 && directories.length < directoriesPerScan))) {
       const next = stack.pop() as Pending;
-      const scanned = this.#list(next, (this.#sources[input.source] as SourceConfig).excludeCaches);
+      const scanned = this.#list(next, (this.#sources[input.source] as SourceConfig).excludeCaches, arena);
       const index = directories.push(scanned) - 1;
       if (next.parent === -1) rootsDone++;
       budget -= scanned.count + 1;
-      if (scanned.fd >= 0) this.#descend(input.source, scanned, index, next.path, stack, maps);
+      if (scanned.fd >= 0) this.#descend(input.source, scanned, arena, index, next.path, stack, maps);
     }
-    const transfer = new Set<ArrayBuffer>();
-    for (const { names, stats } of directories) {
-      transfer.add(names.buffer as ArrayBuffer);
-      transfer.add(stats.buffer as ArrayBuffer);
-    }
-    for (const { map } of maps) transfer.add(map.buffer as ArrayBuffer);
-    transfer.delete(empty.buffer as ArrayBuffer);
-    return { output: { directories, maps, rootsDone }, transfer: [...transfer] };
+    const { names, stats } = arena.finish();
+    const transfer = [names.buffer, stats.buffer, ...maps.map(({ map }) => map.buffer)] as ArrayBuffer[];
+    return { output: { names, stats, directories, maps, rootsDone }, transfer };
   }
 
   stat(input: StatInput): JobResult<StatOutput> {
-    const { stats, nextOffset } = statRange(input.dirFd, input.names, input.offset, input.count);
+    const stats = new Uint8Array(input.count * statLayout.size);
+    const nextOffset = statInto(input.dirFd, input.names, input.offset, input.count, stats);
     const maps: ScannedMap[] = [];
     this.#mapLargeFiles(input.dirFd, input.names, input.offset, stats, 0, maps);
-    const transfer = [stats.buffer as ArrayBuffer, ...maps.map(({ map }) => map.buffer as ArrayBuffer)];
+    const transfer = [stats.buffer, ...maps.map(({ map }) => map.buffer as ArrayBuffer)];
     return { output: { stats, nextOffset, maps }, transfer };
   }
 
-  #list(pending: Pending, excludeCaches: boolean): ScannedDirectory {
+  #list(pending: Pending, excludeCaches: boolean, arena: Arena): ScannedDirectory {
     const { parent, entry, nameOffset } = pending;
     const native = addon();
-    const none = { parent, entry, nameOffset, fd: -1, names: empty, count: 0, stats: empty };
+    const at = arena.end();
+    const none = { parent, entry, nameOffset, fd: -1, ...at, namesLength: 0, count: 0, statsLength: 0 };
     const fd = pending.name.length === 0 ? pending.parentFd : openDirectory(pending.parentFd, pending.name);
     if (fd < 0) return { ...none, errno: -fd };
     const listed = native.readDirectory(fd);
@@ -106,14 +104,15 @@ export class Scanner {
     }
     const names = excludeCaches && isCacheDirectory(fd) ? onlyName(listed, cacheTagName) : listed;
     const count = countNames(names);
-    const { stats } = statRange(fd, names, 0, Math.min(count, statsPerListing));
-    return { parent, entry, nameOffset, fd, errno: 0, names, count, stats };
+    const statsLength = arena.add(fd, names, Math.min(count, statsPerListing));
+    return { parent, entry, nameOffset, fd, errno: 0, ...at, namesLength: names.length, count, statsLength };
   }
 
   /** Puts the child directories on the stack (the first on top) and maps the large files. */
   #descend(
     source: number,
     scanned: ScannedDirectory,
+    arena: Arena,
     index: number,
     path: Uint8Array,
     stack: Pending[],
@@ -121,15 +120,16 @@ export class Scanner {
   ): void {
     const config = this.#sources[source] as SourceConfig;
     const filter = this.#filters[source] as EntryFilter;
-    const view = new DataView(scanned.stats.buffer, scanned.stats.byteOffset, scanned.stats.byteLength);
+    const { names, stats } = arena.of(scanned);
+    const view = new DataView(stats.buffer, stats.byteOffset, stats.byteLength);
     const children: Pending[] = [];
     let nameAt = 0;
-    for (let i = 0; i * statLayout.size < scanned.stats.length; i++) {
-      const length = scanned.names[nameAt + 1] as number;
+    for (let i = 0; i * statLayout.size < stats.length; i++) {
+      const length = names[nameAt + 1] as number;
       const at = i * statLayout.size;
       const mode = view.getUint32(at + statLayout.mode, true);
       if ((mode & S_IFMT) === S_IFDIR && view.getUint32(at + statLayout.error, true) === 0) {
-        const name = scanned.names.subarray(nameAt + 2, nameAt + 2 + length);
+        const name = names.slice(nameAt + 2, nameAt + 2 + length);
         const childPath = filter.empty ? path : joinPath(path, name);
         if (isEnterable(config, view, at) && (filter.empty || filter.accepts(childPath, true))) {
           children.push({ parent: index, entry: i, nameOffset: nameAt, parentFd: scanned.fd, name, path: childPath });
@@ -137,7 +137,7 @@ export class Scanner {
       }
       nameAt += 2 + length;
     }
-    this.#mapLargeFiles(scanned.fd, scanned.names, 0, scanned.stats, index, maps);
+    this.#mapLargeFiles(scanned.fd, names, 0, stats, index, maps);
     for (let i = children.length - 1; i >= 0; i--) stack.push(children[i] as Pending);
   }
 
@@ -166,6 +166,52 @@ export class Scanner {
       nameAt += 2 + length;
     }
   }
+}
+
+/** Names and stat records of all directories of a scan: two buffers, so that two move and not two for each directory. */
+class Arena {
+  #names = new Uint8Array(64 * 1024);
+  #stats = new Uint8Array(512 * 1024);
+  #namesLength = 0;
+  #statsLength = 0;
+
+  /** Where the next directory's names and stats start. */
+  end(): { readonly namesStart: number; readonly statsStart: number } {
+    return { namesStart: this.#namesLength, statsStart: this.#statsLength };
+  }
+
+  /** Adds a directory's names and the stats of the first `count` of them; returns the bytes of the stats. */
+  add(dirFd: number, names: Uint8Array, count: number): number {
+    const statsLength = count * statLayout.size;
+    this.#names = grown(this.#names, this.#namesLength, names.length);
+    this.#stats = grown(this.#stats, this.#statsLength, statsLength);
+    this.#names.set(names, this.#namesLength);
+    statInto(dirFd, names, 0, count, this.#stats.subarray(this.#statsLength, this.#statsLength + statsLength));
+    this.#namesLength += names.length;
+    this.#statsLength += statsLength;
+    return statsLength;
+  }
+
+  /** Views of a directory's part, valid until the next add(). */
+  of(scanned: ScannedDirectory): { readonly names: Uint8Array; readonly stats: Uint8Array } {
+    const { namesStart, namesLength, statsStart, statsLength } = scanned;
+    return {
+      names: this.#names.subarray(namesStart, namesStart + namesLength),
+      stats: this.#stats.subarray(statsStart, statsStart + statsLength),
+    };
+  }
+
+  finish(): { readonly names: Uint8Array; readonly stats: Uint8Array } {
+    return { names: this.#names.slice(0, this.#namesLength), stats: this.#stats.slice(0, this.#statsLength) };
+  }
+}
+
+/** `bytes`, or a larger copy of its first `length` with room for `more`. */
+function grown(bytes: Uint8Array<ArrayBuffer>, length: number, more: number): Uint8Array<ArrayBuffer> {
+  if (length + more <= bytes.length) return bytes;
+  const larger = new Uint8Array(Math.max(bytes.length * 2, length + more));
+  larger.set(bytes.subarray(0, length));
+  return larger;
 }
 
 /** A directory that belongs to the save: on the root's device, unless other file systems are to be crossed into. */
@@ -236,16 +282,9 @@ function countNames(names: Uint8Array): number {
   return count;
 }
 
-function statRange(
-  dirFd: number,
-  names: Uint8Array,
-  offset: number,
-  count: number,
-): { stats: Uint8Array; nextOffset: number } {
-  const stats = new Uint8Array(count * statLayout.size);
-  const nextOffset = count === 0 ? offset : addon().statNames(dirFd, names, offset, count, stats);
-  if (nextOffset < 0) throw new Error(`statNames failed: ${nextOffset}`);
-  return { stats, nextOffset };
+/** Stat records of `count` names from `offset` on; returns the offset after them. */
+function statInto(dirFd: number, names: Uint8Array, offset: number, count: number, stats: Uint8Array): number {
+  return count === 0 ? offset : check(addon().statNames(dirFd, names, offset, count, stats), "statx");
 }
 
 function mapFile(dirFd: number, name: Uint8Array, size: number, live: boolean): { errno: number; map: Float64Array } {
