@@ -79,7 +79,7 @@ function writable(reason: string, ways: readonly string[]): Writable {
     reason,
     ways: [
       ...ways,
-      "save a snapshot of it (--snapshot)",
+      "make a snapshot (LVM, btrfs) and save that",
       "save it while it changes (--allow-rw): each file is checked after reading",
     ],
   };
