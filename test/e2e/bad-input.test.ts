@@ -4,11 +4,11 @@
 import { chmodSync, chownSync, mkdirSync, readFileSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { expectStatus, tsfsa } from "../support/cli.ts";
+import { expectStatus, tsfsa, tsfsaArgv } from "../support/cli.ts";
 import { type Lab, recipes, withLab } from "../support/images.ts";
 import { patchRecords } from "../support/patch.ts";
 import { requireOrSkip } from "../support/require.ts";
-import { type RunOptions, must, shell } from "../support/run.ts";
+import { type RunOptions, run, shell } from "../support/run.ts";
 import { buildTree, directory, file, noise } from "../support/trees.ts";
 
 requireOrSkip("root", "loop");
@@ -45,7 +45,7 @@ const sources: readonly Row[] = [
     /file system/,
     (lab) => save(lab, ["savefs"], write(lab, "text", "no file system\n")),
   ],
-  ["a file as a directory", 2, /directory/, (lab) => save(lab, ["savedir", "-A"], write(lab, "text", "text"))],
+  ["a file as a directory", 64, /directories/, (lab) => save(lab, ["savedir", "-A"], write(lab, "text", "text"))],
   [
     "an image cut short",
     4,
@@ -84,7 +84,7 @@ const archives: readonly Row[] = [
   [
     "a text file as archive",
     8,
-    /not an archive/,
+    /expected a tsfsa archive/,
     (lab) => ({ words: ["list", write(lab, "text", "hello\n".repeat(1000))] }),
   ],
   ["an empty file as archive", 8, /archive/, (lab) => ({ words: ["archinfo", write(lab, "empty", "")] })],
@@ -156,9 +156,9 @@ const targets: readonly Row[] = [
     13,
     /expected at least|small/,
     async (lab) => {
-      const archive = await filesystemArchive(lab);
+      const archive = await filesystemArchive(lab, noise(20 << 20, 4));
       const out = lab.folder("out");
-      writeFileSync(join(out, "t.img"), noise(1 << 20, 5));
+      writeFileSync(join(out, "t.img"), noise(9 << 20, 5));
       return { words: ["restfs", archive, `id=0,dest=${join(out, "t.img")}`], kept: out };
     },
   ],
@@ -205,7 +205,7 @@ const targets: readonly Row[] = [
   ],
   [
     "restfs of an archive of directories",
-    2,
+    64,
     /director|restdir/,
     async (lab) => ({ words: ["restfs", await smallArchive(lab), `id=0,dest=${lab.image("t", 200 << 20)}`] }),
   ],
@@ -218,21 +218,16 @@ const targets: readonly Row[] = [
     }),
   ],
   [
-    "a mkfs that is not installed",
-    2,
-    /mkfs|mke2fs/,
-    async (lab) => {
-      const out = lab.folder("out");
-      await must(["truncate", "-s", String(recipes.ext4.sizeBytes), join(out, "t.img")]);
-      const words = ["restfs", await filesystemArchive(lab), `id=0,dest=${join(out, "t.img")}`];
-      return { words, options: { env: { PATH: "/nonexistent" } } };
-    },
-  ],
-  [
-    "a destination that is not there",
+    "a destination in a folder that is not there",
     2,
     /nowhere/,
-    async (lab) => ({ words: ["restdir", await smallArchive(lab), lab.path("nowhere")] }),
+    async (lab) => ({ words: ["restdir", await smallArchive(lab), join(lab.path("nowhere"), "deep")] }),
+  ],
+  [
+    "a destination that is a file",
+    12,
+    /directory/,
+    async (lab) => ({ words: ["restdir", await smallArchive(lab), write(lab, "file", "text")] }),
   ],
   [
     "a destination the user may not write",
@@ -259,6 +254,35 @@ describe.each([
       const result = await expectStatus(status, words, options);
       expectOneSentence(result.stderr, says);
       if (kept !== undefined) expect(contentOf(kept)).toEqual(before);
+      expect(lab.leftovers()).toEqual([]);
+    });
+  });
+});
+
+describe("a missing tool", () => {
+  it("is named before the target is touched, with the package it is in", async () => {
+    await withLab(async (lab) => {
+      const archive = await filesystemArchive(lab);
+      const target = join(lab.folder("out"), "t.img");
+      writeFileSync(target, noise(1 << 20, 5));
+      truncateSync(target, recipes.xfs.sizeBytes);
+      // In a mount namespace of its own, /usr/sbin is shown without the tool.
+      const overlay = await lab.tmpfs(1 << 20);
+      const script = `
+        mkdir "$1/upper" "$1/work"
+        mount -t overlay -o "lowerdir=/usr/sbin,upperdir=$1/upper,workdir=$1/work" overlay /usr/sbin
+        rm /usr/sbin/mkfs.xfs
+        shift
+        exec "$@"`;
+      const argv = tsfsaArgv("restfs", archive, `id=0,dest=${target},mkfs=xfs`);
+      const result = await run(["unshare", "--mount", "bash", "-ec", script, "bash", overlay, ...argv]);
+      expect(result.status, result.stderr).toBe(2);
+      expectOneSentence(result.stderr, /mkfs\.xfs[\s\S]*xfsprogs/);
+      expect(
+        readFileSync(target)
+          .subarray(0, 1 << 20)
+          .equals(noise(1 << 20, 5)),
+      ).toBe(true);
       expect(lab.leftovers()).toEqual([]);
     });
   });
@@ -340,9 +364,15 @@ async function smallArchive(lab: Lab): Promise<string> {
   return archive;
 }
 
-async function filesystemArchive(lab: Lab): Promise<string> {
+async function filesystemArchive(lab: Lab, content?: Uint8Array): Promise<string> {
   const archive = lab.path("fs.tsfsa");
-  await expectStatus(0, ["savefs", archive, await lab.filesystem(recipes.ext4)]);
+  const image = await lab.filesystem(recipes.ext4);
+  if (content !== undefined) {
+    const mountpoint = await lab.mount(image);
+    writeFileSync(join(mountpoint, "content"), content);
+    await lab.unmount(mountpoint);
+  }
+  await expectStatus(0, ["savefs", archive, image]);
   return archive;
 }
 

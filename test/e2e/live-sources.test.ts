@@ -70,9 +70,9 @@ describe("a live source", () => {
       const source = await lab.tmpfs(16 * 1024 * 1024);
       const name = join(source, "file");
       writeFileSync(name, "content");
-      utimesSync(name, 1_000_000_000, 1_100_000_000);
+      for (const path of [name, source]) utimesSync(path, 1_000_000_000, 1_100_000_000);
       await expectStatus(0, ["savedir", "-A", lab.path("a.tsfsa"), source]);
-      expect(statSync(name).atimeMs).toBe(1_000_000_000_000);
+      expect([name, source].map((path) => statSync(path).atimeMs)).toEqual([1e12, 1e12]);
     });
   });
 });

@@ -151,7 +151,7 @@ describe("list", () => {
       await expectStatus(0, ["savedir", "-A", archive, source]);
       const text = (await expectStatus(0, ["list", archive])).stdout.toString("latin1");
       expect(text).not.toContain("\x1b");
-      expect(text).toMatch(/^-rwsr-xr-x +12 +34 +1 2017-07-14T02:40:00Z \\x1b\[31mred\\n\\xff$/m);
+      expect(text).toMatch(/^-rwsr-xr-x +12 +34 +1 2017-07-14T02:40:00Z \\033\[31mred\\n\\377$/m);
       expect(text).toMatch(/^crw-r--r-- +0 +0 +1, 3 .* null$/m);
       expect(text).toMatch(/^l.* to-it -> pipe$/m);
       expect(text).toMatch(/^prw/m);
