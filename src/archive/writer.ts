@@ -22,6 +22,7 @@ import type { Sink } from "./sink.ts";
 export interface SealedBlock {
   readonly frame: Uint8Array;
   readonly uncompressedLength: number;
+  /** Of its first entry, or of the file that goes on in it. */
   readonly sourceId: number;
   readonly rows: EncodedRows;
   /** First 16 bytes of H over the frame. */
@@ -65,7 +66,9 @@ export class ArchiveWriter {
   #group: Group | undefined;
   /** Rows of entries without member that wait for the next block. */
   #carried: EncodedRows = noRows;
-  #carriedAncestors: readonly Uint8Array[] | undefined;
+  /** Of the first carried row: its source, and the names down to its directory. */
+  #carriedSource = endSourceId;
+  #carriedAncestors: readonly Uint8Array[] = [];
 
   private constructor(sink: Sink, head: Head, digest: Digest, frames: FrameEncoder, segmentFrames: FrameEncoder) {
     this.#sink = sink;
@@ -106,18 +109,22 @@ export class ArchiveWriter {
   }
 
   /** Rows of entries without member, to go with the next block. */
-  carry(rows: EncodedRows, ancestors: readonly Uint8Array[]): void {
+  carry(rows: EncodedRows, sourceId: number, ancestors: readonly Uint8Array[]): void {
     if (rows.count === 0) return;
-    if (this.#carried.count === 0) this.#carriedAncestors = ancestors;
+    if (this.#carried.count === 0) {
+      this.#carriedSource = sourceId;
+      this.#carriedAncestors = ancestors;
+    }
     this.#carried = appendRows(this.#carried, rows);
   }
 
   /** Writes one block. The frame's bytes are not used after the promise has settled. */
   async writeBlock(block: SealedBlock): Promise<void> {
     const rows = appendRows(this.#carried, block.rows);
-    const ancestors = this.#carried.count > 0 ? (this.#carriedAncestors ?? block.ancestors) : block.ancestors;
+    const first =
+      this.#carried.count === 0 ? block : { sourceId: this.#carriedSource, ancestors: this.#carriedAncestors };
     this.#carried = noRows;
-    await this.#writeBlock({ ...block, rows, ancestors }, false);
+    await this.#writeBlock({ ...block, rows, sourceId: first.sourceId, ancestors: first.ancestors }, false);
     const group = this.#group as Group;
     if (block.completes !== undefined) group.completions.push(block.completes);
     if (group.blocks.length >= limits.groupBlocks || group.tarBytes >= limits.groupBytes) await this.#closeGroup();
@@ -133,10 +140,7 @@ export class ArchiveWriter {
     const rows = this.#carried;
     this.#carried = noRows;
     const end = { frame, uncompressedLength: endBlockLength, sourceId: endSourceId, rows };
-    await this.#writeBlock(
-      { ...end, digest: this.#digest.block(frame), ancestors: this.#carriedAncestors ?? [] },
-      true,
-    );
+    await this.#writeBlock({ ...end, digest: this.#digest.block(frame), ancestors: this.#carriedAncestors }, true);
     await this.#closeGroup();
     const tableOffset = this.#sink.offset;
     const tables = await this.#writeTables();

@@ -43,6 +43,11 @@ export class RowEncoder {
   readonly #digests = new ByteWriter(1 << 14);
   #count = 0;
 
+  /** Rows added since the last finish(). */
+  get count(): number {
+    return this.#count;
+  }
+
   add(row: CatalogRow): void {
     encodeRow(this.#rows, row);
     if (row.digest !== undefined) this.#digests.raw(row.digest);

@@ -15,8 +15,6 @@ export interface PlannedJob {
   readonly dirFds: Int32Array;
   readonly dirPaths: Uint8Array;
   readonly dirPathEnds: Uint32Array;
-  /** Names from the source's root to the parent of the first entry; empty if the first entry is the root. */
-  readonly ancestors: readonly Uint8Array[];
   /** The last entry is a file of several blocks: how it is cut, and what its later slices need to open it. */
   readonly large: PlannedLarge | undefined;
   release(): void;
@@ -77,8 +75,8 @@ export class JobCutter {
   }
 
   /** Adds an entry of the current directory; after a large file the job must be taken. */
-  add(entry: PlannedEntry, isRoot: boolean): void {
-    this.#open ??= new OpenJob(this.#nextEntry, isRoot ? [] : this.#path.components());
+  add(entry: PlannedEntry): void {
+    this.#open ??= new OpenJob(this.#nextEntry);
     this.#open.add(entry, this.#path, this.#nextEntry);
     this.#nextEntry++;
   }
@@ -95,7 +93,6 @@ class OpenJob {
   readonly batch = new BatchWriter();
   estimate = 0;
   readonly #firstEntry: number;
-  readonly #ancestors: readonly Uint8Array[];
   readonly #directories = new Map<DirectoryHandle, number>();
   readonly #fds: number[] = [];
   readonly #paths: Uint8Array[] = [];
@@ -103,9 +100,8 @@ class OpenJob {
   #lastHandle: DirectoryHandle | undefined;
   #lastDirectory = -1;
 
-  constructor(firstEntry: number, ancestors: readonly Uint8Array[]) {
+  constructor(firstEntry: number) {
     this.#firstEntry = firstEntry;
-    this.#ancestors = ancestors;
   }
 
   add(entry: PlannedEntry, path: MemberPath, number: number): void {
@@ -149,7 +145,6 @@ class OpenJob {
       dirFds,
       dirPaths,
       dirPathEnds,
-      ancestors: this.#ancestors,
       large: this.#large,
       release: () => {
         for (const handle of handles) handle.release();

@@ -11,6 +11,12 @@ import type { PackedBlock, PackInput, PackOutput, PackTotals, PackWarning } from
 
 const slash = 0x2f;
 
+/** A block that does not know its directory. */
+export type SealedTar = Omit<PackedBlock, "directory">;
+
+/** Directory of a block that starts with the root, or in which no entry starts. */
+export const noDirectory = -1;
+
 export class PackJob {
   readonly entries: readonly ReadEntry[];
   readonly blocks: PackedBlock[] = [];
@@ -23,6 +29,8 @@ export class PackJob {
   #leaves: Leaves | undefined;
   #changed = false;
   #accepted = 0;
+  /** Directory of the first entry accepted since the last block. */
+  #directory = noDirectory;
 
   constructor(input: PackInput, entries: readonly ReadEntry[], drafter: Drafter, prefixLength: number) {
     this.#input = input;
@@ -78,6 +86,7 @@ export class PackJob {
   /** Takes an entry as read: its row, its warnings, its numbers. */
   accept(draft: EntryDraft, rows: RowEncoder): void {
     const index = this.#accepted++;
+    if (rows.count === 0 && draft.entry.depth > 0) this.#directory = draft.entry.directory;
     if (draft.readErrno !== 0 && draft.damagedRanges.length === 0) {
       draft.damagedRanges.push({ offset: 0, length: draft.large?.sliceEnd ?? draft.size });
     }
@@ -92,10 +101,16 @@ export class PackJob {
     count(this.#totals, draft);
   }
 
+  /** Takes the block of all entries accepted since the one before. */
+  addBlock(block: SealedTar): void {
+    this.blocks.push({ ...block, directory: this.#directory });
+    this.#directory = noDirectory;
+  }
+
   finish(rows: RowEncoder): JobResult<PackOutput> {
     const output: PackOutput = {
       blocks: this.blocks,
-      carried: rows.finish(),
+      carried: { ...rows.finish(), directory: this.#directory },
       ...(this.#leaves === undefined ? {} : { leaves: this.#leaves }),
       damagedRanges: this.#damagedRanges,
       changed: this.#changed,

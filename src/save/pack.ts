@@ -13,9 +13,9 @@ import { ENOSPC, systemError } from "../sys/errors.ts";
 import { readBatch } from "./batch.ts";
 import { ContentReader } from "./content.ts";
 import { Drafter, type EntryDraft } from "./draft.ts";
-import { PackJob } from "./job.ts";
+import { noDirectory, PackJob, type SealedTar } from "./job.ts";
 import { type Gathered, readGathered } from "./metadata.ts";
-import type { PackedBlock, PackInput, PackOutput, SaveWorkerData, SliceInput } from "./protocol.ts";
+import type { PackInput, PackOutput, SaveWorkerData, SliceInput } from "./protocol.ts";
 
 /** Times entries are read again because a file among them changed or failed, before they are kept as they are and marked. */
 const attemptsMax = 3;
@@ -83,11 +83,11 @@ export class Packer {
       next += run.drafts.length;
       length = run.length;
       if (run.full) {
-        job.blocks.push(this.#seal(job.blocks.length, length, input.slot));
+        job.addBlock(this.#seal(job.blocks.length, length, input.slot));
         length = 0;
       }
     }
-    if (length > 0) job.blocks.push(this.#seal(job.blocks.length, length, input.slot));
+    if (length > 0) job.addBlock(this.#seal(job.blocks.length, length, input.slot));
     return job.finish(this.#rows);
   }
 
@@ -98,11 +98,11 @@ export class Packer {
     this.#reserve(length, 0);
     const slice = this.#content.readSlice(this.#tar, input);
     this.#tar.fill(0, length - input.padding, length);
-    const block = this.#seal(0, length, input.slot);
+    const block = { ...this.#seal(0, length, input.slot), directory: noDirectory };
     const { numbers, digests } = slice.leaves;
     const output: PackOutput = {
       blocks: [block],
-      carried: { rows: block.rows, digests: block.digests, count: 0 },
+      carried: { rows: block.rows, digests: block.digests, count: 0, directory: noDirectory },
       leaves: slice.leaves,
       damagedRanges: slice.damagedRanges,
       changed: slice.changed,
@@ -182,7 +182,7 @@ export class Packer {
   }
 
   /** Compresses the block into the slot, or into a buffer of its own where the slot is taken or too small. */
-  #seal(index: number, length: number, slot: SharedArrayBuffer): PackedBlock {
+  #seal(index: number, length: number, slot: SharedArrayBuffer): SealedTar {
     const encoded = this.#rows.finish();
     const bound = this.#encoder.bound(length);
     const inSlot = index === 0 && bound <= slot.byteLength;

@@ -80,7 +80,7 @@ export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJ
       const entry = planner.plan(listing, index, at, nameStart, child?.errno ?? 0);
       dropped = entry.kind === EntryKind.absent;
       if (jobs.isFull(entry.estimate, entry.large !== undefined)) yield jobs.take() as PlannedJob;
-      jobs.add(entry, false);
+      jobs.add(entry);
       if (entry.large !== undefined) yield jobs.take() as PlannedJob;
     }
     if (child !== undefined) {
@@ -151,7 +151,7 @@ class EntryPlanner {
     const entry = newEntry(handle);
     entry.stats = stats;
     entry.errno = errno;
-    this.#jobs.add(entry, true);
+    this.#jobs.add(entry);
   }
 
   /** Not left out by a filter, and not the archive itself. Directories that are entered have been asked already. */

@@ -140,6 +140,8 @@ export interface PackedBlock {
   readonly compressedLength: number;
   readonly uncompressedLength: number;
   readonly entryCount: number;
+  /** Index of the directory that holds its first entry; −1: that entry is the source's root, or none starts here. */
+  readonly directory: number;
   /** Encoded catalog rows and their digests. */
   readonly rows: Uint8Array;
   readonly digests: Uint8Array;
@@ -175,9 +177,14 @@ export interface PackTotals {
 }
 
 export interface PackOutput {
-  /** Rows of entries without member that no block of this job could carry: they go with the next block. */
   readonly blocks: readonly PackedBlock[];
-  readonly carried: { readonly rows: Uint8Array; readonly digests: Uint8Array; readonly count: number };
+  /** Rows of entries without member that no block of this job could carry: they go with the next block. `directory`: as of a block. */
+  readonly carried: {
+    readonly rows: Uint8Array;
+    readonly digests: Uint8Array;
+    readonly count: number;
+    readonly directory: number;
+  };
   readonly leaves?: Leaves;
   readonly damagedRanges: readonly Extent[];
   readonly changed: boolean;

@@ -150,7 +150,7 @@ class SaveRun {
   }
 
   async #submit(source: number, prefixLength: number, job: PlannedJob): Promise<void> {
-    const { large, ancestors } = job;
+    const { large } = job;
     const slices = large === undefined ? undefined : cutSlices(large.plan, this.#request.compression.blockSize);
     let slice = slices?.next().value as Slice | undefined;
     const slot = await this.#sequencer.acquireSlot();
@@ -174,10 +174,11 @@ class SaveRun {
           }),
       slot: this.#sequencer.slotBuffer(slot),
     };
+    const ancestorsOf = (directory: number): readonly Uint8Array[] => ancestors(input, directory, prefixLength);
     const result = this.#pool.run("pack", input, { transfer: [entries.buffer as ArrayBuffer] });
     const released = result.finally(() => job.release());
     if (large === undefined || slices === undefined || slice === undefined) {
-      this.#sequencer.push({ source, slot, ancestors, result: released });
+      this.#sequencer.push({ source, slot, ancestorsOf, result: released });
       return;
     }
     const { entry, plan } = large;
@@ -186,7 +187,7 @@ class SaveRun {
     const part = { entry, size: plan.size, path };
     let following = slices.next();
     const first = { ...part, fileOffset: 0, isLast: following.done === true };
-    this.#sequencer.push({ source, slot, ancestors, result: released, part: first });
+    this.#sequencer.push({ source, slot, ancestorsOf, result: released, part: first });
     const padding = -sumOfSegments(plan.segments) & 511;
     while (following.done !== true) {
       slice = following.value;
@@ -224,8 +225,23 @@ class SaveRun {
       slot: this.#sequencer.slotBuffer(slot),
     };
     const result = this.#pool.run("slice", input).finally(() => directory.release());
-    this.#sequencer.push({ source, slot, ancestors: [], result, part });
+    this.#sequencer.push({ source, slot, ancestorsOf: () => [], result, part });
   }
+}
+
+/** Names from the source's root (empty) down to a directory of a job; none for −1. */
+function ancestors(input: PackInput, directory: number, prefixLength: number): readonly Uint8Array[] {
+  if (directory < 0) return [];
+  const { dirPaths, dirPathEnds } = input;
+  const end = dirPathEnds[directory] as number;
+  const names = [new Uint8Array(0)];
+  let start = (directory === 0 ? 0 : (dirPathEnds[directory - 1] as number)) + prefixLength;
+  while (start < end) {
+    const slash = dirPaths.indexOf(0x2f, start);
+    names.push(dirPaths.slice(start, slash));
+    start = slash + 1;
+  }
+  return names;
 }
 
 function sourceConfig(root: SaveRoot, prefixLength: number): SourceConfig {

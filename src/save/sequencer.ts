@@ -14,7 +14,8 @@ import type { PackOutput } from "./protocol.ts";
 export interface SubmittedJob {
   readonly source: number;
   readonly slot: number;
-  readonly ancestors: readonly Uint8Array[];
+  /** Names from the source's root to the directory with this index in the job; none for −1. */
+  readonly ancestorsOf: (directory: number) => readonly Uint8Array[];
   readonly result: Promise<PackOutput>;
   /** Slices of a large file, or the block it starts in. */
   readonly part?: LargePart;
@@ -101,7 +102,7 @@ export class Sequencer {
   }
 
   async #writeResult(job: SubmittedJob, output: PackOutput): Promise<void> {
-    const { part, ancestors, source } = job;
+    const { part, ancestorsOf, source } = job;
     const completes = part === undefined ? undefined : this.#takePart(source, part, output);
     for (const [i, block] of output.blocks.entries()) {
       const isLast = i === output.blocks.length - 1;
@@ -112,7 +113,7 @@ export class Sequencer {
         sourceId: source,
         rows: { count: block.entryCount, rows: block.rows, digests: block.digests },
         digest: block.digest,
-        ancestors,
+        ancestors: ancestorsOf(block.directory),
         ...(part !== undefined && part.fileOffset > 0
           ? { continuation: { entry: part.entry, fileOffset: part.fileOffset } }
           : {}),
@@ -120,7 +121,7 @@ export class Sequencer {
       });
       this.#bytesDone += block.uncompressedLength;
     }
-    this.#writer.carry(output.carried, ancestors);
+    this.#writer.carry(output.carried, source, ancestorsOf(output.carried.directory));
     this.#slots.release(job.slot);
     this.#count(source, output);
   }
