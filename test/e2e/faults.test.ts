@@ -1,7 +1,9 @@
-// Signals, kills and failing system calls in the middle of the work: the documented status, and nothing left behind.
+// Signals and kills in the middle of the work: the documented status, and nothing left behind. Failing system calls, one by one,
+// are in faults-save.test.ts.
 
 import { spawn } from "node:child_process";
 import { readdirSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -64,27 +66,6 @@ describe("a signal", () => {
 });
 
 describe("a failing system call", () => {
-  const faults: readonly [what: string, inject: string, status: number][] = [
-    ["ENOSPC while writing the archive", "inject=write,pwrite64,writev,pwritev:error=ENOSPC:when=3+", 2],
-    ["EIO from fsync", "inject=fsync,fdatasync:error=EIO", 2],
-    ["ENOSPC from rename", "inject=renameat2,rename,renameat,linkat:error=ENOSPC", 2],
-  ];
-
-  it.each(faults)("%s fails the save and leaves no archive", async (_, inject, status) => {
-    await withLab(async (lab) => {
-      const source = lab.folder("source");
-      await buildTree(source, directory({ large: file(noise(9 << 20, 1)), small: file("s") }));
-      const out = lab.folder("out");
-      const path = join(out, "a.tsfsa");
-      const target = inject.startsWith("inject=renameat2") ? [] : ["-P", out, "-P", path];
-      const argv = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "signal=none", ...target, "-e", inject];
-      const result = await run([...argv, ...tsfsaArgv("savedir", "-A", "-j1", path, source)]);
-      expect(result.status, result.stderr).toBe(status);
-      expect(result.stderr).toMatch(/^tsfsa: /m);
-      expect(readdirSync(out)).toEqual([]);
-    });
-  });
-
   it("EIO while reading a file leaves that file marked, the rest saved, and status 1", async () => {
     await withLab(async (lab) => {
       const source = lab.folder("source");
@@ -146,7 +127,8 @@ function interrupted(words: readonly string[], signal: NodeJS.Signals, delayMs: 
     child.on("error", reject);
     child.on("exit", (code, ended) => {
       clearTimeout(timer);
-      resolve(code ?? (ended === "SIGKILL" ? 137 : -1));
+      // As a shell says it.
+      resolve(code ?? 128 + constants.signals[ended ?? "SIGKILL"]);
     });
   });
 }
