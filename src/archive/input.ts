@@ -2,9 +2,11 @@
 // read at any place by descriptor; a pipe only goes forward.
 
 import { closeSync, constants, createReadStream, fstatSync, openSync } from "node:fs";
+import { Socket } from "node:net";
+import type { Readable } from "node:stream";
 import { TsfsaError } from "../base/errors.ts";
 import { addon } from "../sys/addon.ts";
-import { systemError } from "../sys/errors.ts";
+import { check, EIO } from "../sys/errors.ts";
 
 export interface ArchiveInput {
   readonly name: string;
@@ -25,9 +27,11 @@ export interface ArchiveInput {
   close(): Promise<void>;
 }
 
-/** Opens an ARCHIVE argument: a path or `-`. Throws ARCHIVE_MISSING, NO_PERMISSION, ARCHIVE_FOREIGN. */
-export function openInput(archive: string): ArchiveInput {
-  if (archive === "-") return new PipeInput("standard input", 0, false);
+/**
+ * Opens an ARCHIVE argument: a path or `-`. Throws ARCHIVE_MISSING, NO_PERMISSION, ARCHIVE_FOREIGN. Waiting for a pipe ends with the signal's reason.
+ */
+export function openInput(archive: string, signal?: AbortSignal): ArchiveInput {
+  if (archive === "-") return new PipeInput("standard input", 0, signal);
   let fd: number;
   try {
     fd = openSync(archive, constants.O_RDONLY);
@@ -50,11 +54,15 @@ export function openInput(archive: string): ArchiveInput {
   }
   if (stats.isFile()) return new FileInput(archive, fd, stats.size);
   if (stats.isBlockDevice()) return new FileInput(archive, fd, addon().deviceSize(fd));
-  return new PipeInput(archive, fd, true);
+  return new PipeInput(archive, fd, signal);
 }
 
 /** Enough for the records between two blocks. */
 const windowBytes = 64 * 1024;
+/** What is lost at a time where the medium is bad. */
+const sectorBytes = 4096;
+/** Bad sectors after which the medium is given up: each may take its time to fail. */
+const badSectorsMax = 4096;
 
 class FileInput implements ArchiveInput {
   readonly name: string;
@@ -63,6 +71,7 @@ class FileInput implements ArchiveInput {
   position = 0;
   #window: Uint8Array = new Uint8Array(0);
   #windowStart = 0;
+  #badSectors = 0;
 
   constructor(name: string, fd: number, length: number) {
     this.name = name;
@@ -106,8 +115,20 @@ class FileInput implements ArchiveInput {
   #read(position: number, length: number): Uint8Array {
     const buffer = new Uint8Array(length);
     const read = addon().read(this.fd, buffer, 0, length, position);
-    if (read < 0) throw systemError(-read, "reading the archive", this.name);
-    return buffer.subarray(0, read);
+    if (-read === EIO) return this.#readAround(position, buffer);
+    return buffer.subarray(0, check(read, "reading the archive", this.name));
+  }
+
+  /** Bad sectors read as zeros: their records are then found to be damaged, and the archive goes on behind them. */
+  #readAround(position: number, buffer: Uint8Array): Uint8Array {
+    for (let at = 0; at < buffer.length; ) {
+      const length = Math.min(sectorBytes - ((position + at) % sectorBytes), buffer.length - at);
+      const read = addon().read(this.fd, buffer, at, length, position + at);
+      if (-read === EIO && this.#badSectors++ < badSectorsMax) buffer.fill(0, at, at + length);
+      else if (check(read, "reading the archive", this.name) < length) return buffer.subarray(0, at + read);
+      at += length;
+    }
+    return buffer;
   }
 }
 
@@ -116,16 +137,27 @@ class PipeInput implements ArchiveInput {
   readonly fd = undefined;
   readonly length = undefined;
   position = 0;
-  readonly #stream: ReturnType<typeof createReadStream>;
+  readonly #stream: Readable;
   readonly #chunks: AsyncIterator<Uint8Array>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => {
+    this.#stream.destroy();
+  };
   readonly #pending: Uint8Array[] = [];
   #pendingBytes = 0;
   #ended = false;
 
-  constructor(name: string, fd: number, autoClose: boolean) {
+  constructor(name: string, fd: number, signal: AbortSignal | undefined) {
     this.name = name;
-    this.#stream = createReadStream("", { fd, autoClose, highWaterMark: 1024 * 1024 });
+    const stats = fstatSync(fd);
+    // A read of a silent pipe in Node's thread pool could not be taken back, and would hold the process at its end.
+    const isPipe = stats.isFIFO() || stats.isSocket();
+    this.#stream = isPipe
+      ? new Socket({ fd, readable: true, writable: false })
+      : createReadStream("", { fd, autoClose: fd !== 0, highWaterMark: 1024 * 1024 });
     this.#chunks = this.#stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort);
   }
 
   async peek(length: number): Promise<Uint8Array> {
@@ -162,6 +194,7 @@ class PipeInput implements ArchiveInput {
   }
 
   async close(): Promise<void> {
+    this.#signal?.removeEventListener("abort", this.#onAbort);
     this.#stream.destroy();
   }
 
@@ -171,9 +204,11 @@ class PipeInput implements ArchiveInput {
       try {
         next = await this.#chunks.next();
       } catch (cause) {
+        this.#signal?.throwIfAborted();
         const code = (cause as NodeJS.ErrnoException).code ?? "EIO";
         throw new TsfsaError("IO", `reading the archive from ${this.name} failed: ${code}`, { errno: code, cause });
       }
+      this.#signal?.throwIfAborted();
       if (next.done === true) this.#ended = true;
       else {
         this.#pending.push(next.value);

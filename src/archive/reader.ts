@@ -3,20 +3,24 @@
 
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
 import { createDigest, type Digest } from "../codec/digest.ts";
 import { decodeBlock } from "../format/block.ts";
+import { checkPreamble } from "../format/comment.ts";
 import { extendChain, startChain } from "../format/chain.ts";
 import { decodeFooter } from "../format/footer.ts";
 import { decodeHead } from "../format/head.ts";
-import { findRecordMagic, RecordType } from "../format/record.ts";
+import { RecordType } from "../format/record.ts";
 import { decodeSegment, type SegmentHeader } from "../format/segment.ts";
 import { type BlockOutline, splitSegment } from "../format/segmentDecoder.ts";
 import { decodeSummary } from "../format/summary.ts";
 import { decodeTable } from "../format/table.ts";
-import type { BlockRecord, Footer, Head, Summary, Table, TableBlock } from "../model/archive.ts";
+import type { BlockRecord, Footer, Head, Summary, Table } from "../model/archive.ts";
 import type { Completion } from "../model/catalog.ts";
 import type { Damage } from "./damage.ts";
+import { EndCheck } from "./end-check.ts";
+import { findHead } from "./find-head.ts";
 import { type ArchiveInput, openInput } from "./input.ts";
 import { type FoundRecord, RecordWalker } from "./records.ts";
 
@@ -44,11 +48,6 @@ export interface Group {
   readonly blocks: readonly BlockLocation[];
 }
 
-/** Blocks without a segment that are held before they are handed out. */
-const groupBlocksMax = 16;
-/** A preamble is some hundred bytes; further in no first record is looked for. */
-const preambleMax = 64 * 1024;
-
 export class ArchiveReader {
   readonly input: ArchiveInput;
   readonly head: Head;
@@ -59,19 +58,19 @@ export class ArchiveReader {
   readonly tables: Table[] = [];
   readonly #walker: RecordWalker;
   readonly #headPayload: Uint8Array;
+  readonly #preamble: Uint8Array;
+  readonly #end = new EndCheck();
   readonly #segments: FrameDecoder;
   #chain: Uint8Array | undefined;
   #nextBlock = 0;
   #nextSegment = 0;
   #blocks: BlockLocation[] = [];
-  /** Where each block record was found, and the length of its frame. */
-  readonly #offsets: number[] = [];
-  readonly #lengths: number[] = [];
 
   private constructor(
     input: ArchiveInput,
-    head: Head,
     headRecord: FoundRecord,
+    head: Head,
+    preamble: Uint8Array,
     digest: Digest,
     segments: FrameDecoder,
     walker: RecordWalker,
@@ -83,15 +82,17 @@ export class ArchiveReader {
     this.damages = damages;
     this.#walker = walker;
     this.#headPayload = headRecord.payload;
+    this.#preamble = preamble;
     this.#segments = segments;
+    this.#end.place("headLength", headRecord.bytes.length);
   }
 
   /**
    * Opens an archive (a path or `-`) and reads its head. Throws ARCHIVE_MISSING, ARCHIVE_FOREIGN (not ours), ARCHIVE_VERSION, ARCHIVE_DAMAGED (no
-   * head left).
+   * head left). Waiting for a pipe, now and later, ends with the signal's reason.
    */
-  static async open(archive: string): Promise<ArchiveReader> {
-    const input = openInput(archive);
+  static async open(archive: string, signal?: AbortSignal): Promise<ArchiveReader> {
+    const input = openInput(archive, signal);
     try {
       return await ArchiveReader.#open(input);
     } catch (error) {
@@ -101,16 +102,9 @@ export class ArchiveReader {
   }
 
   static async #open(input: ArchiveInput): Promise<ArchiveReader> {
-    const start = await input.peek(preambleMax);
-    const preambleLength = findRecordMagic(start, 0);
-    if (preambleLength < 0) throw foreign(input.name, start.length);
-    const preamble = await input.take(preambleLength);
     const damages: Damage[] = [];
     const walker = new RecordWalker(input, (damage) => damages.push(damage));
-    const record = await findHead(walker, input);
-    if (record.offset !== preambleLength) {
-      damages.push({ offset: preambleLength, message: "the first head is damaged; its copy is used" });
-    }
+    const { record, isCopy, ...found } = await findHead(input, walker);
     const head = decodeHead(record.payload);
     if (toHex(record.header.archiveId) !== head.archiveId) {
       throw new TsfsaError("ARCHIVE_DAMAGED", "the head names another archive id than its record", {
@@ -119,17 +113,18 @@ export class ArchiveReader {
     }
     const digest = await createDigest(head.digest);
     const segments = await createDecoder("zstd");
-    const reader = new ArchiveReader(input, head, record, digest, segments, walker, damages);
-    if (head.preamble.length !== preambleLength || toHex(digest.hash(preamble)) !== head.preamble.digest) {
+    const { length } = head.preamble;
+    if (isCopy) {
+      damages.splice(0, Infinity, { offset: length, message: "the first head is damaged; its copy is used" });
+      input.seek(0);
+    }
+    const preamble = isCopy ? await input.take(length) : found.preamble;
+    const reader = new ArchiveReader(input, record, head, preamble, digest, segments, walker, damages);
+    if (preamble.length !== length || toHex(digest.hash(preamble)) !== head.preamble.digest) {
       damages.push({ offset: 0, message: "the preamble is not the one the head names" });
     }
-    if (record.offset === preambleLength) {
-      reader.#chain = startChain(digest.hash, record.bytes);
-      walker.follow(record.header.archiveId, record.header.sequence);
-    } else {
-      input.seek(preambleLength);
-      walker.follow(record.header.archiveId, 0);
-    }
+    walker.follow(record.header.archiveId, isCopy ? -1 : record.header.sequence);
+    if (!isCopy) reader.#chain = startChain(digest.hash, record.bytes);
     return reader;
   }
 
@@ -143,13 +138,15 @@ export class ArchiveReader {
     for (let record = await this.#next(); record !== undefined; record = await this.#next()) {
       switch (record.header.type) {
         case RecordType.head:
-          if (!equalBytes(record.payload, this.#headPayload))
-            this.#damage(record.offset, "the copy of the head differs from it");
+          this.#readHeadCopy(record);
           break;
-        case RecordType.block:
-          if (this.#blocks.length >= groupBlocksMax) yield this.#takeBlocks(undefined);
-          await this.#readBlock(record, frames);
+        case RecordType.block: {
+          const location = await this.#readBlock(record, frames);
+          if (location === undefined) break;
+          if (isPastGroup(this.#blocks[0]?.record, location.record)) yield this.#takeBlocks(undefined);
+          this.#blocks.push(location);
           break;
+        }
         case RecordType.segment: {
           const catalog = this.#readSegment(record);
           if (catalog === undefined) break;
@@ -172,14 +169,11 @@ export class ArchiveReader {
     }
   }
 
-  /** In what a block table differs from the blocks that were read; undefined: in nothing. */
-  tableFlaw(table: readonly TableBlock[]): string | undefined {
-    for (const [i, { offset, compressedLength }] of table.entries()) {
-      if (this.#offsets[i] !== offset || this.#lengths[i] !== compressedLength) {
-        return `the block table has another place for block ${i} than the one it was found at`;
-      }
-    }
-    return undefined;
+  /** In what the end of a whole archive of `entries` entries differs from what was read, one clause; undefined: in nothing. */
+  endFlaw(entries: number): string | undefined {
+    if (this.footer === undefined || this.damages.length > 0) return undefined; // Told already.
+    if (this.summary === undefined) return "the summary is missing";
+    return this.#end.flaw(this.tables, this.summary, this.footer, entries);
   }
 
   async close(): Promise<void> {
@@ -203,29 +197,49 @@ export class ArchiveReader {
     return record;
   }
 
-  async #readBlock(found: FoundRecord, frames: boolean): Promise<void> {
+  #readHeadCopy(found: FoundRecord): void {
+    this.#end.place("headOffset2", found.offset);
+    if (!equalBytes(found.payload, this.#headPayload)) {
+      this.#damage(found.offset, "the copy of the head differs from it");
+    }
+  }
+
+  async #readBlock(found: FoundRecord, frames: boolean): Promise<BlockLocation | undefined> {
     let record: BlockRecord;
     try {
       record = decodeBlock(found.payload);
     } catch (error) {
       this.#damage(found.offset, (error as Error).message);
-      return;
+      return undefined;
     }
     if (record.number !== this.#nextBlock && !found.afterGap) {
       this.#damage(found.offset, `expected block ${this.#nextBlock}, found block ${record.number}`);
     }
+    if (record.number === 0) await this.#checkPreamble(record.tarOffset);
     this.#nextBlock = record.number + 1;
-    this.#offsets[record.number] = found.offset;
-    this.#lengths[record.number] = record.compressedLength;
+    this.#end.addBlock(found.offset, record);
     const frameOffset = this.input.position;
+    const { compressedLength } = record;
     if (this.input.fd === undefined && frames) {
-      const frame = await this.input.take(record.compressedLength);
-      if (frame.length === record.compressedLength) this.#blocks.push({ record, frameOffset, frame });
-      else this.#damage(frameOffset, `block ${record.number} is cut short`, record.number);
-      return;
+      const frame = await this.input.take(compressedLength);
+      if (frame.length === compressedLength) return { record, frameOffset, frame };
+    } else if (await this.input.skip(compressedLength)) return { record, frameOffset };
+    this.#damage(frameOffset, `block ${record.number} is cut short`, record.number);
+    return undefined;
+  }
+
+  /** Stock tools read the preamble: nothing but a comment may stand there. `length`: where the tar stream goes on. */
+  async #checkPreamble(length: number): Promise<void> {
+    if (this.damages.some(({ offset }) => offset === 0)) return;
+    try {
+      const decoder = await createDecoder(this.head.codec);
+      const tar = new Uint8Array(Math.min(length, preambleMax));
+      decoder.decompress(tar, this.#preamble);
+      checkPreamble(tar);
+    } catch (error) {
+      if (!(error instanceof TsfsaError)) throw error;
+      this.#damage(0, `the preamble is not what every archive begins with: ${error.message}`);
     }
-    if (await this.input.skip(record.compressedLength)) this.#blocks.push({ record, frameOffset });
-    else this.#damage(frameOffset, `block ${record.number} is cut short`, record.number);
   }
 
   #readSegment(found: FoundRecord): GroupCatalog | undefined {
@@ -238,6 +252,9 @@ export class ArchiveReader {
         this.#damage(found.offset, `expected catalog segment ${this.#nextSegment}, found ${header.number}`);
       }
       this.#nextSegment = header.number + 1;
+      const { firstEntry, entryCount, firstBlock } = header;
+      const { payloadLength } = found.header;
+      this.#end.addSegment({ offset: found.offset, payloadLength, firstEntry, entryCount, firstBlock });
       const last = this.#blocks.at(-1)?.record.number;
       if (last !== undefined && last >= header.firstBlock + catalog.blocks.length) {
         this.#damage(found.offset, `catalog segment ${header.number} does not describe block ${last} before it`);
@@ -253,9 +270,13 @@ export class ArchiveReader {
 
   #readEnd(found: FoundRecord): void {
     try {
-      if (found.header.type === RecordType.table) this.tables.push(decodeTable(found.payload));
-      else if (found.header.type === RecordType.summary) this.summary = decodeSummary(found.payload);
-      else {
+      if (found.header.type === RecordType.table) {
+        this.#end.place("tableOffset", found.offset);
+        this.tables.push(decodeTable(found.payload));
+      } else if (found.header.type === RecordType.summary) {
+        this.#end.place("summaryOffset", found.offset);
+        this.summary = decodeSummary(found.payload);
+      } else if (found.header.type === RecordType.footer) {
         this.footer = decodeFooter(found.payload);
         if (this.footer.archiveLength !== this.input.position) {
           this.#damage(
@@ -288,22 +309,12 @@ function statedChain(record: FoundRecord): Uint8Array | undefined {
   return undefined;
 }
 
-/** The first head, or its copy where the first is damaged. */
-async function findHead(walker: RecordWalker, input: ArchiveInput): Promise<FoundRecord> {
-  for (;;) {
-    const record = await walker.next();
-    if (record === undefined) break;
-    if (record.header.type === RecordType.head) return record;
-    if (input.fd === undefined) break;
-  }
-  const hints = input.fd === undefined ? ["write the archive to a file first: there its copy can be used"] : [];
-  throw new TsfsaError("ARCHIVE_DAMAGED", `no whole head was found in ${input.name}`, { path: input.name, hints });
-}
+/** Bytes of tar that a preamble may have. */
+const preambleMax = 64 * 1024;
 
-function foreign(name: string, length: number): TsfsaError {
-  const found = length === 0 ? "an empty file" : "no record of tsfsa at its start";
-  return new TsfsaError("ARCHIVE_FOREIGN", `expected a tsfsa archive, found ${found}: ${name}`, {
-    path: name,
-    hints: ["an archive of fsarchiver (.fsa), tar or another program must be restored with that program"],
-  });
+/** True where a group ends between two blocks by its size, so that its segment must have come: it is lost. Bounds what is held, too. */
+function isPastGroup(first: BlockRecord | undefined, next: BlockRecord): boolean {
+  if (first === undefined) return false;
+  const { groupBlocks, groupBytes } = limits;
+  return next.number - first.number >= groupBlocks || next.tarOffset - first.tarOffset >= groupBytes;
 }

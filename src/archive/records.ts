@@ -44,7 +44,7 @@ export class RecordWalker {
     this.#lastSequence = sequence;
   }
 
-  /** The next whole record, or undefined at the end of the input. The input stands behind it. */
+  /** The next whole record, known or to be passed over, or undefined at the end of the input. The input stands behind it. */
   async next(): Promise<FoundRecord | undefined> {
     let gap = false;
     for (;;) {
@@ -56,27 +56,31 @@ export class RecordWalker {
         if (!gap && (await this.#isZeroTail())) return undefined;
         if (!gap) this.#damage({ offset: start, message: `expected a record, found ${flaw}` });
         gap = true;
+        if (this.#input.position === start) await this.#input.skip(1);
         if (!(await this.#resynchronise())) return undefined;
         continue;
       }
       const header = flaw;
-      const bytes = await this.#input.take(recordHeaderLength + header.payloadLength);
-      const payload = bytes.subarray(recordHeaderLength);
-      if (payload.length < header.payloadLength || !isPayloadIntact(header, payload)) {
-        const found = payload.length < header.payloadLength ? "the end of the archive" : "other bytes";
-        this.#damage({ offset: start, message: `expected the payload of record ${header.sequence}, found ${found}` });
+      const length = recordHeaderLength + header.payloadLength;
+      const found = (await this.#input.peek(length)).subarray(recordHeaderLength);
+      if (!isPayloadIntact(header, found)) {
+        const what = found.length < header.payloadLength ? "the end of the archive" : "other bytes";
+        this.#damage({ offset: start, message: `expected the payload of record ${header.sequence}, found ${what}` });
         this.#lastSequence = header.sequence;
         gap = true;
+        // Bytes may be missing from it: the next record may begin before its end.
+        await this.#input.skip(recordHeaderLength);
         continue;
       }
+      const bytes = await this.#input.take(length);
+      const payload = bytes.subarray(recordHeaderLength);
       if (header.sequence !== this.#lastSequence + 1 && this.#archiveId !== undefined && !gap) {
         const message = `expected record ${this.#lastSequence + 1}, found record ${header.sequence}: something is missing between them`;
         this.#damage({ offset: start, message });
         gap = true;
       }
       this.#lastSequence = header.sequence;
-      if (!isKnownType(header.type)) {
-        if (!header.critical) continue;
+      if (!isKnownType(header.type) && header.critical) {
         throw new TsfsaError(
           "ARCHIVE_VERSION",
           `the archive has a record of type ${header.type} that this version must not pass over`,
@@ -103,7 +107,6 @@ export class RecordWalker {
 
   /** Moves to the next place that looks like a record header; false at the end. */
   async #resynchronise(): Promise<boolean> {
-    await this.#input.skip(1);
     for (;;) {
       const window = await this.#input.peek(scanBytes);
       if (window.length < recordHeaderLength) {
@@ -130,7 +133,7 @@ export class RecordWalker {
     }
   }
 
-  /** Only zeros follow: what tapes and block devices leave after an archive. */
+  /** Only zeros follow: what tapes and block devices leave after an archive. Else the input may have moved on, over zeros. */
   async #isZeroTail(): Promise<boolean> {
     for (;;) {
       const window = await this.#input.peek(scanBytes);

@@ -10,7 +10,7 @@ export async function archinfo(
   options: { readonly archive: string },
   context: CommandContext,
 ): Promise<Outcome<ArchiveInformation>> {
-  const reader = await ArchiveReader.open(options.archive);
+  const reader = await ArchiveReader.open(options.archive, context.signal);
   try {
     for await (const _ of reader.groups(false)) context.signal.throwIfAborted();
     const { head, summary, input, damages } = reader;

@@ -18,7 +18,7 @@ export async function list(
   onEntry: (entry: ListedEntry) => void | Promise<void>,
 ): Promise<Outcome<{ readonly entries: number }>> {
   const selection = compileSelection(options.patterns);
-  const reader = await ArchiveReader.open(options.archive);
+  const reader = await ArchiveReader.open(options.archive, context.signal);
   let entries = 0;
   try {
     const paths = new ListedPaths(reader.head.sources.map(prefixBytes));

@@ -14,7 +14,7 @@ import { countWarnings, strictly } from "./reporters.ts";
 
 /** Restores all sources below the destination, each under its prefix. Throws ARCHIVE_DAMAGED after restoring what is whole. */
 export async function restdir(options: RestdirOptions, context: CommandContext): Promise<Outcome<RestoreDetails>> {
-  const reader = await ArchiveReader.open(options.archive);
+  const reader = await ArchiveReader.open(options.archive, context.signal);
   const { reporter, warnings } = countWarnings(strictly(options.strict, context.reporter));
   const rootFds: number[] = [];
   try {

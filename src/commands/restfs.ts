@@ -27,8 +27,8 @@ interface PlannedTarget {
 export async function restfs(options: RestfsOptions, context: CommandContext): Promise<Outcome<RestoreDetails>> {
   const { reporter, warnings } = countWarnings(strictly(options.strict, context.reporter));
   const selection = selectionOf(options);
-  await checkIndex(options.archive);
-  const reader = await ArchiveReader.open(options.archive);
+  await checkIndex(options.archive, context.signal);
+  const reader = await ArchiveReader.open(options.archive, context.signal);
   const planned: PlannedTarget[] = [];
   try {
     for (const wish of options.targets) planned.push(await planTarget(reader.head, wish, options));
@@ -73,9 +73,9 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
 }
 
 /** Reads all records before anything is changed: a target must not be lost to an archive that cannot fill it. From a pipe only the head can be. */
-async function checkIndex(archive: string): Promise<void> {
+async function checkIndex(archive: string, signal: AbortSignal): Promise<void> {
   if (archive === "-") return;
-  const reader = await ArchiveReader.open(archive);
+  const reader = await ArchiveReader.open(archive, signal);
   try {
     if (reader.input.fd === undefined) return;
     for await (const _ of reader.groups(false));

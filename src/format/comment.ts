@@ -1,7 +1,8 @@
 // The content of the preamble (docs/FORMAT.md, section 3): one PAX global header whose comment tells people what the file is and how stock tools
-// restore it. tar and bsdtar pass over it silently. Readers never interpret it.
+// restore it. tar and bsdtar pass over it silently. Readers never interpret it, they only make sure that it is nothing else: stock tools would see it.
 
-import { utf8 } from "../base/bytes.ts";
+import { decodeUtf8, isZeroRange, utf8 } from "../base/bytes.ts";
+import { TsfsaError } from "../base/errors.ts";
 import type { Codec } from "../model/archive.ts";
 import { paxRecordLength } from "./pax.ts";
 import {
@@ -16,6 +17,7 @@ import {
   writeName,
   writeOctal,
 } from "./ustar.ts";
+import { checkHeader, readLong } from "./ustarDecoder.ts";
 
 const globalHeaderType = 0x67;
 
@@ -44,4 +46,17 @@ export function encodePreamble(codec: Codec): Uint8Array {
   tar[ustar.type] = globalHeaderType;
   writeChecksum(tar, 0, sum);
   return tar;
+}
+
+/** Throws ARCHIVE_DAMAGED or ARCHIVE_HOSTILE unless the tar bytes of a preamble are one global header with one comment. */
+export function checkPreamble(tar: Uint8Array): void {
+  checkHeader(tar, 0);
+  const length = readLong(tar, 0, ustar.size);
+  const end = tarBlockLength + length;
+  const record = decodeUtf8(tar.subarray(tarBlockLength, end)) ?? "";
+  const isComment = record.startsWith(`${length} comment=`) && record.indexOf("\n") === record.length - 1;
+  const isAlone = tarBlockLength + padded(length) === tar.length && isZeroRange(tar, end, tar.length);
+  if (tar[ustar.type] !== globalHeaderType || !isComment || !isAlone) {
+    throw new TsfsaError("ARCHIVE_HOSTILE", "the preamble holds more than a comment");
+  }
 }
