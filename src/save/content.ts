@@ -1,11 +1,13 @@
 // Reading file content into tar bytes, and its digest. Ranges that cannot be read become zeros and are named; a file that is shorter than planned is
 // filled with zeros, since its size stands in the archive already.
 
+import { equalBytes } from "../base/bytes.ts";
 import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves, type Leaves } from "../codec/leaves.ts";
-import type { Extent } from "../model/entry.ts";
+import { EntryKind, type Extent } from "../model/entry.ts";
 import { addon } from "../sys/addon.ts";
-import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../sys/constants.ts";
+import { O_NOATIME, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../sys/constants.ts";
+import { EPERM } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import type { EntryDraft } from "./draft.ts";
 import type { SliceInput } from "./protocol.ts";
@@ -32,7 +34,9 @@ export class ContentReader {
     const plain: EntryDraft[] = [];
     for (const draft of drafts) {
       if (draft.large !== undefined) this.#readLarge(tar, draft);
-      else if (draft.segments !== undefined) this.#readSparse(tar, draft);
+      else if (draft.kind !== EntryKind.file)
+        close(draft); // absent: its content could not be read
+      else if (draft.segments !== undefined) this.#readRuns(tar, draft, draft.segments);
       else if (draft.fd >= 0) plain.push(draft);
     }
     if (plain.length > 0) this.#readPlain(tar, plain);
@@ -47,10 +51,7 @@ export class ContentReader {
     readSegments(fd, tar, 0, input.segments, outcome);
     let changed = outcome.short;
     if (fd >= 0) {
-      if (this.#recheck) {
-        addon().statAt(fd, noName, stat);
-        changed ||= isChanged(new DataView(stat.buffer), 0, input.stat);
-      }
+      changed ||= this.#recheck && (addon().statAt(fd, noName, stat) < 0 || isChanged(stat, input.stat));
       addon().close(fd);
     }
     const leaves = digestLeaves(this.#digest, tar, 0, input.segments, input.start, input.end);
@@ -74,29 +75,31 @@ export class ContentReader {
       draft.fd = -1;
       if (read < 0) draft.readErrno = -read;
       else if (read < draft.stored) draft.changed = true;
-      if (this.#recheck && draft.gathered !== undefined) {
-        const { size, mtime, mtimeNs } = draft.gathered;
-        const at = i * statLayout.size;
-        draft.changed ||=
-          Number(view.getBigInt64(at + statLayout.sizeBytes, true)) !== size ||
-          Number(view.getBigInt64(at + statLayout.mtime, true)) !== mtime ||
-          view.getUint32(at + statLayout.mtimeNs, true) !== mtimeNs;
-      }
+      if (this.#recheck) draft.changed ||= isWritten(view, i * statLayout.size, draft);
       draft.digest = native
         ? digests.subarray(i * 16, i * 16 + 16)
         : this.#digestOf(tar, draft, Float64Array.of(0, draft.stored));
     }
   }
 
-  #readSparse(tar: Uint8Array, draft: EntryDraft): void {
-    const segments = draft.segments as Float64Array;
+  #readRuns(tar: Uint8Array, draft: EntryDraft, segments: Float64Array): void {
+    this.#readOpen(tar, draft, segments);
+    draft.digest = this.#digestOf(tar, draft, segments);
+  }
+
+  /** Reads data runs of a draft's file, and closes it. */
+  #readOpen(tar: Uint8Array, draft: EntryDraft, segments: Float64Array): void {
     const outcome: ReadOutcome = { damaged: [], short: false, errno: 0 };
     readSegments(draft.fd, tar, draft.dataOffset, segments, outcome);
-    addon().close(draft.fd);
-    draft.fd = -1;
-    draft.readErrno = outcome.errno;
+    draft.damagedRanges = outcome.damaged;
+    if (outcome.damaged.length > 0) draft.readErrno = outcome.errno;
     draft.changed ||= outcome.short;
-    draft.digest = this.#digestOf(tar, draft, segments);
+    if (this.#recheck && draft.fd >= 0) {
+      const stat = new Uint8Array(statLayout.size);
+      addon().statAt(draft.fd, noName, stat);
+      draft.changed ||= isWritten(new DataView(stat.buffer), 0, draft);
+    }
+    close(draft);
   }
 
   #digestOf(tar: Uint8Array, draft: EntryDraft, segments: Float64Array): Uint8Array {
@@ -107,38 +110,53 @@ export class ContentReader {
   /** The first slice of a file of several blocks. */
   #readLarge(tar: Uint8Array, draft: EntryDraft): void {
     const large = draft.large as NonNullable<EntryDraft["large"]>;
-    const outcome: ReadOutcome = { damaged: [], short: false, errno: 0 };
-    if (draft.fd < 0) outcome.damaged.push({ offset: 0, length: large.sliceEnd });
-    readSegments(draft.fd, tar, draft.dataOffset, large.segments, outcome);
-    if (draft.fd >= 0) addon().close(draft.fd);
-    draft.fd = -1;
-    draft.changed ||= outcome.short;
-    draft.damagedRanges = outcome.damaged;
+    const opened = draft.fd >= 0;
+    this.#readOpen(tar, draft, large.segments);
+    if (!opened) draft.damagedRanges = [{ offset: 0, length: large.sliceEnd }];
     large.leaves = digestLeaves(this.#digest, tar, draft.dataOffset, large.segments, 0, large.sliceEnd);
   }
 }
 
 const noName = new Uint8Array(0);
 
+function close(draft: EntryDraft): void {
+  if (draft.fd >= 0) addon().close(draft.fd);
+  draft.fd = -1;
+}
+
 /** Opens the file of a slice if it is still the one the plan saw; −1 if not. */
 function openPlanned(input: SliceInput, stat: Uint8Array): number {
   const native = addon();
-  const fd = native.openAt(input.dirFd, input.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0);
+  const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+  let fd = native.openAt(input.dirFd, input.name, flags | O_NOATIME, 0, 0);
+  // O_NOATIME is for the owner and CAP_FOWNER only.
+  if (fd === -EPERM) fd = native.openAt(input.dirFd, input.name, flags, 0, 0);
   if (fd < 0) return -1;
-  const planned = new DataView(input.stat.buffer, input.stat.byteOffset);
-  const found = new DataView(stat.buffer);
-  const same =
-    native.statAt(fd, noName, stat) >= 0 &&
-    found.getBigUint64(statLayout.ino, true) === planned.getBigUint64(statLayout.ino, true);
-  if (same) return fd;
+  if (native.statAt(fd, noName, stat) >= 0 && isSameField(stat, input.stat, statLayout.ino, 8)) return fd;
   native.close(fd);
   return -1;
 }
 
-function isChanged(found: DataView, at: number, planned: Uint8Array): boolean {
-  const before = new DataView(planned.buffer, planned.byteOffset);
-  return [statLayout.sizeBytes, statLayout.mtime, statLayout.ctime].some(
-    (field) => found.getBigInt64(at + field, true) !== before.getBigInt64(field, true),
+/** Size or times are others than the plan saw. */
+function isChanged(found: Uint8Array, planned: Uint8Array): boolean {
+  const { sizeBytes, mtime, mtimeNs, ctime, ctimeNs } = statLayout;
+  return (
+    [sizeBytes, mtime, ctime].some((field) => !isSameField(found, planned, field, 8)) ||
+    [mtimeNs, ctimeNs].some((field) => !isSameField(found, planned, field, 4))
+  );
+}
+
+function isSameField(left: Uint8Array, right: Uint8Array, field: number, length: number): boolean {
+  return equalBytes(left.subarray(field, field + length), right.subarray(field, field + length));
+}
+
+/** Size or modification time are others than when the file was opened. */
+function isWritten(stats: DataView, at: number, { gathered }: EntryDraft): boolean {
+  return (
+    gathered !== undefined &&
+    (Number(stats.getBigInt64(at + statLayout.sizeBytes, true)) !== gathered.size ||
+      Number(stats.getBigInt64(at + statLayout.mtime, true)) !== gathered.mtime ||
+      stats.getUint32(at + statLayout.mtimeNs, true) !== gathered.mtimeNs)
   );
 }
 

@@ -34,6 +34,7 @@ export interface EntryDraft {
   readonly padding: number;
   /** Bytes of the file that are data, in all its blocks. */
   readonly dataBytes: number;
+  /** Data runs of a file in one block that is read run by run. */
   readonly segments: Float64Array | undefined;
   readonly unwritten: readonly Extent[] | undefined;
   readonly large: { readonly segments: Float64Array; readonly sliceEnd: number; leaves?: Leaves } | undefined;
@@ -62,6 +63,8 @@ export class Drafter {
   readonly #view: DataView;
   /** Entries that turned out to be unreadable: index → errno. */
   readonly #failed = new Map<number, number>();
+  /** Entries of which a read failed: what can be read of them is to be found out. */
+  readonly #inParts = new Set<number>();
   readonly #largeBytes: number;
   readonly #live: boolean;
 
@@ -77,6 +80,11 @@ export class Drafter {
   /** Entry `index` is left out of the archive from now on. */
   fail(index: number, errno: number): void {
     this.#failed.set(index, errno);
+  }
+
+  /** The content of entry `index` is read run by run from now on, past what cannot be read. */
+  readInParts(index: number): void {
+    this.#inParts.add(index);
   }
 
   /** Member name: directory, name, and a slash for directories. */
@@ -143,7 +151,7 @@ export class Drafter {
       stored,
       padding: ends ? -stored & 511 : 0,
       dataBytes: wholeMap === undefined ? stored : sumOfSegments(wholeMap),
-      segments: large === undefined && sparse ? segments : undefined,
+      segments: segments ?? (this.#inParts.has(index) ? Float64Array.of(0, size) : undefined),
       unwritten,
       large: large === undefined ? undefined : { segments: slice as Float64Array, sliceEnd },
       exactMap: large?.exactMap,

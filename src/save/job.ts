@@ -70,15 +70,20 @@ export class PackJob {
   }
 
   /**
-   * True when entries of a run should be read once more: one changed while it was read, or its content could not be read (then it is left out
-   * from now on, since its header must not promise what does not follow).
+   * True when entries of a run should be read once more: one changed while it was read, or its content could not be read at once. That one is read
+   * in parts then, and left out from there on if nothing of it can be read, since its header must not promise what does not follow.
    */
   hasTrouble(start: number, drafts: readonly EntryDraft[]): boolean {
     let trouble = false;
     for (const [i, draft] of drafts.entries()) {
       if (draft.large !== undefined) continue;
-      if (draft.readErrno !== 0) this.#drafter.fail(start + i, draft.readErrno);
-      if (draft.readErrno !== 0 || draft.changed) trouble = true;
+      if (draft.changed) trouble = true;
+      if (draft.readErrno === 0) continue;
+      const lost = draft.damagedRanges.reduce((sum, { length }) => sum + length, 0);
+      if (lost > 0 && lost < draft.stored) continue;
+      if (lost === 0) this.#drafter.readInParts(start + i);
+      else this.#drafter.fail(start + i, draft.readErrno);
+      trouble = true;
     }
     return trouble;
   }
