@@ -51,10 +51,12 @@ export interface UnpackInput {
   readonly prefixes: readonly { readonly row: number; readonly prefix: Uint8Array }[];
   /** The end-of-archive block: its tar bytes are zeros, its rows have no members. */
   readonly end: boolean;
+  /** Rely on no default of new entries (see PlacedBlock). */
+  readonly careful: boolean;
   /** Open directory of each row; −1: not to be written. Directories are made by the main thread. */
   readonly dirFds: Int32Array;
-  /** Descriptor to write the block's large file to, −1: none. */
-  readonly largeFd: number;
+  /** Descriptor to write the block's large file to; −1: none; undefined: leave the large file to another job of the same block. */
+  readonly largeFd: number | undefined;
 }
 
 /** A continuation block. */

@@ -2,16 +2,13 @@
 // archive turns out damaged, is decided above.
 
 import type { ArchiveReader } from "../archive/reader.ts";
-import { utf8 } from "../base/bytes.ts";
 import { prefixBytes } from "../format/head.ts";
-import { aclAttributes } from "../format/member.ts";
 import type { Reporter } from "../model/events.ts";
 import { WorkerPool } from "../pipeline/pool.ts";
 import { workerUrl } from "../pipeline/worker-url.ts";
 import { addon } from "../sys/addon.ts";
-import { type DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
+import { directoryCapacity, type DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
-import { noName } from "./metadata.ts";
 import type { RestoreJobs, RestoreWorkerData, WritePolicy } from "./protocol.ts";
 import { ReadRun, type RunResult } from "./run.ts";
 import { type Selection, Tree } from "./tree.ts";
@@ -32,8 +29,6 @@ export interface RunContext {
 }
 
 const everything: Selection = { empty: true, accepts: () => true };
-/** Directories kept open while nobody works in them. */
-const openDirectories = 256;
 
 /** Writes the selected entries below the roots. Damage is told as warnings and in the result; throws what ends a restore. */
 export async function restoreArchive(
@@ -41,13 +36,13 @@ export async function restoreArchive(
   request: RestoreRequest,
   context: RunContext,
 ): Promise<RunResult> {
-  const table = new DirectoryTable(openDirectories);
+  const table = new DirectoryTable(directoryCapacity());
   const oldMask = addon().umask(0o077);
   try {
     const handles = request.rootFds.map((fd) =>
       fd === undefined ? undefined : table.root(check(addon().duplicate(fd), "dup")),
     );
-    const policy = policyFor(handles, request.overwrite);
+    const policy = policyFor(request.overwrite);
     const { selection, stripComponents, workers } = request;
     return await run(reader, { handles, table, policy, selection, stripComponents, workers, write: true }, context);
   } finally {
@@ -98,16 +93,9 @@ async function run(reader: ArchiveReader, setup: RunSetup, context: RunContext):
   }
 }
 
-function policyFor(roots: readonly (DirectoryHandle | undefined)[], overwrite: boolean): WritePolicy {
+/** What new entries get by themselves in a directory that passes nothing on. */
+function policyFor(overwrite: boolean): WritePolicy {
   const uid = process.geteuid?.() ?? 0;
   const gid = process.getegid?.() ?? 0;
-  return { overwrite, clearInheritedAcl: roots.some(hasDefaultAcl), uid, gid };
-}
-
-/** New entries would inherit the default ACL of the destination. */
-function hasDefaultAcl(root: DirectoryHandle | undefined): boolean {
-  if (root === undefined) return false;
-  const value = addon().getAttribute(root.acquire(), noName, utf8(aclAttributes.default));
-  root.release();
-  return typeof value !== "number";
+  return { overwrite, clearInheritedAcl: false, uid, gid };
 }

@@ -9,6 +9,7 @@ import type { CatalogRow, Completion } from "../model/catalog.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { Reporter, Warning, WarningCode } from "../model/events.ts";
 import type { WorkerPool } from "../pipeline/pool.ts";
+import { addon } from "../sys/addon.ts";
 import { componentsBelow, startsWith } from "./index-block.ts";
 import { LargeRestore } from "./large.ts";
 import { LinkMaker } from "./links.ts";
@@ -38,6 +39,25 @@ export interface RunResult {
 /** Blocks being worked on, for each worker. */
 const blocksPerWorker = 3;
 const noPath = new Uint8Array(0);
+/** Of the descriptors the process may open, how many the directories of running jobs may take: one in so many. */
+const directoriesShare = 4;
+
+function wholeBlock(placed: PlacedBlock): readonly [number, number] {
+  return [0, placed.rows.length];
+}
+
+/** Jobs of one block tell the same of it, but for what each has written. */
+function mergeOutputs(outputs: readonly UnpackOutput[]): UnpackOutput {
+  const last = outputs.at(-1) as UnpackOutput;
+  if (outputs.length === 1) return last;
+  return {
+    ...last,
+    damage: outputs.find(({ damage }) => damage !== undefined)?.damage,
+    warnings: outputs.flatMap(({ warnings }) => warnings),
+    inodes: outputs.flatMap(({ inodes }) => inodes),
+    failed: outputs.flatMap(({ failed }) => failed),
+  };
+}
 
 export class ReadRun {
   readonly #options: RunOptions;
@@ -52,11 +72,14 @@ export class ReadRun {
   /** The file of several blocks whose slices come now. */
   #large: LargeRestore | undefined;
   #damagesTold = 0;
+  readonly #directoriesPerJob: number;
 
   constructor(options: RunOptions) {
     this.#options = options;
     this.#prefixes = options.reader.head.sources.map(prefixBytes);
-    this.#jobs = new OrderedJobs(blocksPerWorker * options.pool.workers);
+    const jobs = blocksPerWorker * options.pool.workers;
+    this.#jobs = new OrderedJobs(jobs);
+    this.#directoriesPerJob = Math.max(1, Math.min(256, Math.floor(addon().openFileLimit() / directoriesShare / jobs)));
     this.#links = new LinkMaker(options.write, options.policy, (warning) => this.#warn(warning));
   }
 
@@ -177,7 +200,6 @@ export class ReadRun {
     outline: BlockOutline,
   ): Promise<void> {
     if (location === undefined) {
-      placed.release();
       this.#damagedBlocks.add(number);
       if (placed.rows.length === 0 && this.#large !== undefined)
         this.#large.damage ??= `block ${number}, a part of it, is lost`;
@@ -186,40 +208,56 @@ export class ReadRun {
     }
     const { record } = location;
     if (record.continuation !== undefined) {
-      placed.release();
       await this.#slice(location, record.continuation);
       return;
     }
-    const { pool, write } = this.#options;
     const large = placed.rows.at(-1)?.continued === true ? this.#openLarge(placed) : undefined;
-    const input = {
-      frame: this.#frame(location),
-      write,
-      count: outline.count,
-      rows: outline.rows.slice(),
-      digests: outline.digests.slice(),
-      parentPath: placed.parentPath,
-      firstDepth: placed.rows[0]?.depth ?? 0,
-      prefixes: placed.prefixes,
-      end: record.end,
-      dirFds: placed.dirFds,
-      largeFd: large?.fd ?? -1,
-    };
-    const run = async (): Promise<UnpackOutput> => {
-      try {
-        return await pool.run("unpack", input);
-      } finally {
-        placed.release();
-      }
-    };
-    await this.#jobs.start(
-      () => {
-        const result = run();
-        large?.follow(result);
-        return result;
-      },
-      (output) => this.#unpacked(location, placed, output, large),
-    );
+    const sections = this.#options.write ? placed.sections(this.#directoriesPerJob) : [wholeBlock(placed)];
+    const outputs: UnpackOutput[] = [];
+    for (const [i, section] of sections.entries()) {
+      const isLast = i === sections.length - 1;
+      await this.#jobs.start(
+        () => {
+          const result = this.#unpack(location, placed, outline, section, isLast ? (large?.fd ?? -1) : undefined);
+          if (isLast) large?.follow(result);
+          return result;
+        },
+        (output) => {
+          outputs.push(output);
+          if (isLast) this.#unpacked(location, placed, mergeOutputs(outputs), large);
+        },
+      );
+    }
+  }
+
+  /** One job: the block, of which the rows of the section are written. */
+  async #unpack(
+    location: BlockLocation,
+    placed: PlacedBlock,
+    outline: BlockOutline,
+    [from, to]: readonly [number, number],
+    largeFd: number | undefined,
+  ): Promise<UnpackOutput> {
+    const { pool, write } = this.#options;
+    const { dirFds, release } = placed.acquire(from, to);
+    try {
+      return await pool.run("unpack", {
+        frame: this.#frame(location),
+        write,
+        count: outline.count,
+        rows: outline.rows.slice(),
+        digests: outline.digests.slice(),
+        parentPath: placed.parentPath,
+        firstDepth: placed.rows[0]?.depth ?? 0,
+        prefixes: placed.prefixes,
+        end: location.record.end,
+        careful: placed.careful,
+        dirFds,
+        largeFd,
+      });
+    } finally {
+      release();
+    }
   }
 
   /** Hands a continuation to the workers. */

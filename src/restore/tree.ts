@@ -7,11 +7,8 @@ import { RowOrder } from "../format/segmentDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind, type ExtendedAttribute } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
-import { addon } from "../sys/addon.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
-import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
-import { statLayout } from "../sys/layout.ts";
-import { isDirectory, readStat } from "../sys/stat.ts";
+import { type Branch, BranchMaker } from "./branch.ts";
 import { MetadataWriter, noName } from "./metadata.ts";
 import type { WritePolicy } from "./protocol.ts";
 import { RowPath } from "./row-path.ts";
@@ -24,8 +21,21 @@ export interface TreeRoot {
 
 /** Says which entries are restored, by path below the source root. */
 export interface Selection {
+  /** Everything. */
   readonly empty: boolean;
-  accepts(path: Uint8Array, isDirectory: boolean): boolean;
+  /** The entry itself. Directories that lead to one are made with it. */
+  selects(path: Uint8Array, isDirectory: boolean): boolean;
+  /** Whether anything below the directory may be selected. */
+  mayHold(path: Uint8Array): boolean;
+}
+
+/** Another place for an entry than its own: the first selected name of an object that is not selected itself. */
+export interface OtherPlace {
+  /** Names from the source's root (without it) down to the directory. */
+  readonly directory: readonly Uint8Array[];
+  readonly name: Uint8Array;
+  /** Number of the hard link that stands there in the archive. */
+  readonly linkEntry: number;
 }
 
 export interface TreeOptions {
@@ -33,7 +43,11 @@ export interface TreeOptions {
   readonly table: DirectoryTable | undefined;
   readonly policy: WritePolicy;
   readonly selection: Selection;
+  /** By entry number. */
+  readonly otherPlaces: ReadonlyMap<number, OtherPlace>;
   readonly stripComponents: number;
+  /** The metadata of the roots is restored, too. */
+  readonly restoreRoots: boolean;
   readonly warn: (warning: Warning) => void;
 }
 
@@ -46,8 +60,10 @@ export interface PlacedBlock {
   /** Directory of each row (undefined: not restored), and its open descriptor while the block is worked on. */
   readonly parents: readonly (DirectoryHandle | undefined)[];
   readonly dirFds: Int32Array;
-  /** Of directory rows: their own handle, where they were made. */
-  readonly made: ReadonlyMap<number, DirectoryHandle>;
+  /** Of directory rows that may be restored, by row. */
+  readonly branches: ReadonlyMap<number, Branch>;
+  /** Rows that are restored under another name than their own. */
+  readonly renamed: ReadonlyMap<number, Uint8Array>;
   /** Member names of linked entries and hard links, by row. */
   readonly paths: ReadonlyMap<number, Uint8Array>;
   /** Path of a row below its source's root, for messages. */
@@ -57,29 +73,33 @@ export interface PlacedBlock {
   release(): void;
 }
 
-interface Frame {
-  readonly handle: DirectoryHandle | undefined;
-}
-
 interface OpenDirectory {
   readonly row: CatalogRow;
-  readonly handle: DirectoryHandle | undefined;
-  readonly path: Uint8Array;
-  attributes: readonly ExtendedAttribute[];
+  readonly branch: Branch | undefined;
+  readonly attributes: readonly ExtendedAttribute[];
 }
 
 export class Tree {
   readonly #options: TreeOptions;
+  readonly #maker: BranchMaker | undefined;
   #source = -1;
   #path = new MemberPath(noName);
-  /** Handles from the root to the directory that enter() is in. */
-  #frames: Frame[] = [];
+  /** From the root to the directory that enter() is in; undefined: nothing below it is restored. */
+  #frames: (Branch | undefined)[] = [];
   #order: RowOrder | undefined;
   /** Directories from the root that leave() has not finished yet. */
   #open: OpenDirectory[] = [];
+  #restored = 0;
+  /** Branches made before their turn, by source and path. */
+  readonly #early = new Map<string, Branch>();
+  /** Numbers of hard links whose place an object has taken. */
+  readonly #taken: ReadonlySet<number>;
 
   constructor(options: TreeOptions) {
     this.#options = options;
+    const { table, policy, warn } = options;
+    this.#maker = table === undefined ? undefined : new BranchMaker(table, policy, warn);
+    this.#taken = new Set([...options.otherPlaces.values()].map(({ linkEntry }) => linkEntry));
   }
 
   /** The source whose entries come now; −1 before the first. */
@@ -87,9 +107,14 @@ export class Tree {
     return this.#source;
   }
 
+  /** Directories that got their metadata so far. */
+  get restored(): number {
+    return this.#restored;
+  }
+
   /**
    * Puts the tree where a block begins: `ancestors` are the names from the root to the parent of its first entry. What is missing of them (its own
-   * block is lost) is made without metadata. `gap`: something was lost, so names may not follow from those before.
+   * block is lost, or was left out) is made without metadata when something below it is. `gap`: rows are missing, so names may not follow from those before.
    */
   moveTo(source: number, ancestors: readonly Uint8Array[], gap: boolean): void {
     if (gap) this.#order = undefined;
@@ -112,7 +137,7 @@ export class Tree {
       );
     }
     while (this.#frames.length > same) this.#leaveFrame();
-    for (const name of ancestors.slice(same)) this.#enterDirectory(name, this.#make(name, undefined));
+    for (const name of ancestors.slice(same)) this.#enterDirectory(name, this.#branch(name, false));
   }
 
   /** Makes the directories of a block's rows and says where the others go. Throws ARCHIVE_DAMAGED or ARCHIVE_HOSTILE for rows out of order. */
@@ -122,7 +147,8 @@ export class Tree {
     while (this.#frames.length > depth && depth > 0) this.#leaveFrame();
     const parentPath = this.#path.bytes.slice();
     const parents: (DirectoryHandle | undefined)[] = [];
-    const made = new Map<number, DirectoryHandle>();
+    const branches = new Map<number, Branch>();
+    const renamed = new Map<number, Uint8Array>();
     const paths = new Map<number, Uint8Array>();
     const prefixes: { row: number; prefix: Uint8Array }[] = [];
     for (let index = 0; index < rows.length; index++) {
@@ -133,7 +159,8 @@ export class Tree {
         if (root === undefined)
           throw new TsfsaError("ARCHIVE_DAMAGED", "the catalog has more roots than the head has sources");
         prefixes.push({ row: index, prefix: root.prefix });
-        if (root.handle !== undefined && this.#options.stripComponents === 0) made.set(index, root.handle);
+        const branch = this.#frames[0];
+        if (branch !== undefined) branches.set(index, branch);
         parents.push(undefined);
         this.#order = new RowOrder(1, outOfOrder);
         continue;
@@ -142,17 +169,22 @@ export class Tree {
       this.#order.check(row);
       while (this.#frames.length > row.depth) this.#leaveFrame();
       if (this.#frames.length < row.depth) throw outOfOrder("an entry has no directory");
-      const isDirectory = row.kind === EntryKind.directory;
-      const parent = this.#select(row);
-      parents.push(isDirectory ? undefined : parent);
       if (row.linked || row.kind === EntryKind.hardlink || row.linkEntry !== undefined)
         paths.set(index, this.#path.join(row.name));
-      if (!isDirectory) continue;
-      const handle = parent === undefined ? this.#passThrough(row) : this.#make(row.name, row);
-      if (handle !== undefined && parent !== undefined) made.set(index, handle);
-      this.#enterDirectory(row.name, handle);
+      if (row.kind !== EntryKind.directory) {
+        const entry = firstEntry + index;
+        const other = this.#options.otherPlaces.get(entry);
+        if (other !== undefined) renamed.set(index, other.name);
+        parents.push(other === undefined ? this.#parentOf(row, entry) : this.#parentAt(other.directory));
+        continue;
+      }
+      parents.push(undefined);
+      const branch = this.#branchOf(row);
+      // A stripped directory stands for its parent, whose metadata it does not have.
+      if (branch !== undefined && branch !== this.#frames.at(-1)) branches.set(index, branch);
+      this.#enterDirectory(row.name, branch);
     }
-    return this.#place({ rows, firstEntry, parentPath, prefixes, parents, made, paths });
+    return this.#place({ rows, firstEntry, parentPath, prefixes, parents, branches, renamed, paths });
   }
 
   /** Follows the rows of a block that has been unpacked: finishes the directories that nothing more comes to. */
@@ -162,9 +194,7 @@ export class Tree {
       while (this.#open.length > row.depth) this.#finishLast();
       if (row.kind !== EntryKind.directory) continue;
       // A directory whose parents' rows are lost still has its place.
-      const handle = block.made.get(index);
-      const path = handle?.path() ?? noName;
-      this.#open[row.depth] = { row, handle, path, attributes: attributes.get(index) ?? [] };
+      this.#open[row.depth] = { row, branch: block.branches.get(index), attributes: attributes.get(index) ?? [] };
     }
   }
 
@@ -182,27 +212,83 @@ export class Tree {
     const root = this.#options.roots[source];
     this.#source = source;
     this.#path = new MemberPath(root?.prefix ?? noName);
-    this.#frames = [{ handle: root?.handle }];
+    const { restoreRoots, stripComponents } = this.#options;
+    const restored = restoreRoots && stripComponents === 0;
+    const branch = { parent: undefined, name: noName, path: noName, waits: false, restored };
+    this.#frames = [root?.handle === undefined ? undefined : { ...branch, handle: root.handle }];
   }
 
-  /** The directory an entry is made in, or undefined when it is left out. */
-  #select(row: CatalogRow): DirectoryHandle | undefined {
-    const parent = this.#frames.at(-1)?.handle;
-    if (parent === undefined || row.depth <= this.#options.stripComponents) return undefined;
-    if (this.#options.selection.empty) return parent;
-    const prefixLength = (this.#options.roots[this.#source] as TreeRoot).prefix.length;
-    const path = this.#path.join(row.name).subarray(prefixLength);
-    return this.#options.selection.accepts(path, row.kind === EntryKind.directory) ? parent : undefined;
+  /** The directory an entry that is none itself is made in, or undefined when it is left out. */
+  #parentOf(row: CatalogRow, entry: number): DirectoryHandle | undefined {
+    const branch = this.#frames.at(-1);
+    if (branch === undefined || row.depth <= this.#options.stripComponents || this.#taken.has(entry)) return undefined;
+    const { selection } = this.#options;
+    if (!selection.empty && !selection.selects(this.#pathOf(row.name), false)) return undefined;
+    return this.#maker?.make(branch);
   }
 
-  /** Where the entries of a directory go that is not made itself: into its parent while components are stripped, else nowhere. */
-  #passThrough(row: CatalogRow): DirectoryHandle | undefined {
-    return row.depth <= this.#options.stripComponents ? this.#frames.at(-1)?.handle : undefined;
+  /** The branch of a directory's row: made, waiting, or undefined when nothing of it is restored. */
+  #branchOf(row: CatalogRow): Branch | undefined {
+    const parent = this.#frames.at(-1);
+    if (parent === undefined) return undefined;
+    const { selection, stripComponents } = this.#options;
+    const path = this.#pathOf(row.name);
+    const selected = selection.empty || selection.selects(path, true);
+    if (!selected && !selection.mayHold(path)) return undefined;
+    if (row.depth <= stripComponents) return parent;
+    const branch = this.#branch(row.name, selected);
+    if (selected) this.#maker?.make(branch as Branch);
+    return branch;
   }
 
-  #enterDirectory(name: Uint8Array, handle: DirectoryHandle | undefined): void {
+  /** A directory in the current one, not made yet. */
+  #branch(name: Uint8Array, selected: boolean): Branch | undefined {
+    const parent = this.#frames.at(-1);
+    if (parent === undefined) return undefined;
+    const path = this.#pathOf(name);
+    const early = this.#early.size === 0 ? undefined : this.#early.get(this.#earlyKey(path));
+    if (early === undefined) return { parent, name, path, handle: undefined, waits: true, restored: selected };
+    early.restored ||= selected;
+    return early;
+  }
+
+  /** A directory of the present source anywhere in it, made now. */
+  #parentAt(directory: readonly Uint8Array[]): DirectoryHandle | undefined {
+    const current = this.#path.components().slice(1);
+    let branch = this.#frames[0];
+    let path = noName;
+    for (const [index, name] of directory.entries()) {
+      if (branch === undefined) return undefined;
+      path = index === 0 ? name : Buffer.concat([path, Buffer.of(0x2f), name]);
+      const isCurrent =
+        index < current.length &&
+        directory.slice(0, index + 1).every((each, i) => Buffer.compare(each, current[i] as Uint8Array) === 0);
+      if (isCurrent) {
+        branch = this.#frames[index + 1];
+        continue;
+      }
+      const key = this.#earlyKey(path);
+      const next: Branch = this.#early.get(key) ?? {
+        parent: branch,
+        name,
+        path,
+        handle: undefined,
+        waits: true,
+        restored: false,
+      };
+      this.#early.set(key, next);
+      branch = next;
+    }
+    return branch === undefined ? undefined : this.#maker?.make(branch);
+  }
+
+  #earlyKey(path: Uint8Array): string {
+    return `${this.#source}/${Buffer.from(path).toString("latin1")}`;
+  }
+
+  #enterDirectory(name: Uint8Array, branch: Branch | undefined): void {
     this.#path.enter(name);
-    this.#frames.push({ handle });
+    this.#frames.push(branch);
   }
 
   #leaveFrame(): void {
@@ -210,37 +296,8 @@ export class Tree {
     this.#path.leave();
   }
 
-  /** Makes a directory in the current one; one that exists is used as it is, anything else in its way only replaced if the policy says so. */
-  #make(name: Uint8Array, row: CatalogRow | undefined): DirectoryHandle | undefined {
-    const parent = this.#frames.at(-1)?.handle;
-    const { table, policy } = this.#options;
-    if (parent === undefined || table === undefined) return undefined;
-    const native = addon();
-    const dirFd = parent.acquire();
-    try {
-      let made = native.mkdirAt(dirFd, name, 0o700);
-      const stat = new Uint8Array(statLayout.size);
-      if (made === -EEXIST) {
-        const found = native.statAt(dirFd, name, stat);
-        if (found >= 0 && isDirectory(readStat(stat).mode)) return table.child(parent, name, undefined, readStat(stat));
-        if (policy.overwrite && native.unlinkAt(dirFd, name, 0) >= 0) made = native.mkdirAt(dirFd, name, 0o700);
-      }
-      if (made === -ENOSPC || made === -EDQUOT || made === -EROFS)
-        throw systemError(-made, "making a directory", this.#path.join(name));
-      if (made >= 0) made = native.statAt(dirFd, name, stat);
-      if (made >= 0) return table.child(parent, name, undefined, readStat(stat));
-      const errno = errnoName(-made);
-      const why = made === -EEXIST ? "something else of that name exists already (--overwrite replaces it)" : errno;
-      const what = row === undefined ? "a directory whose own entry is lost" : "it and all that is below it";
-      const message = `${what} was not restored: making the directory failed: ${why}`;
-      this.#options.warn({ code: "ENTRY_NOT_RESTORED", path: this.#displayPath(name), message, errno });
-      return undefined;
-    } finally {
-      parent.release();
-    }
-  }
-
-  #displayPath(name: Uint8Array): Uint8Array {
+  /** Path below the source's root of an entry of the current directory. */
+  #pathOf(name: Uint8Array): Uint8Array {
     return this.#path.join(name).subarray((this.#options.roots[this.#source] as TreeRoot).prefix.length);
   }
 
@@ -272,13 +329,16 @@ export class Tree {
 
   #finishLast(): void {
     const directory = this.#open.pop();
-    if (directory?.handle === undefined) return;
-    const { row, handle, path, attributes } = directory;
+    const handle = directory?.branch?.handle;
+    if (directory === undefined || handle === undefined || directory.branch?.restored !== true) return;
+    const { row, attributes } = directory;
+    const path = directory.branch.path;
     const metadata = new MetadataWriter(this.#options.policy, (warning) => this.#options.warn({ ...warning, path }));
     const fd = handle.acquire();
     try {
       metadata.apply({ fd, name: noName }, row, attributes);
       metadata.flags(fd, row.inodeFlags);
+      this.#restored++;
     } finally {
       handle.release();
     }

@@ -26,6 +26,7 @@ import type {
   UnpackInput,
   UnpackOutput,
 } from "./protocol.ts";
+import { carefulPolicy } from "./policy.ts";
 import { RowPath } from "./row-path.ts";
 
 /** A block that cannot be used, and why. */
@@ -141,7 +142,8 @@ export class Unpacker {
 
   #unpackRows(input: UnpackInput, tar: Uint8Array, rows: readonly CatalogRow[]): JobResult<UnpackOutput> {
     const members = matchMembers(input, tar, rows);
-    const creator = new EntryCreator(this.#data.policy, this.#digest, tar);
+    const { policy } = this.#data;
+    const creator = new EntryCreator(input.careful ? carefulPolicy(policy) : policy, this.#digest, tar);
     const directories: { row: number; attributes: Member["attributes"] }[] = [];
     const links: { row: number; path: Uint8Array }[] = [];
     let large: LargeStart | undefined;
@@ -152,7 +154,7 @@ export class Unpacker {
       const member = members[index];
       if (member !== undefined && row.kind === EntryKind.file) bytes += member.dataAvailable;
       if (row.continued && member !== undefined) {
-        large = this.#startLarge(input, tar, member);
+        if (input.largeFd !== undefined) large = this.#startLarge(input.largeFd, tar, member);
         continue;
       }
       if (row.kind === EntryKind.hardlink && member?.linkPath !== undefined) {
@@ -178,10 +180,10 @@ export class Unpacker {
     return { output, transfer: large === undefined ? [] : transferOf(large.leaves) };
   }
 
-  #startLarge(input: UnpackInput, tar: Uint8Array, member: Member): LargeStart {
+  #startLarge(fd: number, tar: Uint8Array, member: Member): LargeStart {
     const all = segmentsOf(member);
     const inBlock = firstBytes(all, member.dataAvailable);
-    const written = input.largeFd < 0 ? 0 : writeSegments(input.largeFd, tar, member.dataOffset, inBlock, 0);
+    const written = fd < 0 ? 0 : writeSegments(fd, tar, member.dataOffset, inBlock, 0);
     if (written < 0) throw systemError(-written, "writing", member.path);
     return {
       attributes: copyAttributes(member),

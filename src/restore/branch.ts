@@ -1,0 +1,79 @@
+// A directory of the archive on its way to the target. One that was asked for is made at once; one that only leads to what was asked for waits for
+// the first such entry, so that nothing is left of directories of which nothing was taken.
+
+import type { Warning } from "../model/events.ts";
+import { addon } from "../sys/addon.ts";
+import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
+import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
+import { statLayout } from "../sys/layout.ts";
+import { isDirectory, readStat } from "../sys/stat.ts";
+import type { WritePolicy } from "./protocol.ts";
+
+export interface Branch {
+  /** Undefined: the root of a source. */
+  readonly parent: Branch | undefined;
+  readonly name: Uint8Array;
+  /** Path below the source root, for messages. */
+  readonly path: Uint8Array;
+  /** Undefined: it waits, or nothing is restored below it. */
+  handle: DirectoryHandle | undefined;
+  /** To be made with the first entry below it. */
+  waits: boolean;
+  /** It gets the metadata of its row: it was selected, or is new. */
+  restored: boolean;
+}
+
+export class BranchMaker {
+  readonly #table: DirectoryTable;
+  readonly #policy: WritePolicy;
+  readonly #warn: (warning: Warning) => void;
+
+  constructor(table: DirectoryTable, policy: WritePolicy, warn: (warning: Warning) => void) {
+    this.#table = table;
+    this.#policy = policy;
+    this.#warn = warn;
+  }
+
+  /** The directory of a branch, made now with all above it if it waits; undefined after telling why that failed. */
+  make(branch: Branch): DirectoryHandle | undefined {
+    const waiting: Branch[] = [];
+    for (let next: Branch | undefined = branch; next?.waits === true; next = next.parent) waiting.push(next);
+    for (const next of waiting.toReversed()) {
+      next.waits = false;
+      const parent = next.parent?.handle;
+      if (parent !== undefined) next.handle = this.#makeIn(parent, next);
+    }
+    return branch.handle;
+  }
+
+  /** A directory that exists is used as it is; anything else in the way is only replaced if the policy says so. */
+  #makeIn(parent: DirectoryHandle, branch: Branch): DirectoryHandle | undefined {
+    const native = addon();
+    const { name, path } = branch;
+    const dirFd = parent.acquire();
+    try {
+      let made = native.mkdirAt(dirFd, name, 0o700);
+      const stat = new Uint8Array(statLayout.size);
+      if (made === -EEXIST) {
+        const found = native.statAt(dirFd, name, stat);
+        if (found >= 0 && isDirectory(readStat(stat).mode)) {
+          return this.#table.child(parent, name, undefined, readStat(stat));
+        }
+        if (this.#policy.overwrite && native.unlinkAt(dirFd, name, 0) >= 0) made = native.mkdirAt(dirFd, name, 0o700);
+      }
+      if (made === -ENOSPC || made === -EDQUOT || made === -EROFS) throw systemError(-made, "making a directory", path);
+      if (made >= 0) made = native.statAt(dirFd, name, stat);
+      if (made >= 0) {
+        branch.restored = true;
+        return this.#table.child(parent, name, undefined, readStat(stat));
+      }
+      const errno = errnoName(-made);
+      const why = made === -EEXIST ? "something else of that name exists already (--overwrite replaces it)" : errno;
+      const message = `it and all that is below it was not restored: making the directory failed: ${why}`;
+      this.#warn({ code: "ENTRY_NOT_RESTORED", path, message, errno });
+      return undefined;
+    } finally {
+      parent.release();
+    }
+  }
+}
