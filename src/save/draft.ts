@@ -5,8 +5,9 @@ import { limits } from "../base/limits.ts";
 import type { Leaves } from "../codec/leaves.ts";
 import type { MemberFields } from "../format/member.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import { type Device, EntryKind, type ExtendedAttribute, type Extent } from "../model/entry.ts";
+import { type Device, EntryKind, type ExtendedAttribute, type Extent, type Timestamp } from "../model/entry.ts";
 import type { WarningCode } from "../model/events.ts";
+import { addon } from "../sys/addon.ts";
 import { errnoName } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { batchFlags, type ReadEntry } from "./batch.ts";
@@ -114,11 +115,15 @@ export class Drafter {
     let segments: Float64Array | undefined;
     let unwritten: readonly Extent[] | undefined;
     if (entry.kind === EntryKind.file) {
-      const planned = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
-      size = planned;
-      if (gathered !== undefined && gathered.errno === 0 && gathered.size !== planned) {
+      size = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
+      if (this.#live && fd >= 0 && gathered !== undefined && !this.#isAsPlanned(at, gathered)) {
+        changed = large !== undefined || !this.#renew(entry, gathered, fd);
+        if (large === undefined) size = gathered.size;
+      }
+      if (large === undefined && size > this.#largeBytes) {
+        // It grew over what one block holds: its beginning is kept.
+        size = this.#largeBytes;
         changed = true;
-        if (large === undefined) size = Math.min(gathered.size, Math.max(planned, this.#largeBytes));
       }
       if (fd >= 0 && gathered !== undefined) {
         const holes = gathered.firstHole >= 0 && gathered.firstHole < size;
@@ -137,7 +142,7 @@ export class Drafter {
         errno: errnoName(entry.errno),
       });
     }
-    const lost = this.#lostAttributes(gathered, warnings);
+    const lost = this.#lostAttributes(at, gathered, warnings);
     const sliceEnd = large?.sliceEnd ?? size;
     const slice = wholeMap === undefined ? undefined : clip(wholeMap, sliceEnd);
     const stored = entry.kind === EntryKind.file ? (slice === undefined ? size : sumOfSegments(slice)) : 0;
@@ -168,12 +173,42 @@ export class Drafter {
     };
   }
 
+  /** The opened file is the one the plan saw, and as it was then. */
+  #isAsPlanned(at: number, { ino, size, mtime, mtimeNs }: Gathered): boolean {
+    const view = this.#view;
+    return (
+      view.getBigUint64(at + statLayout.ino, true) === ino &&
+      Number(view.getBigInt64(at + statLayout.sizeBytes, true)) === size &&
+      Number(view.getBigInt64(at + statLayout.mtime, true)) === mtime &&
+      view.getUint32(at + statLayout.mtimeNs, true) === mtimeNs
+    );
+  }
+
+  /**
+   * Takes the stat of the opened file in place of the planned one, so that content, owner and mode belong together. False: it is another file, and
+   * later entries are links to the planned one.
+   */
+  #renew({ statOffset, flags }: ReadEntry, { ino }: Gathered, fd: number): boolean {
+    const isOther = this.#view.getBigUint64(statOffset + statLayout.ino, true) !== ino;
+    if (isOther && (flags & batchFlags.linked) !== 0) return false;
+    return addon().statAt(fd, noBytes, this.#input.entries.subarray(statOffset, statOffset + statLayout.size)) >= 0;
+  }
+
   #absent(entry: ReadEntry, errno: number, fd: number): EntryDraft {
     const name = errnoName(errno);
     const vanished = name === "ENOENT";
+    const others = (entry.flags & batchFlags.linked) === 0 ? "" : ", nor are its other names";
     const warning: DraftWarning = vanished
-      ? { code: "ENTRY_VANISHED", message: "it vanished while the source was read", errno: name }
-      : { code: "ENTRY_UNREADABLE", message: `it could not be read and is not in the archive: ${name}`, errno: name };
+      ? {
+          code: "ENTRY_VANISHED",
+          message: `it vanished while the source was read${others && `: it is not in the archive${others}`}`,
+          errno: name,
+        }
+      : {
+          code: "ENTRY_UNREADABLE",
+          message: `it could not be read and is not in the archive${others}: ${name}`,
+          errno: name,
+        };
     return {
       entry,
       gathered: undefined,
@@ -200,8 +235,14 @@ export class Drafter {
     };
   }
 
-  #lostAttributes(gathered: Gathered | undefined, warnings: DraftWarning[]): boolean {
+  #lostAttributes(at: number, gathered: Gathered | undefined, warnings: DraftWarning[]): boolean {
     if (gathered === undefined || gathered.errno !== 0) return false;
+    if (this.#hasStrangeTime(at)) {
+      warnings.push({
+        code: "ATTRIBUTE_LOST",
+        message: "one of its times is out of the range of archives, and was cut",
+      });
+    }
     for (const [what, errno] of [
       ["extended attributes", gathered.attributeError],
       ["inode flags", gathered.flagsError],
@@ -211,6 +252,15 @@ export class Drafter {
       warnings.push({ code: "ATTRIBUTE_LOST", message: `its ${what} could not be read: ${name}`, errno: name });
     }
     return warnings.some(({ code }) => code === "ATTRIBUTE_LOST");
+  }
+
+  /** A time that no archive holds: its seconds over 2^53, or nanoseconds that no clock has (damaged inodes). */
+  #hasStrangeTime(at: number): boolean {
+    const view = this.#view;
+    return timeFields.some(([seconds, nanoseconds]) => {
+      const high = view.getInt32(at + seconds + 4, true);
+      return high > 0x1f_ffff || high <= -0x20_0000 || view.getUint32(at + nanoseconds, true) > nanosecondsMax;
+    });
   }
 
   #fields(
@@ -231,15 +281,18 @@ export class Drafter {
         : entry.kind === EntryKind.symlink
           ? gathered?.link
           : undefined;
+    const { seconds, nanoseconds } = fresh
+      ? legalTime(gathered.mtime, gathered.mtimeNs)
+      : this.#time(at + statLayout.mtime, at + statLayout.mtimeNs);
     return {
       kind: entry.kind,
       path: this.memberName(entry),
       mode: view.getUint32(at + statLayout.mode, true) & 0o7777,
-      uid: view.getUint32(at + statLayout.uid, true),
-      gid: view.getUint32(at + statLayout.gid, true),
+      uid: this.#id(at + statLayout.uid),
+      gid: this.#id(at + statLayout.gid),
       size: isFile ? size : 0,
-      mtimeSeconds: fresh ? gathered.mtime : Number(view.getBigInt64(at + statLayout.mtime, true)),
-      mtimeNanoseconds: fresh ? gathered.mtimeNs : view.getUint32(at + statLayout.mtimeNs, true),
+      mtimeSeconds: seconds,
+      mtimeNanoseconds: nanoseconds,
       entryNumber: this.#input.firstEntry + index,
       linkPath,
       device: isDevice(entry.kind) ? this.#device(at) : undefined,
@@ -274,8 +327,8 @@ export class Drafter {
       name: entry.name,
       offset: draft.offset,
       mode: view.getUint32(at + statLayout.mode, true) & 0o7777,
-      uid: view.getUint32(at + statLayout.uid, true),
-      gid: view.getUint32(at + statLayout.gid, true),
+      uid: this.#id(at + statLayout.uid),
+      gid: this.#id(at + statLayout.gid),
       size: isLink ? (fields?.linkPath ?? noBytes).length : draft.size,
       mtime,
       atime: this.#time(at + statLayout.atime, at + statLayout.atimeNs),
@@ -300,12 +353,30 @@ export class Drafter {
     };
   }
 
-  #time(secondsAt: number, nanosecondsAt: number): { seconds: number; nanoseconds: number } {
-    return {
-      seconds: Number(this.#view.getBigInt64(secondsAt, true)),
-      nanoseconds: this.#view.getUint32(nanosecondsAt, true),
-    };
+  #time(secondsAt: number, nanosecondsAt: number): Timestamp {
+    return legalTime(Number(this.#view.getBigInt64(secondsAt, true)), this.#view.getUint32(nanosecondsAt, true));
   }
+
+  /** A uid or gid; −1, which no chown takes, becomes the id before it. */
+  #id(at: number): number {
+    return Math.min(this.#view.getUint32(at, true), 0xffff_fffe);
+  }
+}
+
+const nanosecondsMax = 999_999_999;
+const timeFields = [
+  [statLayout.mtime, statLayout.mtimeNs],
+  [statLayout.atime, statLayout.atimeNs],
+  [statLayout.btime, statLayout.btimeNs],
+] as const;
+
+/** The nearest time that archives hold. */
+function legalTime(seconds: number, nanoseconds: number): Timestamp {
+  const limit = Number.MAX_SAFE_INTEGER;
+  return {
+    seconds: Math.min(Math.max(seconds, -limit), limit),
+    nanoseconds: Math.min(nanoseconds, nanosecondsMax),
+  };
 }
 
 function socketAttributes(gathered: Gathered | undefined): { attributes?: readonly ExtendedAttribute[] } {

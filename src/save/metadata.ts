@@ -13,6 +13,8 @@ export interface Gathered {
   readonly attributes: readonly ExtendedAttribute[];
   readonly attributeError: number;
   readonly flagsError: number;
+  /** Inode number and status of the opened object. */
+  readonly ino: bigint;
   readonly size: number;
   readonly mtime: number;
   readonly mtimeNs: number;
@@ -38,6 +40,7 @@ export function readGathered(bytes: Uint8Array, view: DataView, at: number): Gat
     attributes: count === 0 ? noAttributes : readAttributes(bytes, view, linkAt + linkLength, count),
     attributeError: view.getUint32(at + gatherLayout.attributeError, true),
     flagsError: view.getUint32(at + gatherLayout.flagsError, true),
+    ino: view.getBigUint64(at + gatherLayout.ino, true),
     size: Number(view.getBigInt64(at + gatherLayout.sizeBytes, true)),
     mtime: Number(view.getBigInt64(at + gatherLayout.mtime, true)),
     mtimeNs: view.getUint32(at + gatherLayout.mtimeNs, true),

@@ -5,7 +5,7 @@ import { limits } from "../base/limits.ts";
 import { EntryKind } from "../model/entry.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../sys/constants.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
-import { EINVAL, EIO, ENAMETOOLONG } from "../sys/errors.ts";
+import { EFBIG, EINVAL, EIO, ENAMETOOLONG } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { batchFlags } from "./batch.ts";
 import { JobCutter, type PlannedEntry, type PlannedJob } from "./job-cutter.ts";
@@ -41,6 +41,8 @@ const tarHeader = 512;
 const noBytes = new Uint8Array(0);
 /** uid or gid −1 means "no owner" to every chown: such an entry cannot be restored. */
 const noOwner = 0xffffffff;
+/** A sparse file may be larger on some file systems; no number of ours holds it. */
+const sizeMax = BigInt(Number.MAX_SAFE_INTEGER);
 
 /** Walks one source and hands out its jobs in order. Returns the number after its last entry. */
 export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJob, number> {
@@ -228,6 +230,7 @@ class EntryPlanner {
     const errno = view.getUint32(at + statLayout.error, true);
     if (errno !== 0) return errno;
     if (kind === EntryKind.absent) return EIO;
+    if (view.getBigInt64(at + statLayout.sizeBytes, true) > sizeMax) return EFBIG;
     if (view.getUint32(at + statLayout.uid, true) === noOwner || view.getUint32(at + statLayout.gid, true) === noOwner)
       return EINVAL;
     if (this.#path.length + nameLength + 1 > limits.pathBytes || this.#path.depth >= limits.depth) return ENAMETOOLONG;

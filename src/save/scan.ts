@@ -156,7 +156,11 @@ export class Scanner {
       const length = names[nameAt + 1] as number;
       const at = entry * statLayout.size;
       const size = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
-      if (size > this.#largeBytes && (view.getUint32(at + statLayout.mode, true) & S_IFMT) === S_IFREG) {
+      if (
+        size > this.#largeBytes &&
+        Number.isSafeInteger(size) &&
+        (view.getUint32(at + statLayout.mode, true) & S_IFMT) === S_IFREG
+      ) {
         maps.push({
           listing,
           entry,

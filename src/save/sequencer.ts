@@ -160,7 +160,9 @@ export class Sequencer {
       const { members, ...totals } = output.totals;
       this.#members += members;
       const sum = this.#totals[source] as SourceTotals;
-      for (const key of Object.keys(totals) as (keyof typeof totals)[]) sum[key] += totals[key];
+      for (const key of Object.keys(totals) as (keyof typeof totals)[]) {
+        sum[key] = Math.min(sum[key] + totals[key], Number.MAX_SAFE_INTEGER); // sparse files of petabytes
+      }
     }
     for (const warning of output.warnings) this.#warn(warning);
     this.#reporter.progress({
