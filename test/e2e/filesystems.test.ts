@@ -166,7 +166,7 @@ describe("conversion", () => {
           ignore: ["holes", "unwritten"],
         });
         // Of two attached file systems with one UUID, mkfs.btrfs refuses to make a third.
-        for (const mountpoint of mounted) await lab.unmount(mountpoint);
+        for (const each of mounted) await lab.unmount(each);
         source = target;
       }
     });
