@@ -48,6 +48,9 @@ export interface Group {
   readonly blocks: readonly BlockLocation[];
 }
 
+/** What hands out groups: a whole archive front to back, or parts of it. */
+export type GroupSource = Pick<ArchiveReader, "input" | "head" | "digest" | "damages" | "summary" | "groups">;
+
 export class ArchiveReader {
   readonly input: ArchiveInput;
   readonly head: Head;

@@ -30,7 +30,7 @@ export async function restdir(options: RestdirOptions, context: CommandContext):
       closeSync(destination);
     }
     const { workers, stripComponents, overwrite } = options;
-    const request = { rootFds, workers, selection, stripComponents, overwrite };
+    const request = { rootFds, workers, selection, stripComponents, restoreRoots: true, overwrite };
     const result = await restoreArchive(reader, request, { reporter, signal: context.signal });
     throwIfDamaged(options.archive, result, reader.damages.length, "what is whole was restored");
     const details = { entries: result.entries, bytes: result.bytes, incomplete: warnings() };

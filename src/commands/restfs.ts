@@ -57,7 +57,7 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
     }
     const rootFds = reader.head.sources.map((_, id) => planned.find(({ wish }) => wish.id === id)?.mounted?.rootFd);
     const { workers, stripComponents } = options;
-    const request = { rootFds, workers, selection, stripComponents, overwrite: options.overwrite };
+    const request = { rootFds, workers, selection, stripComponents, restoreRoots: true, overwrite: options.overwrite };
     const result = await restoreArchive(reader, request, { reporter, signal: context.signal });
     for (const { mounted } of planned) await mounted?.unmount();
     throwIfDamaged(options.archive, result, reader.damages.length, "what is whole was restored");

@@ -4,15 +4,13 @@ import { compilePatterns, compileSelection } from "../base/pattern.ts";
 import type { RestoreOptions } from "../model/options.ts";
 import type { Selection } from "../restore/tree.ts";
 
-/** Directories are taken whenever something below them may be. */
 export function selectionOf(options: Pick<RestoreOptions, "includes" | "excludes">): Selection {
   const included = compileSelection(options.includes);
   const excluded = compilePatterns(options.excludes);
   return {
     empty: included.empty && excluded.empty,
-    accepts: (path, isDirectory) => {
-      if (excluded.matches(path, isDirectory)) return false;
-      return isDirectory || included.empty || included.selects(path, false);
-    },
+    selects: (path, isDirectory) =>
+      !excluded.matches(path, isDirectory) && (included.empty || included.selects(path, isDirectory)),
+    mayHold: (path) => !excluded.matches(path, true) && (included.empty || included.mayHold(path)),
   };
 }

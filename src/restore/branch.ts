@@ -7,6 +7,8 @@ import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { isDirectory, readStat } from "../sys/stat.ts";
+import { noName } from "./metadata.ts";
+import { passesOn } from "./policy.ts";
 import type { WritePolicy } from "./protocol.ts";
 
 export interface Branch {
@@ -21,6 +23,19 @@ export interface Branch {
   waits: boolean;
   /** It gets the metadata of its row: it was selected, or is new. */
   restored: boolean;
+  /** New entries in it may get a group or an ACL from it, or take the place of others (set once it is there). */
+  careful: boolean;
+}
+
+/** The root of a source: a directory that is there. */
+export function rootBranch(handle: DirectoryHandle, restored: boolean): Branch {
+  const careful = passesOn(handle);
+  return { parent: undefined, name: noName, path: noName, handle, waits: false, restored, careful };
+}
+
+/** A directory that is not made yet. */
+export function waitingBranch(parent: Branch, name: Uint8Array, path: Uint8Array, restored: boolean): Branch {
+  return { parent, name, path, handle: undefined, waits: true, restored, careful: false };
 }
 
 export class BranchMaker {
@@ -57,7 +72,9 @@ export class BranchMaker {
       if (made === -EEXIST) {
         const found = native.statAt(dirFd, name, stat);
         if (found >= 0 && isDirectory(readStat(stat).mode)) {
-          return this.#table.child(parent, name, undefined, readStat(stat));
+          const existing = this.#table.child(parent, name, undefined, readStat(stat));
+          branch.careful = this.#policy.overwrite || passesOn(existing);
+          return existing;
         }
         if (this.#policy.overwrite && native.unlinkAt(dirFd, name, 0) >= 0) made = native.mkdirAt(dirFd, name, 0o700);
       }
@@ -65,6 +82,8 @@ export class BranchMaker {
       if (made >= 0) made = native.statAt(dirFd, name, stat);
       if (made >= 0) {
         branch.restored = true;
+        const { gid } = readStat(stat);
+        branch.careful = branch.parent?.careful === true || gid !== this.#policy.gid;
         return this.#table.child(parent, name, undefined, readStat(stat));
       }
       const errno = errnoName(-made);

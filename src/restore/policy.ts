@@ -1,8 +1,27 @@
 // What a restore may rely on when it makes entries.
 
+import { utf8 } from "../base/bytes.ts";
+import { aclAttributes } from "../format/member.ts";
+import { addon } from "../sys/addon.ts";
+import type { DirectoryHandle } from "../sys/directory.ts";
+import { statDescriptor } from "../sys/stat.ts";
+import { noName } from "./metadata.ts";
 import type { WritePolicy } from "./protocol.ts";
 
-/** Nothing is left out because a new entry would have it anyway. */
+const setgid = 0o2000;
+const defaultAcl = utf8(aclAttributes.default);
+
+/** The directory gives new entries its group or an ACL. */
+export function passesOn(directory: DirectoryHandle): boolean {
+  const fd = directory.acquire();
+  try {
+    return typeof addon().getAttribute(fd, noName, defaultAcl) !== "number" || (statDescriptor(fd).mode & setgid) !== 0;
+  } finally {
+    directory.release();
+  }
+}
+
+/** Nothing is left out because a new entry would have it anyway: for entries among others that were there before. */
 export function carefulPolicy(policy: WritePolicy): WritePolicy {
   return { ...policy, clearInheritedAcl: true, uid: -1, gid: -1 };
 }

@@ -1,7 +1,7 @@
 // Restoring and verifying a whole archive: workers, directories and the run put together. Where the roots come from, and what happens when the
 // archive turns out damaged, is decided above.
 
-import type { ArchiveReader } from "../archive/reader.ts";
+import type { GroupSource } from "../archive/reader.ts";
 import { prefixBytes } from "../format/head.ts";
 import type { Reporter } from "../model/events.ts";
 import { WorkerPool } from "../pipeline/pool.ts";
@@ -11,7 +11,7 @@ import { directoryCapacity, type DirectoryHandle, DirectoryTable } from "../sys/
 import { check } from "../sys/errors.ts";
 import type { RestoreJobs, RestoreWorkerData, WritePolicy } from "./protocol.ts";
 import { ReadRun, type RunResult } from "./run.ts";
-import { type Selection, Tree } from "./tree.ts";
+import { type OtherPlace, type Selection, Tree } from "./tree.ts";
 
 export interface RestoreRequest {
   /** Directory each source goes to, by source id (its descriptor stays the caller's); undefined: left out. */
@@ -19,6 +19,10 @@ export interface RestoreRequest {
   readonly workers: number;
   readonly selection: Selection;
   readonly stripComponents: number;
+  /** The metadata of the roots is restored, too. */
+  readonly restoreRoots: boolean;
+  /** Entries that go to another place than their own (see PartReader). */
+  readonly otherPlaces?: ReadonlyMap<number, OtherPlace>;
   /** Replace what exists. */
   readonly overwrite: boolean;
 }
@@ -28,11 +32,12 @@ export interface RunContext {
   readonly signal: AbortSignal;
 }
 
-const everything: Selection = { empty: true, accepts: () => true };
+const everything: Selection = { empty: true, selects: () => true, mayHold: () => true };
+const noOtherPlaces: ReadonlyMap<number, OtherPlace> = new Map();
 
 /** Writes the selected entries below the roots. Damage is told as warnings and in the result; throws what ends a restore. */
 export async function restoreArchive(
-  reader: ArchiveReader,
+  reader: GroupSource,
   request: RestoreRequest,
   context: RunContext,
 ): Promise<RunResult> {
@@ -43,8 +48,7 @@ export async function restoreArchive(
       fd === undefined ? undefined : table.root(check(addon().duplicate(fd), "dup")),
     );
     const policy = policyFor(request.overwrite);
-    const { selection, stripComponents, workers } = request;
-    return await run(reader, { handles, table, policy, selection, stripComponents, workers, write: true }, context);
+    return await run(reader, { ...request, handles, table, policy, write: true }, context);
   } finally {
     addon().umask(oldMask);
     table.close();
@@ -52,7 +56,7 @@ export async function restoreArchive(
 }
 
 /** Reads everything and checks every checksum and digest, and that index and stream agree. */
-export async function verifyArchive(reader: ArchiveReader, workers: number, context: RunContext): Promise<RunResult> {
+export async function verifyArchive(reader: GroupSource, workers: number, context: RunContext): Promise<RunResult> {
   const policy = { overwrite: false, clearInheritedAcl: false, uid: 0, gid: 0 };
   const handles = reader.head.sources.map(() => undefined);
   const options = {
@@ -61,32 +65,30 @@ export async function verifyArchive(reader: ArchiveReader, workers: number, cont
     policy,
     selection: everything,
     stripComponents: 0,
+    restoreRoots: false,
     workers,
     write: false,
   };
   return run(reader, options, context);
 }
 
-interface RunSetup {
+interface RunSetup extends Omit<RestoreRequest, "rootFds" | "overwrite"> {
   readonly handles: readonly (DirectoryHandle | undefined)[];
   readonly table: DirectoryTable | undefined;
   readonly policy: WritePolicy;
-  readonly selection: Selection;
-  readonly stripComponents: number;
-  readonly workers: number;
   readonly write: boolean;
 }
 
-async function run(reader: ArchiveReader, setup: RunSetup, context: RunContext): Promise<RunResult> {
+async function run(reader: GroupSource, setup: RunSetup, context: RunContext): Promise<RunResult> {
   const { codec, digest, sources } = reader.head;
-  const { handles, table, policy, selection, stripComponents, workers, write } = setup;
+  const { handles, policy, workers, write, otherPlaces = noOtherPlaces } = setup;
   const { reporter, signal } = context;
   const data: RestoreWorkerData = { codec, digest, policy };
   const pool = new WorkerPool<RestoreJobs>({ url: workerUrl("restore/worker"), workers, workerData: data });
   try {
     const roots = sources.map((source, i) => ({ prefix: prefixBytes(source), handle: handles[i] }));
     const warn = (warning: Parameters<Reporter["warning"]>[0]): void => reporter.warning(warning);
-    const tree = new Tree({ roots, table, policy, selection, stripComponents, warn });
+    const tree = new Tree({ ...setup, roots, otherPlaces, warn });
     return await new ReadRun({ reader, pool, tree, policy, write, reporter, signal }).run();
   } finally {
     await pool.close();

@@ -8,8 +8,10 @@ import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind, type ExtendedAttribute } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
-import { type Branch, BranchMaker } from "./branch.ts";
+import { type Branch, BranchMaker, rootBranch, waitingBranch } from "./branch.ts";
 import { MetadataWriter, noName } from "./metadata.ts";
+import { type HeldDirectories, holdDirectories, type Section, sectionsOf } from "./parents.ts";
+import { carefulPolicy } from "./policy.ts";
 import type { WritePolicy } from "./protocol.ts";
 import { RowPath } from "./row-path.ts";
 
@@ -57,9 +59,10 @@ export interface PlacedBlock {
   readonly firstEntry: number;
   readonly parentPath: Uint8Array;
   readonly prefixes: readonly { readonly row: number; readonly prefix: Uint8Array }[];
-  /** Directory of each row (undefined: not restored), and its open descriptor while the block is worked on. */
+  /** Directory of each row that is restored and no directory itself. */
   readonly parents: readonly (DirectoryHandle | undefined)[];
-  readonly dirFds: Int32Array;
+  /** New entries in one of these directories may get a group, an ACL or flags from it. */
+  readonly careful: boolean;
   /** Of directory rows that may be restored, by row. */
   readonly branches: ReadonlyMap<number, Branch>;
   /** Rows that are restored under another name than their own. */
@@ -70,7 +73,10 @@ export interface PlacedBlock {
   displayPath(index: number): Uint8Array;
   /** A member name of this block without its source's prefix. */
   withoutPrefix(path: Uint8Array): Uint8Array;
-  release(): void;
+  /** Rows as ranges [from, to) whose entries stand in at most `directories` directories each. */
+  sections(directories: number): Section[];
+  /** Opens the directories of the rows [from, to). */
+  acquire(from: number, to: number): HeldDirectories;
 }
 
 interface OpenDirectory {
@@ -78,6 +84,8 @@ interface OpenDirectory {
   readonly branch: Branch | undefined;
   readonly attributes: readonly ExtendedAttribute[];
 }
+
+type PlacedRows = Omit<PlacedBlock, "displayPath" | "withoutPrefix" | "sections" | "acquire">;
 
 export class Tree {
   readonly #options: TreeOptions;
@@ -151,6 +159,7 @@ export class Tree {
     const renamed = new Map<number, Uint8Array>();
     const paths = new Map<number, Uint8Array>();
     const prefixes: { row: number; prefix: Uint8Array }[] = [];
+    let careful = false;
     for (let index = 0; index < rows.length; index++) {
       const row = rows[index] as CatalogRow;
       if (row.depth === 0) {
@@ -175,7 +184,10 @@ export class Tree {
         const entry = firstEntry + index;
         const other = this.#options.otherPlaces.get(entry);
         if (other !== undefined) renamed.set(index, other.name);
-        parents.push(other === undefined ? this.#parentOf(row, entry) : this.#parentAt(other.directory));
+        const branch = other === undefined ? this.#parentOf(row, entry) : this.#branchAt(other.directory);
+        const parent = branch === undefined ? undefined : this.#maker?.make(branch);
+        careful ||= parent !== undefined && branch?.careful === true;
+        parents.push(parent);
         continue;
       }
       parents.push(undefined);
@@ -184,7 +196,7 @@ export class Tree {
       if (branch !== undefined && branch !== this.#frames.at(-1)) branches.set(index, branch);
       this.#enterDirectory(row.name, branch);
     }
-    return this.#place({ rows, firstEntry, parentPath, prefixes, parents, branches, renamed, paths });
+    return this.#place({ rows, firstEntry, parentPath, prefixes, parents, careful, branches, renamed, paths });
   }
 
   /** Follows the rows of a block that has been unpacked: finishes the directories that nothing more comes to. */
@@ -214,17 +226,15 @@ export class Tree {
     this.#path = new MemberPath(root?.prefix ?? noName);
     const { restoreRoots, stripComponents } = this.#options;
     const restored = restoreRoots && stripComponents === 0;
-    const branch = { parent: undefined, name: noName, path: noName, waits: false, restored };
-    this.#frames = [root?.handle === undefined ? undefined : { ...branch, handle: root.handle }];
+    this.#frames = [root?.handle === undefined ? undefined : rootBranch(root.handle, restored)];
   }
 
   /** The directory an entry that is none itself is made in, or undefined when it is left out. */
-  #parentOf(row: CatalogRow, entry: number): DirectoryHandle | undefined {
+  #parentOf(row: CatalogRow, entry: number): Branch | undefined {
     const branch = this.#frames.at(-1);
     if (branch === undefined || row.depth <= this.#options.stripComponents || this.#taken.has(entry)) return undefined;
     const { selection } = this.#options;
-    if (!selection.empty && !selection.selects(this.#pathOf(row.name), false)) return undefined;
-    return this.#maker?.make(branch);
+    return selection.empty || selection.selects(this.#pathOf(row.name), false) ? branch : undefined;
   }
 
   /** The branch of a directory's row: made, waiting, or undefined when nothing of it is restored. */
@@ -247,16 +257,16 @@ export class Tree {
     if (parent === undefined) return undefined;
     const path = this.#pathOf(name);
     const early = this.#early.size === 0 ? undefined : this.#early.get(this.#earlyKey(path));
-    if (early === undefined) return { parent, name, path, handle: undefined, waits: true, restored: selected };
+    if (early === undefined) return waitingBranch(parent, name, path, selected);
     early.restored ||= selected;
     return early;
   }
 
-  /** A directory of the present source anywhere in it, made now. */
-  #parentAt(directory: readonly Uint8Array[]): DirectoryHandle | undefined {
+  /** A directory of the present source, anywhere in it. */
+  #branchAt(directory: readonly Uint8Array[]): Branch | undefined {
     const current = this.#path.components().slice(1);
     let branch = this.#frames[0];
-    let path = noName;
+    let path: Uint8Array = noName;
     for (const [index, name] of directory.entries()) {
       if (branch === undefined) return undefined;
       path = index === 0 ? name : Buffer.concat([path, Buffer.of(0x2f), name]);
@@ -268,18 +278,11 @@ export class Tree {
         continue;
       }
       const key = this.#earlyKey(path);
-      const next: Branch = this.#early.get(key) ?? {
-        parent: branch,
-        name,
-        path,
-        handle: undefined,
-        waits: true,
-        restored: false,
-      };
+      const next = this.#early.get(key) ?? waitingBranch(branch, name, path, false);
       this.#early.set(key, next);
       branch = next;
     }
-    return branch === undefined ? undefined : this.#maker?.make(branch);
+    return branch;
   }
 
   #earlyKey(path: Uint8Array): string {
@@ -301,22 +304,8 @@ export class Tree {
     return this.#path.join(name).subarray((this.#options.roots[this.#source] as TreeRoot).prefix.length);
   }
 
-  #place(block: Omit<PlacedBlock, "dirFds" | "displayPath" | "withoutPrefix" | "release">): PlacedBlock {
-    const acquired = new Map<DirectoryHandle, number>();
-    const dirFds = new Int32Array(block.rows.length).fill(-1);
-    for (const [index, parent] of block.parents.entries()) {
-      if (parent === undefined) continue;
-      let fd = acquired.get(parent);
-      if (fd === undefined) {
-        fd = parent.acquire();
-        acquired.set(parent, fd);
-      }
-      dirFds[index] = fd;
-    }
-    const release = (): void => {
-      for (const handle of acquired.keys()) handle.release();
-    };
-    const { rows, parentPath, prefixes } = block;
+  #place(block: PlacedRows): PlacedBlock {
+    const { rows, parentPath, prefixes, parents } = block;
     const prefixLength = this.#options.roots[this.#source]?.prefix.length ?? 0;
     const withoutPrefix = (path: Uint8Array): Uint8Array => path.subarray(prefixLength);
     const displayPath = (index: number): Uint8Array => {
@@ -324,7 +313,13 @@ export class Tree {
       for (let i = 0; i <= index; i++) path.enter(i, rows[i] as CatalogRow);
       return withoutPrefix(path.member());
     };
-    return { ...block, dirFds, displayPath, withoutPrefix, release };
+    return {
+      ...block,
+      displayPath,
+      withoutPrefix,
+      sections: (directories) => sectionsOf(parents, directories),
+      acquire: (from, to) => holdDirectories(parents, [from, to]),
+    };
   }
 
   #finishLast(): void {
@@ -332,8 +327,9 @@ export class Tree {
     const handle = directory?.branch?.handle;
     if (directory === undefined || handle === undefined || directory.branch?.restored !== true) return;
     const { row, attributes } = directory;
-    const path = directory.branch.path;
-    const metadata = new MetadataWriter(this.#options.policy, (warning) => this.#options.warn({ ...warning, path }));
+    const { path, parent } = directory.branch;
+    const policy = parent?.careful === true ? carefulPolicy(this.#options.policy) : this.#options.policy;
+    const metadata = new MetadataWriter(policy, (warning) => this.#options.warn({ ...warning, path }));
     const fd = handle.acquire();
     try {
       metadata.apply({ fd, name: noName }, row, attributes);
