@@ -1,7 +1,7 @@
 // Reading a whole archive, to restore it or to verify it: groups in order, blocks in parallel, results in order again. What the workers cannot
 // know (directories, links, files of several blocks, what is lost) is dealt with here.
 
-import type { ArchiveReader, BlockLocation, Group, GroupCatalog } from "../archive/reader.ts";
+import type { BlockLocation, Group, GroupCatalog, GroupSource } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { prefixBytes } from "../format/head.ts";
 import { type BlockOutline, decodeBlockRows } from "../format/segmentDecoder.ts";
@@ -10,7 +10,7 @@ import { EntryKind } from "../model/entry.ts";
 import type { Reporter, Warning, WarningCode } from "../model/events.ts";
 import type { WorkerPool } from "../pipeline/pool.ts";
 import { addon } from "../sys/addon.ts";
-import { componentsBelow, startsWith } from "./index-block.ts";
+import { componentsBelow } from "./index-block.ts";
 import { LargeRestore } from "./large.ts";
 import { LinkMaker } from "./links.ts";
 import { OrderedJobs } from "./ordered.ts";
@@ -18,7 +18,7 @@ import type { FramePlace, RestoreJobs, UnpackOutput, WritePolicy } from "./proto
 import type { PlacedBlock, Tree } from "./tree.ts";
 
 export interface RunOptions {
-  readonly reader: ArchiveReader;
+  readonly reader: GroupSource;
   readonly pool: WorkerPool<RestoreJobs>;
   readonly tree: Tree;
   readonly policy: WritePolicy;
@@ -71,6 +71,8 @@ export class ReadRun {
   #archiveBytes = 0;
   /** The file of several blocks whose slices come now. */
   #large: LargeRestore | undefined;
+  /** Files of several blocks that are not finished yet. */
+  readonly #unfinished = new Set<LargeRestore>();
   #damagesTold = 0;
   readonly #directoriesPerJob: number;
 
@@ -80,18 +82,43 @@ export class ReadRun {
     const jobs = blocksPerWorker * options.pool.workers;
     this.#jobs = new OrderedJobs(jobs);
     this.#directoriesPerJob = Math.max(1, Math.min(256, Math.floor(addon().openFileLimit() / directoriesShare / jobs)));
-    this.#links = new LinkMaker(options.write, options.policy, (warning) => this.#warn(warning));
+    const { digest } = options.reader;
+    const warn = (warning: Warning): void => this.#warn(warning);
+    this.#links = new LinkMaker(options.write, options.policy, warn, (bytes) => digest.hash(bytes));
   }
 
+  /** Rejects as soon as the signal says so; what the workers are at goes on until the pool is closed. */
   async run(): Promise<RunResult> {
+    const { signal } = this.#options;
+    let onAbort: (() => void) | undefined;
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = (): void => reject(signal.reason as Error);
+      signal.addEventListener("abort", onAbort);
+    });
+    try {
+      signal.throwIfAborted();
+      return await Promise.race([this.#run(), aborted]);
+    } catch (error) {
+      this.#jobs.stop(error);
+      throw error;
+    } finally {
+      if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** After a failure, when no worker writes any more: takes back files that are not whole. */
+  abandon(): void {
+    for (const large of this.#unfinished) large.abandon();
+  }
+
+  async #run(): Promise<RunResult> {
     const { reader, tree, signal } = this.#options;
     let gap = false;
     for await (const group of reader.groups(true)) {
       signal.throwIfAborted();
       gap = this.#tellDamage() || gap;
       if (group.catalog === undefined) await this.#rebuild(group);
-      else await this.#group(group.catalog, group.blocks, gap);
-      gap = group.catalog === undefined;
+      gap = group.catalog === undefined || !(await this.#group(group.catalog, group.blocks, gap));
     }
     this.#tellDamage();
     this.#endLarge(undefined);
@@ -114,10 +141,11 @@ export class ReadRun {
     return damages.length > first;
   }
 
-  /** A group with its catalog segment. */
-  async #group(catalog: GroupCatalog, locations: readonly BlockLocation[], gap: boolean): Promise<void> {
-    const { tree, reader } = this.#options;
+  /** A group with its catalog segment; false when something is wrong with the catalog, and the rest of the group was passed over. */
+  async #group(catalog: GroupCatalog, locations: readonly BlockLocation[], gap: boolean): Promise<boolean> {
+    const { tree, reader, signal } = this.#options;
     const places = new Map(locations.map((location) => [location.record.number, location]));
+    const source = gap ? this.#sourceBefore(catalog, places) : tree.source;
     let firstEntry = catalog.header.firstEntry;
     let started = false;
     for (const [i, outline] of catalog.blocks.entries()) {
@@ -125,22 +153,65 @@ export class ReadRun {
       const location = places.get(number);
       const { record } = location ?? {};
       if (record !== undefined && (record.firstEntry !== firstEntry || record.entryCount !== outline.count)) {
-        this.#flaw(number, new TsfsaError("ARCHIVE_DAMAGED", "block record and catalog count its entries differently"));
-        return;
+        this.#flaw(number, new TsfsaError("ARCHIVE_HOSTILE", "block record and catalog count its entries differently"));
+        return false;
       }
+      signal.throwIfAborted();
       let placed: PlacedBlock;
       try {
         const rows = decodeBlockRows(outline, reader.digest.length);
-        if (rows.length > 0 && !started) tree.moveTo(this.#sourceOf(location), catalog.ancestors, gap);
+        if (rows.length > 0 && !started) this.#startGroup(source, catalog.ancestors, rows, gap);
         started ||= rows.length > 0;
         placed = tree.enter(rows, firstEntry);
+        if (rows.length > 0) this.#checkSource(location, placed);
       } catch (error) {
         this.#flaw(number, error);
-        return;
+        return false;
       }
       firstEntry += outline.count;
       await this.#block(number, location, placed, outline);
       this.#endLargeAt(number, catalog, places);
+    }
+    return true;
+  }
+
+  /** Puts the tree where the first rows of a segment are. */
+  #startGroup(
+    source: number,
+    ancestors: readonly Uint8Array[],
+    rows: readonly CatalogRow[],
+    gap: boolean,
+  ): void {
+    const { tree } = this.#options;
+    if (rows[0]?.depth !== ancestors.length) {
+      throw new TsfsaError("ARCHIVE_HOSTILE", "a catalog segment starts at another depth than its ancestors tell");
+    }
+    tree.moveTo(source, ancestors, gap);
+    if (gap && ancestors.length === 0) tree.beforeRoot(source + 1);
+  }
+
+  /** The source in which a group starts after a gap (before the root it starts with), as its blocks tell: roots may have been lost. */
+  #sourceBefore(catalog: GroupCatalog, places: ReadonlyMap<number, BlockLocation>): number {
+    let roots = 0;
+    for (const [i, outline] of catalog.blocks.entries()) {
+      const record = places.get(catalog.header.firstBlock + i)?.record;
+      const rows = outline.count === 0 ? [] : decodeBlockRows(outline, this.#options.reader.digest.length);
+      if (record !== undefined && !record.end && (rows.length > 0 || record.continuation !== undefined)) {
+        return record.sourceId - roots - (rows[0]?.depth === 0 ? 1 : 0);
+      }
+      roots += rows.filter(({ depth }) => depth === 0).length;
+    }
+    return this.#options.tree.source;
+  }
+
+  /** A block record names the source of the entries that the catalog counts off. */
+  #checkSource(location: BlockLocation | undefined, placed: PlacedBlock): void {
+    if (location === undefined || location.record.end) return;
+    const last = this.#options.tree.source;
+    const first = last - placed.prefixes.length + (placed.rows[0]?.depth === 0 ? 1 : 0);
+    const { sourceId } = location.record;
+    if (sourceId < first || sourceId > last) {
+      throw new TsfsaError("ARCHIVE_HOSTILE", `block record and catalog name different sources, ${sourceId} and ${first}`);
     }
   }
 
@@ -156,30 +227,32 @@ export class ReadRun {
     this.#endLarge(completion);
   }
 
-  #sourceOf(location: BlockLocation | undefined): number {
-    const present = Math.max(0, this.#options.tree.source);
-    return location === undefined || location.record.end ? present : location.record.sourceId;
-  }
-
   /** A group whose segment is lost: what tar alone tells of its blocks. */
   async #rebuild(group: Group): Promise<void> {
-    const { pool, tree, reader } = this.#options;
+    const { pool, tree, reader, signal } = this.#options;
+    const [first] = group.blocks;
+    if (first !== undefined && !first.record.end) {
+      const lost = "sockets, inode flags, project ids, access times and digests are lost";
+      const message = `the catalog of the blocks from ${first.record.number} on is lost: of their entries, ${lost}`;
+      this.#tell("ARCHIVE_PART_LOST", noPath, message);
+    }
     for (const location of group.blocks) {
       const { record } = location;
+      signal.throwIfAborted();
       if (record.end) continue;
       if (record.continuation !== undefined) {
         await this.#slice(location, record.continuation);
         continue;
       }
       const frame = this.#frame(location);
-      const index = await pool.run("index", { frame, prefixes: this.#prefixes });
+      const prefix = this.#prefixes[record.sourceId] ?? noPath;
+      const index = await pool.run("index", { frame, prefixes: [prefix] });
       if (index.damage !== undefined) {
         this.#blockDamage(record.number, index.damage, false);
         continue;
       }
       const outline = { count: index.count, rows: index.rows, digests: index.digests };
       try {
-        const prefix = this.#prefixes.find((candidate) => startsWith(index.firstPath, candidate)) ?? noPath;
         const ancestors = componentsBelow(index.firstPath, prefix).slice(0, -1);
         const isRoot = index.firstPath.length === prefix.length;
         tree.moveTo(record.sourceId, isRoot ? [] : [noPath, ...ancestors], true);
@@ -203,7 +276,7 @@ export class ReadRun {
       this.#damagedBlocks.add(number);
       if (placed.rows.length === 0 && this.#large !== undefined)
         this.#large.damage ??= `block ${number}, a part of it, is lost`;
-      this.#jobs.then(async () => this.#lost(placed, `block ${number}, in which it stands, is lost`));
+      this.#jobs.then(async () => this.#lost(placed, `block ${number}, in which it stands, is lost`, undefined));
       return;
     }
     const { record } = location;
@@ -211,7 +284,7 @@ export class ReadRun {
       await this.#slice(location, record.continuation);
       return;
     }
-    const large = placed.rows.at(-1)?.continued === true ? this.#openLarge(placed) : undefined;
+    const large = placed.rows.at(-1)?.continued === true ? this.#openLarge(number, placed) : undefined;
     const sections = this.#options.write ? placed.sections(this.#directoriesPerJob) : [wholeBlock(placed)];
     const outputs: UnpackOutput[] = [];
     for (const [i, section] of sections.entries()) {
@@ -281,7 +354,7 @@ export class ReadRun {
       (output) => {
         this.#progress(output.bytes, record.compressedLength);
         if (output.damage === undefined) {
-          if (output.leaves !== undefined) large.add(output.leaves);
+          if (output.leaves !== undefined) large.add(output.leaves, output.bytes);
           return;
         }
         large.damage ??= `block ${record.number}, which holds a part of it, is damaged: ${output.damage}`;
@@ -290,7 +363,7 @@ export class ReadRun {
     );
   }
 
-  #openLarge(placed: PlacedBlock): LargeRestore {
+  #openLarge(block: number, placed: PlacedBlock): LargeRestore {
     this.#endLarge(undefined);
     const { reader, policy } = this.#options;
     const index = placed.rows.length - 1;
@@ -298,8 +371,9 @@ export class ReadRun {
     const entry = placed.firstEntry + index;
     const path = placed.displayPath(index);
     const warn = (warning: Warning): void => this.#warn(warning);
-    const large = LargeRestore.open({ entry, row, path, placed, index }, reader.digest, policy, warn);
+    const large = LargeRestore.open({ entry, row, path, placed, index, block }, reader.digest, policy, warn);
     this.#large = large;
+    this.#unfinished.add(large);
     return large;
   }
 
@@ -310,6 +384,9 @@ export class ReadRun {
     if (large === undefined) return;
     this.#jobs.then(async () => {
       const ino = large.finish(completion, this.#options.policy, (warning) => this.#warn(warning));
+      this.#unfinished.delete(large);
+      if (completion === undefined && !this.#isDamaged()) this.#hostile ??= "a file of several blocks without its digest";
+      if (large.damage !== undefined) this.#damagedBlocks.add(large.block);
       if (large.row.linked) this.#links.add(large.placed, large.index, ino);
     });
   }
@@ -321,20 +398,26 @@ export class ReadRun {
     if (output.damage !== undefined) {
       if (large !== undefined) large.damage ??= `block ${number}, in which it starts, is damaged: ${output.damage}`;
       this.#blockDamage(number, output.damage, output.hostile);
-      this.#lost(placed, `block ${number}, in which it stands, is damaged`);
+      this.#lost(placed, `block ${number}, in which it stands, is damaged`, large);
       return;
     }
     this.#entries += placed.rows.length;
-    for (const warning of output.warnings) this.#warn({ ...warning, path: placed.withoutPrefix(warning.path) });
-    if (large !== undefined && output.large !== undefined) large.add(output.large.leaves);
+    for (const warning of output.warnings) {
+      // Whole blocks whose content is not what was saved.
+      if (warning.code === "ENTRY_DAMAGED") this.#damagedBlocks.add(number);
+      this.#warn({ ...warning, path: placed.withoutPrefix(warning.path) });
+    }
+    if (large !== undefined && output.large !== undefined) large.add(output.large.leaves, output.large.dataInBlock);
     if (this.#options.write) this.#tellIncomplete(placed);
     const inodes = new Map(output.inodes.map(({ row, ino }) => [row, BigInt(ino)]));
     const targets = new Map(output.links.map(({ row, path }) => [row, path]));
-    for (const index of placed.paths.keys()) {
-      const row = placed.rows[index] as CatalogRow;
+    for (const [index, row] of placed.rows.entries()) {
+      if (row.depth === 0) this.#links.startSource();
+      if (!placed.paths.has(index)) continue;
       if (row.kind === EntryKind.hardlink || row.linkEntry !== undefined) {
         const flaw = this.#links.link(placed, index, targets.get(index));
-        if (flaw !== undefined) this.#hostile ??= flaw;
+        // Where something is lost, so may be what it links to.
+        if (flaw !== undefined && !(flaw.missing && this.#isDamaged())) this.#hostile ??= flaw.message;
       } else if (!row.continued) this.#links.add(placed, index, inodes.get(index));
     }
     this.#options.tree.leave(placed, new Map(output.directories.map(({ row, attributes }) => [row, attributes])));
@@ -362,10 +445,10 @@ export class ReadRun {
     }
   }
 
-  /** Names every entry of a block that is gone; its directories stay, with what the catalog knows of them. */
-  #lost(placed: PlacedBlock, why: string): void {
+  /** Names every entry of a block that is gone; its directories stay, with what the catalog knows of them. `large`: names itself when it ends. */
+  #lost(placed: PlacedBlock, why: string, large: LargeRestore | undefined): void {
     for (const [index, row] of placed.rows.entries()) {
-      if (row.continued) continue; // Told when the file ends.
+      if (row.continued && large !== undefined) continue;
       if (row.kind === EntryKind.directory) {
         this.#tell("ATTRIBUTE_NOT_RESTORED", placed.displayPath(index), `its attributes are lost: ${why}`);
       } else
@@ -376,6 +459,10 @@ export class ReadRun {
         );
     }
     this.#options.tree.leave(placed, new Map());
+  }
+
+  #isDamaged(): boolean {
+    return this.#damagedBlocks.size > 0 || this.#options.reader.damages.length > 0;
   }
 
   #blockDamage(number: number, message: string, hostile: boolean): void {
