@@ -98,17 +98,20 @@ describe("savedir and restdir", () => {
     });
   });
 
-  it("run in a pipe, both ways, and give the same bytes as through a file", async () => {
+  it("run in a pipe, both ways", async () => {
     await withLab(async (lab) => {
-      const source = lab.folder("source");
-      await buildTree(source, everythingTree({ filesystem: "tmpfs", deepLevels: 17 }));
-      const restored = lab.folder("restored");
+      const mountpoint = await lab.mount(await lab.filesystem(recipes.ext4));
+      const [source, restored] = [join(mountpoint, "source"), join(mountpoint, "restored")];
+      for (const folder of [source, restored]) mkdirSync(folder);
+      await buildTree(source, everythingTree(everythingFor(recipes.ext4)));
+      await must(["sync", "-f", mountpoint]);
       const { from, to } = await pipe(
         tsfsaArgv("savedir", "-q", "-A", "-", source),
         tsfsaArgv("restdir", "-q", "-", restored),
       );
       expect([from.status, to.status], `${from.stderr}${to.stderr}`).toEqual([0, 0]);
-      await expectSameTree(source, restored, onTmpfs);
+      await must(["sync", "-f", mountpoint]);
+      await expectSameTree(source, restored);
     });
   });
 

@@ -1,4 +1,4 @@
-// Loop images for tests: a Lab owns a folder in /dev/shm, its image files, loop devices and mounts, and gives all of them back
+// Loop images for tests: a Lab owns a folder in memory, its image files, loop devices and mounts, and gives all of them back
 // in close(), in reverse order, whatever the test did. Use it through withLab().
 
 import {
@@ -9,14 +9,24 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  statfsSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { must, run } from "./run.ts";
 
 const MiB = 1024 * 1024;
-const labPrefix = "/dev/shm/tsfsa-test-";
+/** Memory where there is enough of it (containers often give 64 MiB), else the disk. */
+const labFolder = hasRoom("/dev/shm") ? "/dev/shm" : tmpdir();
+const labPrefix = join(labFolder, "tsfsa-test-");
+
+function hasRoom(folder: string): boolean {
+  if (!existsSync(folder)) return false;
+  const { bsize, bavail } = statfsSync(folder);
+  return bsize * bavail > 2048 * MiB;
+}
 
 export interface MountOptions {
   readonly options?: string;
@@ -226,10 +236,10 @@ function mountLines(): { readonly source: string; readonly target: string }[] {
 /** What earlier runs left: folders of labs whose process is gone. Used by the global set-up. */
 export async function sweepLabs(): Promise<string[]> {
   const swept: string[] = [];
-  for (const name of readdirSync("/dev/shm")) {
+  for (const name of readdirSync(labFolder)) {
     const match = /^tsfsa-test-(\d+)-/.exec(name);
     if (match === null || existsSync(`/proc/${match[1]}`)) continue;
-    const dir = join("/dev/shm", name);
+    const dir = join(labFolder, name);
     const targets = mountLines().filter(({ target }) => target.startsWith(`${dir}/`));
     for (const { target } of targets.toReversed()) await run(["umount", target]);
     for (const { device, file } of attachedLoops()) {

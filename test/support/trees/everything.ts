@@ -20,7 +20,7 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 
 export interface EverythingOptions {
-  readonly filesystem: "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "tmpfs";
+  readonly filesystem: "ext2" | "ext3" | "ext4" | "xfs" | "btrfs";
   readonly blockSize?: number;
   /** Project ids can be set (xfs; ext4 with the project feature on a kernel with quota). */
   readonly projects?: boolean;
@@ -212,7 +212,6 @@ const flagLetters: Readonly<Record<EverythingOptions["filesystem"], { file: stri
   },
   xfs: { file: ["a", "i", "A", "d", "S", "Ad", "Sai"], directory: ["a", "i", "A", "d", "S"] },
   btrfs: { file: ["a", "i", "A", "d", "S", "c", "m", "Ad"], directory: ["a", "i", "A", "d", "S", "D", "C", "c", "m"] },
-  tmpfs: { file: ["a", "i", "d"], directory: ["a", "i", "d"] },
 };
 const portableLetters = { file: ["a", "i", "A", "d", "S"], directory: ["a", "i", "A", "d", "S"] };
 
@@ -331,7 +330,7 @@ function content(): DirectoryNode {
 function giantSize({ filesystem, blockSize = 4096, portable }: EverythingOptions): number {
   const GiB = 1024 * MiB;
   if (filesystem === "ext2" || filesystem === "ext3") return blockSize === 1024 ? 15 * GiB : 1900 * GiB;
-  if (filesystem === "tmpfs" || portable === true || blockSize === 1024) return 1000 * GiB;
+  if (portable === true || blockSize === 1024) return 1000 * GiB;
   return 8192 * GiB;
 }
 
