@@ -173,6 +173,8 @@ class FileSink implements Sink {
   readonly #fd: number;
   readonly #overwrite: boolean;
   readonly #folder: string;
+  /** Open for the sync that makes the name durable; undefined where the folder can be written but not read. */
+  readonly #folderFd: number | undefined;
   /** Name of the hidden temporary file while it has one. */
   #temporary: string | undefined;
   #closed = false;
@@ -183,7 +185,13 @@ class FileSink implements Sink {
     this.#overwrite = overwrite;
     this.#folder = dirname(path);
     removeStale(path);
-    this.#fd = this.#open();
+    this.#folderFd = this.#openFolder();
+    try {
+      this.#fd = this.#open();
+    } catch (error) {
+      this.#closeFolder();
+      throw error;
+    }
     const stats = fstatSync(this.#fd, { bigint: true });
     this.identities = [{ dev: stats.dev, ino: stats.ino }, ...(replaced === undefined ? [] : [replaced])];
   }
@@ -199,14 +207,10 @@ class FileSink implements Sink {
       throw writeError((error as NodeJS.ErrnoException).code ?? "EIO", this.name, error);
     }
     this.#publish();
-    this.#close();
-    const folder = openSync(this.#folder, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
-      await fsyncAsync(folder);
-    } catch (error) {
-      throw writeError((error as NodeJS.ErrnoException).code ?? "EIO", this.#folder, error);
+      await this.#syncFolder();
     } finally {
-      closeSync(folder);
+      this.#close();
     }
   }
 
@@ -219,6 +223,34 @@ class FileSink implements Sink {
       } catch {
         // Nothing more can be done; the next run removes it.
       }
+    }
+  }
+
+  #openFolder(): number | undefined {
+    try {
+      return openSync(this.#folder, constants.O_RDONLY | constants.O_DIRECTORY);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? "EIO";
+      if (code === "EACCES") return undefined;
+      throw this.#cannotCreate(code, error);
+    }
+  }
+
+  /** Makes the name durable. The archive is whole and in its place: a failure is told as what it is. */
+  async #syncFolder(): Promise<void> {
+    try {
+      // Where the folder cannot be opened, syncing the file again takes its name along on the file systems of Linux.
+      await fsyncAsync(this.#folderFd ?? this.#fd);
+    } catch (cause) {
+      const code = (cause as NodeJS.ErrnoException).code ?? "EIO";
+      if (code === "EINVAL" || code === "EOPNOTSUPP") return; // a file system that has no such thing
+      const message = `the archive ${this.name} is whole, but its name could not be made durable (fsync of ${this.#folder}: ${code})`;
+      throw new TsfsaError("IO", message, {
+        path: this.name,
+        errno: code,
+        cause,
+        hints: ["a power failure now may lose it: look at the device, then check the archive with `tsfsa verify`"],
+      });
     }
   }
 
@@ -281,7 +313,12 @@ class FileSink implements Sink {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#closeFolder();
     closeSync(this.#fd);
+  }
+
+  #closeFolder(): void {
+    if (this.#folderFd !== undefined) closeSync(this.#folderFd);
   }
 }
 
