@@ -15,8 +15,6 @@ export interface Branch {
   /** Undefined: the root of a source. */
   readonly parent: Branch | undefined;
   readonly name: Uint8Array;
-  /** Path below the source root, for messages. */
-  readonly path: Uint8Array;
   /** Undefined: it waits, or nothing is restored below it. */
   handle: DirectoryHandle | undefined;
   /** To be made with the first entry below it. */
@@ -30,12 +28,19 @@ export interface Branch {
 /** The root of a source: a directory that is there. */
 export function rootBranch(handle: DirectoryHandle, restored: boolean): Branch {
   const careful = passesOn(handle);
-  return { parent: undefined, name: noName, path: noName, handle, waits: false, restored, careful };
+  return { parent: undefined, name: noName, handle, waits: false, restored, careful };
+}
+
+/** Path below the source root, for messages: not kept, for a deep tree would hold all of its paths. */
+export function pathOf(branch: Branch): Uint8Array {
+  const names: Uint8Array[] = [];
+  for (let next = branch; next.parent !== undefined; next = next.parent) names.push(next.name);
+  return Buffer.concat(names.reverse().flatMap((name, i) => (i === 0 ? [name] : [Buffer.of(0x2f), name])));
 }
 
 /** A directory that is not made yet. */
-export function waitingBranch(parent: Branch, name: Uint8Array, path: Uint8Array, restored: boolean): Branch {
-  return { parent, name, path, handle: undefined, waits: true, restored, careful: false };
+export function waitingBranch(parent: Branch, name: Uint8Array, restored: boolean): Branch {
+  return { parent, name, handle: undefined, waits: true, restored, careful: false };
 }
 
 export class BranchMaker {
@@ -64,7 +69,7 @@ export class BranchMaker {
   /** A directory that exists is used as it is; anything else in the way is only replaced if the policy says so. */
   #makeIn(parent: DirectoryHandle, branch: Branch): DirectoryHandle | undefined {
     const native = addon();
-    const { name, path } = branch;
+    const { name } = branch;
     const dirFd = parent.acquire();
     try {
       let made = native.mkdirAt(dirFd, name, 0o700);
@@ -78,7 +83,8 @@ export class BranchMaker {
         }
         if (this.#policy.overwrite && native.unlinkAt(dirFd, name, 0) >= 0) made = native.mkdirAt(dirFd, name, 0o700);
       }
-      if (made === -ENOSPC || made === -EDQUOT || made === -EROFS) throw systemError(-made, "making a directory", path);
+      if (made === -ENOSPC || made === -EDQUOT || made === -EROFS)
+        throw systemError(-made, "making a directory", pathOf(branch));
       if (made >= 0) made = native.statAt(dirFd, name, stat);
       if (made >= 0) {
         branch.restored = true;
@@ -89,7 +95,7 @@ export class BranchMaker {
       const errno = errnoName(-made);
       const why = made === -EEXIST ? "something else of that name exists already (--overwrite replaces it)" : errno;
       const message = `it and all that is below it was not restored: making the directory failed: ${why}`;
-      this.#warn({ code: "ENTRY_NOT_RESTORED", path, message, errno });
+      this.#warn({ code: "ENTRY_NOT_RESTORED", path: pathOf(branch), message, errno });
       return undefined;
     } finally {
       parent.release();

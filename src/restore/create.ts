@@ -138,7 +138,11 @@ export class EntryCreator {
       }
       if (errno !== 0) this.#warnStep(entry, step, errno);
       this.#compareDigest(entry, digests.subarray(i * this.#digest.length, (i + 1) * this.#digest.length));
-      if (entry.row.linked) this.inodes.push({ row: entry.index, ino: inodes[i] as number });
+      if (!entry.row.linked) continue;
+      const ino = inodes[i] as number;
+      // Numbers over 2^53 (overlayfs has them) do not fit the array.
+      if (Number.isSafeInteger(ino)) this.inodes.push({ row: entry.index, ino });
+      else this.#noteInode(entry, entry.dirFd, entry.row.name);
     }
   }
 
@@ -158,7 +162,9 @@ export class EntryCreator {
     if (fd < 0) return;
     try {
       const metadata = this.#metadata(entry);
-      if ((row.inodeFlags & noCowFlag) !== 0) metadata.flags(fd, row.inodeFlags, noCowFlag);
+      if ((row.inodeFlags & noCowFlag) !== 0 || this.#policy.clearInheritedAcl) {
+        metadata.flags(fd, row.inodeFlags, noCowFlag);
+      }
       const segments = segmentsOf(member);
       const written = writeSegments(fd, this.#tar, member.dataOffset, segments, row.size);
       if (written < 0) {

@@ -24,6 +24,8 @@ export interface LargePlace {
   /** The block in which it starts, and its row there. */
   readonly placed: PlacedBlock;
   readonly index: number;
+  /** Number of that block. */
+  readonly block: number;
 }
 
 export class LargeRestore {
@@ -32,13 +34,19 @@ export class LargeRestore {
   readonly path: Uint8Array;
   readonly placed: PlacedBlock;
   readonly index: number;
+  readonly block: number;
   /** Descriptor the slices are written to; −1: nothing is written. */
   readonly fd: number;
-  /** Why the file cannot be right. */
+  /** Why the file cannot be right; after finish(), why it is not. */
   damage: string | undefined;
   readonly #directory: DirectoryHandle | undefined;
   readonly #digest: FileDigest;
   readonly #digestLength: number;
+  #lastLeaf = -1;
+  /** Bytes of data that came whole, and logical offset up to which slices were handed out. */
+  #received = 0;
+  #handedOut = 0;
+  #ended = false;
   /** Settles once the block in which the file starts has been unpacked. */
   #started: Promise<void> = Promise.resolve();
   #start: LargeStart | undefined;
@@ -51,6 +59,7 @@ export class LargeRestore {
     this.path = place.path;
     this.placed = place.placed;
     this.index = place.index;
+    this.block = place.block;
     this.#digest = digest.file();
     this.#digestLength = digest.length;
     this.#directory = directory;
@@ -99,6 +108,11 @@ export class LargeRestore {
    * first block tells, and undefined says that it is lost.
    */
   async nextRuns(fileOffset: number, length: number): Promise<Float64Array | undefined> {
+    if (fileOffset < this.#handedOut || fileOffset >= this.row.size) {
+      this.damage ??= "its parts are not in order";
+      return undefined;
+    }
+    this.#handedOut = fileOffset + 1;
     if (!this.row.sparse) return Float64Array.of(fileOffset, Math.min(length, this.row.size - fileOffset));
     await this.#started;
     const runs = this.#start?.segments;
@@ -118,16 +132,22 @@ export class LargeRestore {
     return Float64Array.from(taken);
   }
 
-  /** Adds the leaves of a slice, in order. */
-  add(leaves: Leaves): void {
+  /** Adds the leaves of a slice of `bytes` bytes of data, in order. */
+  add(leaves: Leaves, bytes: number): void {
+    this.#received += bytes;
     for (const [i, number] of leaves.numbers.entries()) {
+      if (number <= this.#lastLeaf) {
+        this.damage ??= "its parts overlap";
+        return;
+      }
+      this.#lastLeaf = number;
       this.#digest.addLeaf(number, leaves.digests.subarray(i * this.#digestLength, (i + 1) * this.#digestLength));
     }
   }
 
   /**
-   * Ends the file: compares its digest, then sets its metadata; a file that is not what was saved is removed. Returns its inode number if it was
-   * made and is whole.
+   * Ends the file: compares its digest, then sets its metadata; a file that is not what was saved is removed. Without a completion (its segment is
+   * lost) all data must have come in whole blocks. Returns its inode number if it was made and is whole.
    */
   finish(
     completion: Completion | undefined,
@@ -135,7 +155,9 @@ export class LargeRestore {
     warn: (warning: Warning) => void,
   ): bigint | undefined {
     const { path, row, fd } = this;
-    const why = this.damage ?? this.#flaw(completion);
+    this.#ended = true;
+    this.damage ??= this.#flaw(completion);
+    const why = this.damage;
     const directory = this.#directory;
     if (directory === undefined) {
       if (why !== undefined) warn({ code: "ENTRY_DAMAGED", path, message: why });
@@ -163,9 +185,25 @@ export class LargeRestore {
     }
   }
 
+  /** Gives up a file that is not whole, after a failure of the run: nothing that only looks whole is left. */
+  abandon(): void {
+    if (this.#ended || this.#directory === undefined) return;
+    this.#ended = true;
+    const native = addon();
+    native.close(this.fd);
+    native.unlinkAt(this.#directory.acquire(), this.row.name, 0);
+    this.#directory.release();
+  }
+
+  #dataBytes(): number {
+    const segments = this.#start?.segments;
+    if (segments === undefined) return this.row.size;
+    return segments.reduce((sum, value, i) => (i % 2 === 1 ? sum + value : sum), 0);
+  }
+
   #flaw(completion: Completion | undefined): string | undefined {
     if (this.#start === undefined) return "the block in which it starts is lost";
-    if (completion === undefined) return "its end is lost";
+    if (completion === undefined) return this.#received === this.#dataBytes() ? undefined : "its end is lost";
     if (Buffer.compare(this.#digest.finish(this.row.size), completion.digest) !== 0) {
       return "its content is not the content that was saved: the digests differ";
     }

@@ -1,76 +1,98 @@
 // Hard links. A link is made only to an entry that this restore made, by held directory and name, and it must turn out to be the same inode.
 // Memory: one item per inode with several names.
 
-import { equalBytes } from "../base/bytes.ts";
+import { equalBytes, toHex } from "../base/bytes.ts";
 import type { CatalogRow } from "../model/catalog.ts";
+import { EntryKind } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../sys/constants.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { ESTALE, EEXIST, errnoName } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
-import { MetadataWriter, unlinkableFlags } from "./metadata.ts";
+import { MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
 import type { WritePolicy } from "./protocol.ts";
 import type { PlacedBlock } from "./tree.ts";
 
 interface LinkObject {
-  /** Member name. */
-  readonly path: Uint8Array;
+  /** Digest of its member name: names may be long, and there may be millions. */
+  readonly pathDigest: Uint8Array;
   /** Where it was made; undefined: nothing is written, or it was left out. */
   readonly made: { readonly directory: DirectoryHandle; readonly name: Uint8Array; readonly ino: bigint } | undefined;
 }
 
 interface DeferredFlags {
-  readonly directory: DirectoryHandle;
+  readonly made: NonNullable<LinkObject["made"]>;
   readonly row: CatalogRow;
   readonly path: Uint8Array;
+}
+
+/** Why a link cannot be right. */
+export interface LinkFlaw {
+  readonly message: string;
+  /** Its object may have been lost with a part of the archive. */
+  readonly missing: boolean;
 }
 
 export class LinkMaker {
   readonly #write: boolean;
   readonly #policy: WritePolicy;
   readonly #warn: (warning: Warning) => void;
+  readonly #hash: (bytes: Uint8Array) => Uint8Array;
   readonly #objects = new Map<number, LinkObject>();
-  /** Entries by member name, for links whose catalog row is lost. */
-  readonly #byPath = new Map<string, LinkObject>();
+  /** The same by member name, once there are links whose catalog row is lost. */
+  #byPath: Map<string, LinkObject> | undefined;
   /** Immutable or append-only objects: no link can be made to them once they are. */
   readonly #deferred: DeferredFlags[] = [];
 
-  constructor(write: boolean, policy: WritePolicy, warn: (warning: Warning) => void) {
+  /** `hash`: the archive's digest. */
+  constructor(
+    write: boolean,
+    policy: WritePolicy,
+    warn: (warning: Warning) => void,
+    hash: (bytes: Uint8Array) => Uint8Array,
+  ) {
     this.#write = write;
     this.#policy = policy;
     this.#warn = warn;
+    this.#hash = hash;
+  }
+
+  /** A new source begins: there are no links between sources. */
+  startSource(): void {
+    this.#objects.clear();
+    this.#byPath = undefined;
   }
 
   /** Remembers an entry that links may point to; `ino`: of the object that was made. */
   add(placed: PlacedBlock, index: number, ino: bigint | undefined): void {
     const row = placed.rows[index] as CatalogRow;
-    const path = placed.paths.get(index) as Uint8Array;
+    if (row.kind === EntryKind.directory) return;
+    const pathDigest = this.#hash(placed.paths.get(index) as Uint8Array);
     const directory = placed.parents[index];
     const made = ino === undefined || directory === undefined ? undefined : { directory, name: row.name, ino };
-    const object = { path, made };
+    const object = { pathDigest, made };
     this.#objects.set(placed.firstEntry + index, object);
-    if (row.attributesLost) this.#byPath.set(Buffer.from(path).toString("latin1"), object);
-    if (made !== undefined && (row.inodeFlags & unlinkableFlags) !== 0) {
-      this.#deferred.push({ directory: made.directory, row, path: placed.displayPath(index) });
+    this.#byPath?.set(toHex(pathDigest), object);
+    // Only files: opening a device is not without effect.
+    if (made !== undefined && row.kind === EntryKind.file && (row.inodeFlags & unlinkableFlags) !== 0) {
+      this.#deferred.push({ made, row, path: placed.displayPath(index) });
     }
   }
 
   /** Makes a link, or tells why not. `memberTarget`: what tar names; further names of sockets have no member. Returns a flaw of the archive itself: an entry that no writer makes. */
-  link(placed: PlacedBlock, index: number, memberTarget: Uint8Array | undefined): string | undefined {
+  link(placed: PlacedBlock, index: number, memberTarget: Uint8Array | undefined): LinkFlaw | undefined {
     const row = placed.rows[index] as CatalogRow;
     const path = placed.displayPath(index);
-    const object =
-      row.linkEntry === undefined
-        ? this.#byPath.get(Buffer.from(memberTarget ?? []).toString("latin1"))
-        : this.#objects.get(row.linkEntry);
+    const targetDigest = memberTarget === undefined ? undefined : this.#hash(memberTarget);
+    const object = row.linkEntry === undefined ? this.#objectAt(targetDigest) : this.#objects.get(row.linkEntry);
     let flaw: string | undefined;
     if (object === undefined) flaw = "it links to an entry that is not there, or not one with several names";
-    else if (memberTarget !== undefined && !equalBytes(object.path, memberTarget))
+    else if (targetDigest !== undefined && !equalBytes(object.pathDigest, targetDigest))
       flaw = "tar stream and catalog name different targets for it";
     if (flaw !== undefined) {
       this.#warn({ code: "ENTRY_DAMAGED", path, message: flaw });
-      return object === undefined ? undefined : flaw;
+      return { message: flaw, missing: object === undefined };
     }
     const directory = placed.parents[index];
     if (!this.#write || directory === undefined) return undefined;
@@ -81,10 +103,17 @@ export class LinkMaker {
     return undefined;
   }
 
+  #objectAt(pathDigest: Uint8Array | undefined): LinkObject | undefined {
+    if (pathDigest === undefined) return undefined;
+    this.#byPath ??= new Map([...this.#objects.values()].map((object) => [toHex(object.pathDigest), object]));
+    return this.#byPath.get(toHex(pathDigest));
+  }
+
   /** Sets the flags that would have forbidden links. */
   finish(): void {
     const native = addon();
-    for (const { directory, row, path } of this.#deferred) {
+    for (const { made, row, path } of this.#deferred) {
+      const { directory } = made;
       const metadata = new MetadataWriter(this.#policy, (warning) => this.#warn({ ...warning, path }));
       const fd = native.openAt(directory.acquire(), row.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0);
       directory.release();
@@ -92,7 +121,8 @@ export class LinkMaker {
         metadata.lost("inode flags", errnoName(-fd));
         continue;
       }
-      metadata.flags(fd, row.inodeFlags, unlinkableFlags);
+      if (inodeOf(fd, noName) === made.ino) metadata.flags(fd, row.inodeFlags, unlinkableFlags);
+      else metadata.lost("inode flags", errnoName(ESTALE));
       native.close(fd);
     }
   }
@@ -116,9 +146,7 @@ function makeLink(
       linked = native.linkAt(fromFd, made.name, toFd, name, 0);
     }
     if (linked < 0) return errnoName(-linked);
-    const stat = new Uint8Array(statLayout.size);
-    const found = native.statAt(toFd, name, stat);
-    if (found >= 0 && new DataView(stat.buffer).getBigUint64(statLayout.ino, true) === made.ino) return undefined;
+    if (inodeOf(toFd, name) === made.ino) return undefined;
     // Somebody swapped the object meanwhile: whatever was linked is not ours.
     native.unlinkAt(toFd, name, 0);
     return errnoName(ESTALE);
@@ -126,4 +154,10 @@ function makeLink(
     made.directory.release();
     directory.release();
   }
+}
+
+function inodeOf(fd: number, name: Uint8Array): bigint | undefined {
+  const stat = new Uint8Array(statLayout.size);
+  if (addon().statAt(fd, name, stat) < 0) return undefined;
+  return new DataView(stat.buffer).getBigUint64(statLayout.ino, true);
 }

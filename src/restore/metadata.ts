@@ -18,7 +18,7 @@ export interface Place {
 }
 
 /** Inode flags a user can set (linux/fs.h, FS_FL_USER_MODIFIABLE and those file systems add); all others describe how the file is stored. */
-const settableFlags =
+export const settableFlags: number =
   0x1 | // secure deletion
   0x2 | // undelete
   0x4 | // compress

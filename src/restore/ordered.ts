@@ -49,6 +49,12 @@ export class OrderedJobs {
     });
   }
 
+  /** Nothing that is not done yet is done: the run has failed elsewhere. */
+  stop(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake?.();
+  }
+
   /** Waits for everything; throws the first failure. */
   async drain(): Promise<void> {
     await this.#tail;

@@ -5,17 +5,20 @@ import { aclAttributes } from "../format/member.ts";
 import { addon } from "../sys/addon.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { statDescriptor } from "../sys/stat.ts";
-import { noName } from "./metadata.ts";
+import { noName, settableFlags } from "./metadata.ts";
 import type { WritePolicy } from "./protocol.ts";
 
 const setgid = 0o2000;
 const defaultAcl = utf8(aclAttributes.default);
 
-/** The directory gives new entries its group or an ACL. */
+/** The directory gives new entries its group, an ACL or inode flags. */
 export function passesOn(directory: DirectoryHandle): boolean {
   const fd = directory.acquire();
   try {
-    return typeof addon().getAttribute(fd, noName, defaultAcl) !== "number" || (statDescriptor(fd).mode & setgid) !== 0;
+    if ((statDescriptor(fd).mode & setgid) !== 0) return true;
+    const flags = addon().getInodeFlags(fd); // an errno where there are none
+    if (flags > 0 && (flags & settableFlags) !== 0) return true;
+    return typeof addon().getAttribute(fd, noName, defaultAcl) !== "number";
   } finally {
     directory.release();
   }

@@ -10,7 +10,7 @@ import { addon } from "../sys/addon.ts";
 import { directoryCapacity, type DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
 import type { RestoreJobs, RestoreWorkerData, WritePolicy } from "./protocol.ts";
-import { ReadRun, type RunResult } from "./run.ts";
+import { ReadRun, type RestorePool, type RunResult } from "./run.ts";
 import { type OtherPlace, type Selection, Tree } from "./tree.ts";
 
 export interface RestoreRequest {
@@ -30,6 +30,8 @@ export interface RestoreRequest {
 export interface RunContext {
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
+  /** Where jobs run; worker threads when it is left out. */
+  readonly startPool?: (data: RestoreWorkerData, workers: number) => RestorePool;
 }
 
 const everything: Selection = { empty: true, selects: () => true, mayHold: () => true };
@@ -82,17 +84,24 @@ interface RunSetup extends Omit<RestoreRequest, "rootFds" | "overwrite"> {
 async function run(reader: GroupSource, setup: RunSetup, context: RunContext): Promise<RunResult> {
   const { codec, digest, sources } = reader.head;
   const { handles, policy, workers, write, otherPlaces = noOtherPlaces } = setup;
-  const { reporter, signal } = context;
+  const { reporter, signal, startPool = startThreads } = context;
   const data: RestoreWorkerData = { codec, digest, policy };
-  const pool = new WorkerPool<RestoreJobs>({ url: workerUrl("restore/worker"), workers, workerData: data });
+  const pool = startPool(data, workers);
+  let readRun: ReadRun | undefined;
   try {
     const roots = sources.map((source, i) => ({ prefix: prefixBytes(source), handle: handles[i] }));
     const warn = (warning: Parameters<Reporter["warning"]>[0]): void => reporter.warning(warning);
     const tree = new Tree({ ...setup, roots, otherPlaces, warn });
-    return await new ReadRun({ reader, pool, tree, policy, write, reporter, signal }).run();
+    readRun = new ReadRun({ reader, pool, tree, policy, write, reporter, signal });
+    return await readRun.run();
   } finally {
     await pool.close();
+    readRun?.abandon();
   }
+}
+
+function startThreads(workerData: RestoreWorkerData, workers: number): RestorePool {
+  return new WorkerPool<RestoreJobs>({ url: workerUrl("restore/worker"), workers, workerData });
 }
 
 /** What new entries get by themselves in a directory that passes nothing on. */

@@ -75,3 +75,27 @@ export class RowPath {
     );
   }
 }
+
+/** Where the rows of a block stand. */
+export interface RowPlace {
+  readonly parentPath: Uint8Array;
+  readonly firstDepth: number;
+  readonly prefixes: readonly { readonly row: number; readonly prefix: Uint8Array }[];
+}
+
+/** Member names of rows by index, for messages. Asked for in ascending order, as messages come, all of a block cost one pass over its rows. */
+export function memberPaths(
+  rows: readonly CatalogRow[],
+  { parentPath, firstDepth, prefixes }: RowPlace,
+): (index: number) => Uint8Array {
+  let path: RowPath | undefined;
+  let next = 0;
+  return (index) => {
+    if (path === undefined || index < next - 1) {
+      path = new RowPath(parentPath, firstDepth, prefixes);
+      next = 0;
+    }
+    for (; next <= index; next++) path.enter(next, rows[next] as CatalogRow);
+    return path.member();
+  };
+}

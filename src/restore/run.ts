@@ -17,9 +17,11 @@ import { OrderedJobs } from "./ordered.ts";
 import type { FramePlace, RestoreJobs, UnpackOutput, WritePolicy } from "./protocol.ts";
 import type { PlacedBlock, Tree } from "./tree.ts";
 
+export type RestorePool = Pick<WorkerPool<RestoreJobs>, "workers" | "run" | "close">;
+
 export interface RunOptions {
   readonly reader: GroupSource;
-  readonly pool: WorkerPool<RestoreJobs>;
+  readonly pool: RestorePool;
   readonly tree: Tree;
   readonly policy: WritePolicy;
   /** False: verify. */
@@ -176,12 +178,7 @@ export class ReadRun {
   }
 
   /** Puts the tree where the first rows of a segment are. */
-  #startGroup(
-    source: number,
-    ancestors: readonly Uint8Array[],
-    rows: readonly CatalogRow[],
-    gap: boolean,
-  ): void {
+  #startGroup(source: number, ancestors: readonly Uint8Array[], rows: readonly CatalogRow[], gap: boolean): void {
     const { tree } = this.#options;
     if (rows[0]?.depth !== ancestors.length) {
       throw new TsfsaError("ARCHIVE_HOSTILE", "a catalog segment starts at another depth than its ancestors tell");
@@ -211,7 +208,10 @@ export class ReadRun {
     const first = last - placed.prefixes.length + (placed.rows[0]?.depth === 0 ? 1 : 0);
     const { sourceId } = location.record;
     if (sourceId < first || sourceId > last) {
-      throw new TsfsaError("ARCHIVE_HOSTILE", `block record and catalog name different sources, ${sourceId} and ${first}`);
+      throw new TsfsaError(
+        "ARCHIVE_HOSTILE",
+        `block record and catalog name different sources, ${sourceId} and ${first}`,
+      );
     }
   }
 
@@ -385,7 +385,8 @@ export class ReadRun {
     this.#jobs.then(async () => {
       const ino = large.finish(completion, this.#options.policy, (warning) => this.#warn(warning));
       this.#unfinished.delete(large);
-      if (completion === undefined && !this.#isDamaged()) this.#hostile ??= "a file of several blocks without its digest";
+      if (completion === undefined && !this.#isDamaged())
+        this.#hostile ??= "a file of several blocks without its digest";
       if (large.damage !== undefined) this.#damagedBlocks.add(large.block);
       if (large.row.linked) this.#links.add(large.placed, large.index, ino);
     });

@@ -2,18 +2,20 @@
 // following the finished blocks, leave() gives each directory its metadata once all below it is done: what comes last in a restore comes last here.
 
 import { TsfsaError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import { MemberPath } from "../format/member-path.ts";
+import { hostileName } from "../format/path.ts";
 import { RowOrder } from "../format/segmentDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind, type ExtendedAttribute } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
-import { type Branch, BranchMaker, rootBranch, waitingBranch } from "./branch.ts";
+import { type Branch, BranchMaker, pathOf, rootBranch, waitingBranch } from "./branch.ts";
 import { MetadataWriter, noName } from "./metadata.ts";
 import { type HeldDirectories, holdDirectories, type Section, sectionsOf } from "./parents.ts";
 import { carefulPolicy } from "./policy.ts";
 import type { WritePolicy } from "./protocol.ts";
-import { RowPath } from "./row-path.ts";
+import { memberPaths } from "./row-path.ts";
 
 /** Where one source goes; undefined handle: it is only read. */
 export interface TreeRoot {
@@ -85,6 +87,8 @@ interface OpenDirectory {
   readonly attributes: readonly ExtendedAttribute[];
 }
 
+const heldBytesMax = 512 * 1024 * 1024;
+
 type PlacedRows = Omit<PlacedBlock, "displayPath" | "withoutPrefix" | "sections" | "acquire">;
 
 export class Tree {
@@ -97,6 +101,8 @@ export class Tree {
   #order: RowOrder | undefined;
   /** Directories from the root that leave() has not finished yet. */
   #open: OpenDirectory[] = [];
+  /** Bytes of the attributes in them. */
+  #heldBytes = 0;
   #restored = 0;
   /** Branches made before their turn, by source and path. */
   readonly #early = new Map<string, Branch>();
@@ -128,7 +134,12 @@ export class Tree {
     if (gap) this.#order = undefined;
     const depth = ancestors.length;
     if (depth === 0) return;
-    if (this.#source !== source) this.#startSource(source);
+    if (this.#source !== source) {
+      if (!gap || this.#options.roots[source] === undefined) {
+        throw new TsfsaError("ARCHIVE_HOSTILE", "a catalog segment goes on in another source than the one before");
+      }
+      this.#startSource(source);
+    }
     let same = 1;
     const current = this.#path.components();
     while (
@@ -145,7 +156,10 @@ export class Tree {
       );
     }
     while (this.#frames.length > same) this.#leaveFrame();
-    for (const name of ancestors.slice(same)) this.#enterDirectory(name, this.#branch(name, false));
+    for (const name of ancestors.slice(same)) {
+      this.#checkPath(name);
+      this.#enterDirectory(name, this.#branch(name, false));
+    }
   }
 
   /** Makes the directories of a block's rows and says where the others go. Throws ARCHIVE_DAMAGED or ARCHIVE_HOSTILE for rows out of order. */
@@ -160,6 +174,7 @@ export class Tree {
     const paths = new Map<number, Uint8Array>();
     const prefixes: { row: number; prefix: Uint8Array }[] = [];
     let careful = false;
+    let pathBytes = 0;
     for (let index = 0; index < rows.length; index++) {
       const row = rows[index] as CatalogRow;
       if (row.depth === 0) {
@@ -178,8 +193,14 @@ export class Tree {
       this.#order.check(row);
       while (this.#frames.length > row.depth) this.#leaveFrame();
       if (this.#frames.length < row.depth) throw outOfOrder("an entry has no directory");
-      if (row.linked || row.kind === EntryKind.hardlink || row.linkEntry !== undefined)
-        paths.set(index, this.#path.join(row.name));
+      this.#checkPath(row.name);
+      if (row.linked || row.kind === EntryKind.hardlink || row.linkEntry !== undefined) {
+        const path = this.#path.join(row.name);
+        paths.set(index, path);
+        pathBytes += path.length;
+        // Most of them stand in the tar bytes of the block, too.
+        if (pathBytes > limits.blockBytes) throw hostileName(row.name, "more names than fit its block");
+      }
       if (row.kind !== EntryKind.directory) {
         const entry = firstEntry + index;
         const other = this.#options.otherPlaces.get(entry);
@@ -206,8 +227,16 @@ export class Tree {
       while (this.#open.length > row.depth) this.#finishLast();
       if (row.kind !== EntryKind.directory) continue;
       // A directory whose parents' rows are lost still has its place.
-      this.#open[row.depth] = { row, branch: block.branches.get(index), attributes: attributes.get(index) ?? [] };
+      const held = this.#hold(attributes.get(index) ?? []);
+      this.#open[row.depth] = { row, branch: block.branches.get(index), attributes: held };
     }
+  }
+
+  /** Attributes that wait for the end of their directory: of some open directories only, but a hostile archive has 48 MiB for each of 65,535. */
+  #hold(attributes: readonly ExtendedAttribute[]): readonly ExtendedAttribute[] {
+    this.#heldBytes += bytesOf(attributes);
+    if (this.#heldBytes <= heldBytesMax) return attributes;
+    throw new TsfsaError("ARCHIVE_HOSTILE", "directories one in the other have more attributes than can be held");
   }
 
   /** Finishes all directories that are left. */
@@ -255,9 +284,8 @@ export class Tree {
   #branch(name: Uint8Array, selected: boolean): Branch | undefined {
     const parent = this.#frames.at(-1);
     if (parent === undefined) return undefined;
-    const path = this.#pathOf(name);
-    const early = this.#early.size === 0 ? undefined : this.#early.get(this.#earlyKey(path));
-    if (early === undefined) return waitingBranch(parent, name, path, selected);
+    const early = this.#early.size === 0 ? undefined : this.#early.get(this.#earlyKey(this.#pathOf(name)));
+    if (early === undefined) return waitingBranch(parent, name, selected);
     early.restored ||= selected;
     return early;
   }
@@ -278,7 +306,7 @@ export class Tree {
         continue;
       }
       const key = this.#earlyKey(path);
-      const next = this.#early.get(key) ?? waitingBranch(branch, name, path, false);
+      const next = this.#early.get(key) ?? waitingBranch(branch, name, false);
       this.#early.set(key, next);
       branch = next;
     }
@@ -287,6 +315,11 @@ export class Tree {
 
   #earlyKey(path: Uint8Array): string {
     return `${this.#source}/${Buffer.from(path).toString("latin1")}`;
+  }
+
+  /** The limit of docs/FORMAT.md, section 10, before anything of that length is made. */
+  #checkPath(name: Uint8Array): void {
+    if (this.#path.length + name.length + 1 > limits.pathBytes) throw hostileName(name, "a name over 1 MiB");
   }
 
   #enterDirectory(name: Uint8Array, branch: Branch | undefined): void {
@@ -305,14 +338,11 @@ export class Tree {
   }
 
   #place(block: PlacedRows): PlacedBlock {
-    const { rows, parentPath, prefixes, parents } = block;
+    const { rows, parents } = block;
     const prefixLength = this.#options.roots[this.#source]?.prefix.length ?? 0;
     const withoutPrefix = (path: Uint8Array): Uint8Array => path.subarray(prefixLength);
-    const displayPath = (index: number): Uint8Array => {
-      const path = new RowPath(parentPath, rows[0]?.depth ?? 0, prefixes);
-      for (let i = 0; i <= index; i++) path.enter(i, rows[i] as CatalogRow);
-      return withoutPrefix(path.member());
-    };
+    const memberPathOf = memberPaths(rows, { ...block, firstDepth: rows[0]?.depth ?? 0 });
+    const displayPath = (index: number): Uint8Array => withoutPrefix(memberPathOf(index));
     return {
       ...block,
       displayPath,
@@ -324,11 +354,14 @@ export class Tree {
 
   #finishLast(): void {
     const directory = this.#open.pop();
-    const handle = directory?.branch?.handle;
-    if (directory === undefined || handle === undefined || directory.branch?.restored !== true) return;
-    const { row, attributes } = directory;
-    const { path, parent } = directory.branch;
-    const policy = parent?.careful === true ? carefulPolicy(this.#options.policy) : this.#options.policy;
+    if (directory === undefined) return;
+    const { row, branch, attributes } = directory;
+    this.#heldBytes -= bytesOf(attributes);
+    const handle = branch?.handle;
+    if (branch === undefined || handle === undefined || !branch.restored) return;
+    const path = pathOf(branch);
+    // It may have been there before, with an owner and an ACL of its own.
+    const policy = carefulPolicy(this.#options.policy);
     const metadata = new MetadataWriter(policy, (warning) => this.#options.warn({ ...warning, path }));
     const fd = handle.acquire();
     try {
@@ -339,6 +372,10 @@ export class Tree {
       handle.release();
     }
   }
+}
+
+function bytesOf(attributes: readonly ExtendedAttribute[]): number {
+  return attributes.reduce((sum, { name, value }) => sum + name.length + value.length, 0);
 }
 
 function outOfOrder(reason: string): TsfsaError {

@@ -27,7 +27,7 @@ import type {
   UnpackOutput,
 } from "./protocol.ts";
 import { carefulPolicy } from "./policy.ts";
-import { RowPath } from "./row-path.ts";
+import { memberPaths, RowPath } from "./row-path.ts";
 
 /** A block that cannot be used, and why. */
 class BlockDamage extends Error {
@@ -142,6 +142,7 @@ export class Unpacker {
 
   #unpackRows(input: UnpackInput, tar: Uint8Array, rows: readonly CatalogRow[]): JobResult<UnpackOutput> {
     const members = matchMembers(input, tar, rows);
+    const pathOf = memberPaths(rows, input);
     const { policy } = this.#data;
     const creator = new EntryCreator(input.careful ? carefulPolicy(policy) : policy, this.#digest, tar);
     const directories: { row: number; attributes: Member["attributes"] }[] = [];
@@ -169,12 +170,12 @@ export class Unpacker {
         if (member !== undefined && member.attributes.length > 0)
           directories.push({ row: index, attributes: copyAttributes(member) });
       } else if (row.kind !== EntryKind.absent && !isLink(row) && dirFd >= 0) {
-        creator.add({ index, row, member, dirFd, path: () => pathOf(input, rows, index) });
+        creator.add({ index, row, member, dirFd, path: () => pathOf(index) });
       }
     }
     creator.flush();
     const warnings = creator.warnings;
-    for (const warning of this.#verify(input, tar, rows, verifying)) warnings.push(warning);
+    for (const warning of this.#verify(tar, verifying, pathOf)) warnings.push(warning);
     const { failed, inodes } = creator;
     const output = { ...nothing, warnings, directories, links, inodes, failed, large, bytes };
     return { output, transfer: large === undefined ? [] : transferOf(large.leaves) };
@@ -195,10 +196,9 @@ export class Unpacker {
 
   /** Digests of files that are not written. */
   *#verify(
-    input: UnpackInput,
     tar: Uint8Array,
-    rows: readonly CatalogRow[],
     files: readonly { row: CatalogRow; member: Member; index: number }[],
+    pathOf: (index: number) => Uint8Array,
   ): Generator<Warning, void> {
     const digests = this.#digestFiles(
       tar,
@@ -208,7 +208,7 @@ export class Unpacker {
       const digest = digests[i] as Uint8Array;
       if (row.digest === undefined || equalBytes(digest, row.digest)) continue;
       const message = "its content is not the content that was saved: the digests differ";
-      yield { code: "ENTRY_DAMAGED", path: pathOf(input, rows, index), message };
+      yield { code: "ENTRY_DAMAGED", path: pathOf(index), message };
     }
   }
 
@@ -280,6 +280,9 @@ function matchMembers(input: UnpackInput, tar: Uint8Array, rows: readonly Catalo
     if (member.dataAvailable < member.dataLength && !row.continued) {
       throw new BlockDamage("a file goes on in other blocks, and the catalog does not say so", true);
     }
+    if (row.continued && next < rows.length - 1) {
+      throw new BlockDamage("a file that goes on in other blocks is not the last entry of its block", true);
+    }
     found[next++] = member;
   });
   skip();
@@ -299,15 +302,9 @@ function differenceOf(member: Member, row: CatalogRow): string | undefined {
   if (member.device?.major !== row.device?.major || member.device?.minor !== row.device?.minor) return "device number";
   if (row.kind === EntryKind.symlink && row.symlinkTarget !== undefined) {
     if (member.linkPath === undefined || !equalBytes(member.linkPath, row.symlinkTarget)) return "link target";
+    if (row.size !== member.linkPath.length) return "size";
   }
   return undefined;
-}
-
-/** Path of a row below the source root, for messages. */
-function pathOf(input: UnpackInput, rows: readonly CatalogRow[], index: number): Uint8Array {
-  const path = new RowPath(input.parentPath, input.firstDepth, input.prefixes);
-  for (let i = 0; i <= index; i++) path.enter(i, rows[i] as CatalogRow);
-  return path.member();
 }
 
 function copyAttributes(member: Member): Member["attributes"] {

@@ -334,7 +334,7 @@ export class Drafter {
       atime: this.#time(at + statLayout.atime, at + statLayout.atimeNs),
       inodeFlags: gathered?.inodeFlags ?? 0,
       projectId: gathered?.projectId ?? 0,
-      linked: (entry.flags & batchFlags.linked) !== 0 && kind !== EntryKind.hardlink && kind !== EntryKind.absent,
+      linked: (entry.flags & batchFlags.linked) !== 0 && kind !== EntryKind.hardlink,
       changed: draft.changed,
       damaged,
       sparse: fields?.sparse !== undefined,
