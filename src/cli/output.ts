@@ -1,8 +1,10 @@
-// Text to a stream that may be a pipe nobody reads any more, or a full disk. Rows are gathered into larger writes; a stream that failed swallows the rest.
+// Text to a stream that may be a pipe nobody reads any more or nobody reads just now, or a full disk. Rows are gathered into larger writes; a stream that failed swallows the rest.
 
 import type { OutputStream } from "./host.ts";
 
 const bufferChars = 64 * 1024;
+/** How long a run that was asked to stop waits for a reader. */
+const hurryMs = 200;
 
 export class TextOutput {
   readonly #open: () => OutputStream;
@@ -10,6 +12,10 @@ export class TextOutput {
   readonly #onFailure: (error: Error) => void;
   #pending = "";
   #failed = false;
+  #hurried = false;
+  /** Ends the wait of the flush() that waits. */
+  #endWait: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   /** The stream is asked for with the first text; onFailure hears of its first failure, once. */
   constructor(open: () => OutputStream, onFailure: (error: Error) => void) {
@@ -31,6 +37,12 @@ export class TextOutput {
     if (this.#pending.length >= bufferChars) return this.flush();
   }
 
+  /** From now on nobody waits long for a reader: what does not leave at once may be lost. */
+  hurry(): void {
+    this.#hurried = true;
+    if (this.#endWait !== undefined) this.#timer = setTimeout(this.#endWait, hurryMs);
+  }
+
   /** Settles when all that was written has left the process, or never will. */
   async flush(): Promise<void> {
     const all = this.#pending;
@@ -38,11 +50,15 @@ export class TextOutput {
     if (this.#failed || (all === "" && this.#stream === undefined)) return;
     const stream = this.#opened();
     await new Promise<void>((resolve) => {
+      this.#endWait = resolve;
+      if (this.#hurried) this.hurry();
       stream.write(all, (error) => {
         if (error) this.#fail(error);
         resolve();
       });
     });
+    clearTimeout(this.#timer);
+    this.#endWait = undefined;
   }
 
   #opened(): OutputStream {

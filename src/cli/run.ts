@@ -62,6 +62,10 @@ async function perform(
     ? new JsonPresenter(shown, writesToStdout(request) ? stderr : stdout, () => host.now())
     : new TextPresenter(shown, stdout, stderr, progressLine(host));
   const unwatch = watchProcess(host, presenter, stop);
+  stop.signal.addEventListener("abort", () => {
+    stdout.hurry();
+    stderr.hurry();
+  });
   const context = contextOf(request, output, presenter, host, stop.signal);
   const startedMs = host.now();
   let status: number;
@@ -78,7 +82,15 @@ async function perform(
   }
   await presenter.close(status, warnings);
   unwatch();
+  endBySignal(stop.signal.reason, status, host);
   return lostStatus(stop.signal, stderr) ?? status;
+}
+
+/**
+ * A run that a signal stopped ends by that signal, now that all is undone: so shells see it, and no thread in the middle of a long call is waited for.
+ */
+function endBySignal(reason: unknown, status: number, host: Host): void {
+  if (reason instanceof Interruption && status === reason.exitStatus) host.die(reason.signal);
 }
 
 /** Runs the command of the request. */

@@ -1,6 +1,6 @@
 // A bounded pool of worker threads. Jobs start in the order they were given (urgent ones first), finish in any order; who needs
 // order awaits the promises in order. Threads start only when there is work that no idle thread can take.
-// Invariant: a thread that dies or throws outside a job fails every job it held, and every later job, with its cause.
+// Invariant: a thread that dies or throws outside a job fails every job there is, and every later one, with its cause.
 
 import { Worker } from "node:worker_threads";
 import { TsfsaError } from "../base/errors.ts";
@@ -11,6 +11,8 @@ export interface PoolOptions {
   readonly url: URL;
   readonly workers: number;
   readonly workerData?: unknown;
+  /** Rejects all jobs with its reason, at once: nobody waits for a thread that is busy. */
+  readonly signal?: AbortSignal;
 }
 
 interface Task {
@@ -27,6 +29,8 @@ interface Thread {
 
 /** Jobs one thread holds at a time: the one it works on, and the next, so that it never waits for a message. */
 const jobsPerThread = 2;
+/** How long close() waits for its threads. One in the middle of a long call (level 22 takes half a minute a block) ends with the process. */
+const endMs = 300;
 
 export class WorkerPool<Jobs extends JobMap<Jobs>> {
   readonly #options: PoolOptions;
@@ -37,8 +41,11 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   #failure: Error | undefined;
   #closed = false;
 
+  readonly #onAbort = (): void => this.#drop(this.#options.signal?.reason as Error);
+
   constructor(options: PoolOptions) {
     this.#options = options;
+    options.signal?.addEventListener("abort", this.#onAbort);
   }
 
   get workers(): number {
@@ -51,8 +58,8 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
     input: Jobs[Kind]["input"],
     options: { readonly transfer?: ArrayBuffer[]; readonly urgent?: boolean } = {},
   ): Promise<Jobs[Kind]["output"]> {
+    this.#failure ??= this.#options.signal?.aborted === true ? (this.#options.signal.reason as Error) : undefined;
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#closed) return Promise.reject(new TsfsaError("INTERNAL", "the worker pool is closed"));
     return new Promise((resolve, reject) => {
       const request = { id: this.#nextId++, kind, input };
       const task: Task = { request, transfer: options.transfer ?? [], resolve, reject };
@@ -65,10 +72,23 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const error = new TsfsaError("INTERNAL", "the worker pool was closed while jobs were running");
-    for (const thread of this.#threads) this.#dropTasks(thread, error);
-    for (const task of [...this.#urgent.splice(0), ...this.#queue.splice(0)]) task.reject(error);
-    await Promise.all(this.#threads.map((thread) => thread.worker.terminate()));
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#drop(new TsfsaError("INTERNAL", "the worker pool was closed while jobs were running"));
+    const ends = Promise.all(this.#threads.map((thread) => thread.worker.terminate()));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, endMs);
+    });
+    await Promise.race([ends, late]);
+    clearTimeout(timer);
+  }
+
+  /** Rejects every job there is, and every later one. */
+  #drop(failure: Error): void {
+    this.#failure ??= failure;
+    const running = this.#threads.flatMap(({ tasks }) => [...tasks.values()]);
+    for (const { tasks } of this.#threads) tasks.clear();
+    for (const task of [...running, ...this.#urgent.splice(0), ...this.#queue.splice(0)]) task.reject(this.#failure);
   }
 
   #dispatch(): void {
@@ -101,10 +121,10 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
     const worker = new Worker(this.#options.url, { workerData: this.#options.workerData, stdout: true, stderr: true });
     const thread: Thread = { worker, tasks: new Map() };
     worker.on("message", (reply: JobReply) => this.#settle(thread, reply));
-    worker.on("error", (error) => this.#fail(thread, error));
-    worker.on("messageerror", (error) => this.#fail(thread, error));
+    worker.on("error", (error) => this.#fail(error));
+    worker.on("messageerror", (error) => this.#fail(error));
     worker.on("exit", (code) => {
-      if (!this.#closed) this.#fail(thread, new Error(`worker thread exited with code ${code}`));
+      if (!this.#closed) this.#fail(new Error(`worker thread exited with code ${code}`));
     });
     this.#threads.push(thread);
     return thread;
@@ -119,16 +139,7 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
     this.#dispatch();
   }
 
-  #fail(thread: Thread, cause: unknown): void {
-    this.#failure ??= new TsfsaError("INTERNAL", `a worker thread died: ${String((cause as Error).message)}`, {
-      cause,
-    });
-    this.#dropTasks(thread, this.#failure);
-    for (const task of [...this.#urgent.splice(0), ...this.#queue.splice(0)]) task.reject(this.#failure);
-  }
-
-  #dropTasks(thread: Thread, error: Error): void {
-    for (const task of thread.tasks.values()) task.reject(error);
-    thread.tasks.clear();
+  #fail(cause: unknown): void {
+    this.#drop(new TsfsaError("INTERNAL", `a worker thread died: ${String((cause as Error).message)}`, { cause }));
   }
 }

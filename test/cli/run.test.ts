@@ -283,7 +283,7 @@ describe("a signal", () => {
     await running(host);
     host.events.emit(signal);
     const ran = await result;
-    expect([ran.status, undone, host.ended]).toEqual([status, true, []]);
+    expect([ran.status, undone, host.ended]).toEqual([status, true, [signal]]);
     expect(ran.stderr).toBe(`tsfsa: stopped by ${signal}: undoing what was begun (once more: stop at once)\n`);
     expect(host.events.listenerCount(signal)).toBe(0);
   });
