@@ -1,6 +1,7 @@
 // Restoring and verifying a whole archive: workers, directories and the run put together. Where the roots come from, and what happens when the
 // archive turns out damaged, is decided above.
 
+import type { OtherPlace } from "../archive/locate.ts";
 import type { GroupSource } from "../archive/reader.ts";
 import { prefixBytes } from "../format/head.ts";
 import type { Reporter } from "../model/events.ts";
@@ -11,7 +12,7 @@ import { directoryCapacity, type DirectoryHandle, DirectoryTable } from "../sys/
 import { check } from "../sys/errors.ts";
 import type { RestoreJobs, RestoreWorkerData, WritePolicy } from "./protocol.ts";
 import { ReadRun, type RestorePool, type RunResult } from "./run.ts";
-import { type OtherPlace, type Selection, Tree } from "./tree.ts";
+import { type Selection, Tree } from "./tree.ts";
 
 export interface RestoreRequest {
   /** Directory each source goes to, by source id (its descriptor stays the caller's); undefined: left out. */
@@ -31,7 +32,7 @@ export interface RunContext {
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
   /** Where jobs run; worker threads when it is left out. */
-  readonly startPool?: (data: RestoreWorkerData, workers: number) => RestorePool;
+  readonly startPool?: (data: RestoreWorkerData, workers: number, signal: AbortSignal) => RestorePool;
 }
 
 const everything: Selection = { empty: true, selects: () => true, mayHold: () => true };
@@ -86,7 +87,7 @@ async function run(reader: GroupSource, setup: RunSetup, context: RunContext): P
   const { handles, policy, workers, write, otherPlaces = noOtherPlaces } = setup;
   const { reporter, signal, startPool = startThreads } = context;
   const data: RestoreWorkerData = { codec, digest, policy };
-  const pool = startPool(data, workers);
+  const pool = startPool(data, workers, signal);
   let readRun: ReadRun | undefined;
   try {
     const roots = sources.map((source, i) => ({ prefix: prefixBytes(source), handle: handles[i] }));
@@ -100,8 +101,8 @@ async function run(reader: GroupSource, setup: RunSetup, context: RunContext): P
   }
 }
 
-function startThreads(workerData: RestoreWorkerData, workers: number): RestorePool {
-  return new WorkerPool<RestoreJobs>({ url: workerUrl("restore/worker"), workers, workerData });
+function startThreads(workerData: RestoreWorkerData, workers: number, signal: AbortSignal): RestorePool {
+  return new WorkerPool<RestoreJobs>({ url: workerUrl("restore/worker"), workers, workerData, signal });
 }
 
 /** What new entries get by themselves in a directory that passes nothing on. */
