@@ -34,6 +34,9 @@ export interface SealedBlock {
   readonly completes?: Completion;
 }
 
+/** What a writer needs of a sink. */
+export type ArchiveOutput = Pick<Sink, "offset" | "write">;
+
 interface Group {
   readonly firstBlock: number;
   readonly firstEntry: number;
@@ -48,7 +51,7 @@ const segmentLevel = 3;
 const noRows: EncodedRows = { count: 0, rows: new Uint8Array(0), digests: new Uint8Array(0) };
 
 export class ArchiveWriter {
-  readonly #sink: Sink;
+  readonly #sink: ArchiveOutput;
   readonly #head: Head;
   readonly #headPayload: Uint8Array;
   readonly #archiveId: Uint8Array;
@@ -70,7 +73,13 @@ export class ArchiveWriter {
   #carriedSource = endSourceId;
   #carriedAncestors: readonly Uint8Array[] = [];
 
-  private constructor(sink: Sink, head: Head, digest: Digest, frames: FrameEncoder, segmentFrames: FrameEncoder) {
+  private constructor(
+    sink: ArchiveOutput,
+    head: Head,
+    digest: Digest,
+    frames: FrameEncoder,
+    segmentFrames: FrameEncoder,
+  ) {
     this.#sink = sink;
     this.#head = head;
     this.#headPayload = encodeHead(head);
@@ -81,7 +90,7 @@ export class ArchiveWriter {
   }
 
   /** Starts an archive: writes preamble and head. The head's `preamble` is filled in here. */
-  static async create(sink: Sink, head: Omit<Head, "preamble">, digest: Digest): Promise<ArchiveWriter> {
+  static async create(sink: ArchiveOutput, head: Omit<Head, "preamble">, digest: Digest): Promise<ArchiveWriter> {
     const frames = await createEncoder(head.codec, head.level);
     const segmentFrames = await createEncoder("zstd", segmentLevel);
     const tar = encodePreamble(head.codec);

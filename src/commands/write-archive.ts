@@ -1,6 +1,6 @@
 // What savefs and savedir share: from opened roots to a committed archive.
 
-import { openSink } from "../archive/sink.ts";
+import { openSink } from "../archive/open-sink.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
 import { saveArchive, type SaveRoot } from "../save/save.ts";

@@ -19,6 +19,7 @@ import { DirectoryTable } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { statDescriptor } from "../sys/stat.ts";
+import { abortableOutput } from "./abortable.ts";
 import { sumOfSegments } from "./segments.ts";
 import type { PlannedJob, PlannedLarge } from "./job-cutter.ts";
 import { planSource } from "./plan.ts";
@@ -73,11 +74,12 @@ export async function saveArchive(
   const slotBytes = (await createEncoder(compression.codec, compression.level)).bound(
     compression.blockSize + slotSlack,
   );
-  const pool = new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data });
+  const { signal } = context;
+  const pool = new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data, signal });
   const table = new DirectoryTable(openDirectories());
   const { reporter } = context;
   try {
-    const writer = await ArchiveWriter.create(sink, head, digest);
+    const writer = await ArchiveWriter.create(abortableOutput(sink, context.signal), head, digest);
     const totals = request.roots.map(() => emptyTotals());
     const sequencer = new Sequencer(writer, digest, new SlotPool(2 * workers + 2, slotBytes), reporter, totals);
     const run = new SaveRun(request, data, pool, table, sequencer, sink, context.signal);

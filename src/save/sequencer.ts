@@ -50,8 +50,6 @@ export class Sequencer {
   /** The end of the chain of writes: each job waits for the one before. */
   #tail: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | undefined;
-  readonly #failed: Promise<never>;
-  #fail: (error: unknown) => void = () => {};
 
   constructor(writer: ArchiveWriter, digest: Digest, slots: SlotPool, reporter: Reporter, totals: SourceTotals[]) {
     this.#writer = writer;
@@ -59,10 +57,6 @@ export class Sequencer {
     this.#slots = slots;
     this.#reporter = reporter;
     this.#totals = totals;
-    this.#failed = new Promise((_resolve, reject) => {
-      this.#fail = reject;
-    });
-    this.#failed.catch(() => {}); // Whoever waits for something races with it.
   }
 
   /** Members written so far. */
@@ -72,7 +66,7 @@ export class Sequencer {
 
   /** Takes a slot, or throws what made the sequencer fail. */
   acquireSlot(): Promise<number> {
-    return Promise.race([this.#slots.acquire(), this.#failed]);
+    return this.#slots.acquire();
   }
 
   slotBuffer(slot: number): SharedArrayBuffer {
@@ -97,7 +91,7 @@ export class Sequencer {
       await this.#writeResult(job, await job.result);
     } catch (error) {
       this.#failure = { error };
-      this.#fail(error);
+      this.#slots.fail(error);
     }
   }
 
