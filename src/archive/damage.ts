@@ -8,4 +8,6 @@ export interface Damage {
   readonly message: string;
   /** Number of the block that is hit, where it is known. */
   readonly block?: number;
+  /** The bytes are whole, and hold what no writer of ours makes. */
+  readonly hostile?: boolean;
 }

@@ -46,6 +46,8 @@ export interface Group {
   readonly catalog: GroupCatalog | undefined;
   /** In order; blocks that the catalog describes may be missing. */
   readonly blocks: readonly BlockLocation[];
+  /** The group does not follow from the one before, since what lies between was not asked for. Source: that of its first row. */
+  readonly apart?: { readonly source: number };
 }
 
 /** What hands out groups: a whole archive front to back, or parts of it. */
@@ -241,7 +243,8 @@ export class ArchiveReader {
       checkPreamble(tar);
     } catch (error) {
       if (!(error instanceof TsfsaError)) throw error;
-      this.#damage(0, `the preamble is not what every archive begins with: ${error.message}`);
+      const message = `the preamble is not what every archive begins with: ${error.message}`;
+      this.damages.push({ offset: 0, message, hostile: true });
     }
   }
 
@@ -266,7 +269,7 @@ export class ArchiveReader {
       return catalog;
     } catch (error) {
       if (!(error instanceof TsfsaError) || error.code === "INTERNAL") throw error;
-      this.#damage(found.offset, error.message);
+      this.damages.push({ offset: found.offset, message: error.message, hostile: error.code === "ARCHIVE_HOSTILE" });
       return undefined;
     }
   }

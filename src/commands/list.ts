@@ -53,7 +53,7 @@ export async function list(
     }
     throwIfDamaged(
       options.archive,
-      { damagedBlocks: [], hostile: undefined },
+      { damagedBlocks: [], hostile: reader.damages.find(({ hostile }) => hostile)?.message },
       reader.damages.length,
       "the rest is listed",
     );
