@@ -1,21 +1,20 @@
 // A regular file as a sink: an unnamed one (O_TMPFILE) where the file system can, else a hidden one beside the target, which gets its name when
 // commit() has synced it. Invariant: an existing archive is untouched until then.
 
-import { closeSync, constants, fstatSync, fsync, openSync, readdirSync, unlinkSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readdirSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { promisify } from "node:util";
 import { addon } from "../sys/addon.ts";
 import { AT_FDCWD, AT_SYMLINK_FOLLOW, LOCK_EX, LOCK_NB, O_TMPFILE, RENAME_NOREPLACE } from "../sys/constants.ts";
 import { check, systemError } from "../sys/errors.ts";
 import { Descriptor } from "./descriptor.ts";
+import { Folder } from "./folder.ts";
 import type { FileIdentity, Sink } from "./sink.ts";
-import { archiveExists, cannotCreate, cannotWrite } from "./sink-errors.ts";
-
-const fsyncAsync = promisify(fsync);
+import { archiveExists, cannotCreate } from "./sink-errors.ts";
 
 export class FileSink implements Sink {
   readonly name: string;
   readonly identities: readonly FileIdentity[];
+  readonly #folder: Folder;
   readonly #file: Descriptor;
   readonly #overwrite: boolean;
   /** Path of the hidden temporary file while it has one. */
@@ -27,6 +26,7 @@ export class FileSink implements Sink {
     this.name = path;
     this.#overwrite = overwrite;
     removeStale(path);
+    this.#folder = new Folder(path);
     this.#file = new Descriptor(this.#open(), path);
     // The lock says that the file is in use, on whichever machine: a later run removes only files without.
     addon().lock(this.#file.fd, LOCK_EX | LOCK_NB);
@@ -41,19 +41,15 @@ export class FileSink implements Sink {
   async commit(): Promise<void> {
     await this.#file.sync();
     this.#publish();
-    this.#file.close();
-    const folder = openSync(dirname(this.name), constants.O_RDONLY | constants.O_DIRECTORY);
     try {
-      await fsyncAsync(folder);
-    } catch (error) {
-      throw cannotWrite(this.name, error);
+      await this.#folder.sync(this.#file);
     } finally {
-      closeSync(folder);
+      this.#close();
     }
   }
 
   abort(): void {
-    this.#file.close();
+    this.#close();
     if (this.#temporary === undefined) return;
     try {
       unlinkSync(this.#temporary);
@@ -75,8 +71,15 @@ export class FileSink implements Sink {
       this.#temporary = temporary;
       return fd;
     } catch (error) {
+      this.#folder.close();
       throw cannotCreate(this.name, error);
     }
+  }
+
+  #close(): void {
+    if (this.#file.closed) return;
+    this.#file.close();
+    this.#folder.close();
   }
 
   /** Gives the synced file its name: never over an existing one unless asked. */

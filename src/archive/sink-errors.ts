@@ -35,6 +35,14 @@ export function cannotWrite(path: string, cause: unknown): TsfsaError {
   });
 }
 
+/** The archive is whole and has its name, but a power failure may take the name away. */
+export function cannotName(path: string, cause: unknown): TsfsaError {
+  const errno = errnoOf(cause);
+  const message = `the archive ${path} is whole, but its name could not be made durable: syncing ${dirname(path)} failed: ${errno}`;
+  const hints = ["a power failure now may lose it: look at the device, then check the archive with `tsfsa verify`"];
+  return new TsfsaError("IO", message, { path, errno, cause, hints });
+}
+
 function isFull(errno: string): boolean {
   return errno === "ENOSPC" || errno === "EDQUOT";
 }
