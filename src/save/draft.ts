@@ -104,7 +104,7 @@ export class Drafter {
   draft(index: number, gathered: Gathered | undefined, fd: number): EntryDraft {
     const entry = this.#entries[index] as ReadEntry;
     const large = index === this.#entries.length - 1 ? this.#input.large : undefined;
-    const errno = entry.kind === EntryKind.absent ? entry.errno : (this.#failed.get(index) ?? gathered?.errno ?? 0);
+    const errno = this.#errnoOf(index, entry, gathered);
     // A file of several blocks is in the plan already: what cannot be read of it becomes a damaged range.
     if (errno !== 0 && large === undefined && entry.kind !== EntryKind.directory) return this.#absent(entry, errno, fd);
     const warnings: DraftWarning[] = [];
@@ -142,7 +142,11 @@ export class Drafter {
         errno: errnoName(entry.errno),
       });
     }
-    const lost = this.#lostAttributes(at, gathered, warnings);
+    if (entry.kind === EntryKind.directory && entry.errno === 0 && errno !== 0) {
+      const name = errnoName(errno);
+      warnings.push({ code: "ATTRIBUTE_LOST", message: `its attributes could not be read: ${name}`, errno: name });
+    }
+    const lost = this.#lostAttributes(at, gathered, warnings) || errno !== 0;
     const sliceEnd = large?.sliceEnd ?? size;
     const slice = wholeMap === undefined ? undefined : clip(wholeMap, sliceEnd);
     const stored = entry.kind === EntryKind.file ? (slice === undefined ? size : sumOfSegments(slice)) : 0;
@@ -171,6 +175,13 @@ export class Drafter {
       damagedRanges: [],
       digest: undefined,
     };
+  }
+
+  /** Why the entry cannot be opened; 0: it can. A hard link has nothing to be opened. */
+  #errnoOf(index: number, entry: ReadEntry, gathered: Gathered | undefined): number {
+    if (entry.kind === EntryKind.absent) return entry.errno;
+    if (entry.kind === EntryKind.hardlink) return 0;
+    return this.#failed.get(index) ?? gathered?.errno ?? Math.max(0, -(this.#input.dirFds[entry.directory] as number));
   }
 
   /** The opened file is the one the plan saw, and as it was then. */

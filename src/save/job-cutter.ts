@@ -4,10 +4,11 @@ import type { EntryKind } from "../model/entry.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { statLayout } from "../sys/layout.ts";
 import { BatchWriter } from "./batch.ts";
+import { acquireIfThere } from "./lost-directory.ts";
 import type { MemberPath } from "../format/member-path.ts";
 import type { LargeFilePlan } from "./slices.ts";
 
-/** Entries for one pack job. Its directories are acquired; whoever runs the job calls release(). */
+/** Entries for one pack job. Its directories are acquired as far as they are still there; whoever runs the job calls release(). */
 export interface PlannedJob {
   readonly firstEntry: number;
   readonly count: number;
@@ -49,6 +50,8 @@ export interface PlannedEntry {
 
 /** So many headers alone fill a block. */
 const entriesPerJob = 8192;
+/** A job holds a descriptor of each of its directories. Part of what the archive looks like, so the same on every machine. */
+export const directoriesPerJob = 256;
 
 export class JobCutter {
   readonly #path: MemberPath;
@@ -68,10 +71,11 @@ export class JobCutter {
   }
 
   /** True when the entry must start a new job: take() the open one first. */
-  isFull(estimate: number, large: boolean): boolean {
+  isFull({ estimate, handle, large }: PlannedEntry): boolean {
     const open = this.#open;
     if (open === undefined || open.batch.count === 0) return false;
-    return large || open.estimate + estimate > this.#blockSize || open.batch.count >= entriesPerJob;
+    if (large !== undefined || open.estimate + estimate > this.#blockSize) return true;
+    return open.batch.count >= entriesPerJob || !open.hasRoomFor(handle);
   }
 
   /** Adds an entry of the current directory; after a large file the job must be taken. */
@@ -104,6 +108,10 @@ class OpenJob {
     this.#firstEntry = firstEntry;
   }
 
+  hasRoomFor(handle: DirectoryHandle): boolean {
+    return handle === this.#lastHandle || this.#directories.size < directoriesPerJob || this.#directories.has(handle);
+  }
+
   add(entry: PlannedEntry, path: MemberPath, number: number): void {
     const { handle } = entry;
     if (handle !== this.#lastHandle) {
@@ -122,15 +130,14 @@ class OpenJob {
   #addDirectory(handle: DirectoryHandle, path: MemberPath): number {
     const directory = this.#directories.size;
     this.#directories.set(handle, directory);
-    this.#fds.push(handle.acquire());
+    this.#fds.push(acquireIfThere(handle));
     this.#paths.push(path.bytes.slice());
     return directory;
   }
 
   close(): PlannedJob {
-    const handles = [...this.#directories.keys()];
     const dirFds = Int32Array.from(this.#fds);
-    const dirPathEnds = new Uint32Array(handles.length);
+    const dirPathEnds = new Uint32Array(dirFds.length);
     let length = 0;
     for (const [i, path] of this.#paths.entries()) {
       length += path.length;
@@ -147,7 +154,7 @@ class OpenJob {
       dirPathEnds,
       large: this.#large,
       release: () => {
-        for (const handle of handles) handle.release();
+        for (const [handle, index] of this.#directories) if ((this.#fds[index] as number) >= 0) handle.release();
       },
     };
   }

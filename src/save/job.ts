@@ -50,8 +50,9 @@ export class PackJob {
     const positions: number[] = [];
     let bytes = 0;
     for (let i = 0; i < count; i++) {
-      const { kind, name } = this.entries[start + i] as ReadEntry;
+      const { kind, name, directory } = this.entries[start + i] as ReadEntry;
       if (kind === EntryKind.hardlink || kind === EntryKind.absent) continue;
+      if ((this.#input.dirFds[directory] as number) < 0) continue;
       positions.push(i);
       bytes += 2 + name.length;
     }

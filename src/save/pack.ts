@@ -20,7 +20,7 @@ import type { PackInput, PackOutput, SaveWorkerData, SliceInput } from "./protoc
 /** Times entries are read again because a file among them changed or failed, before they are kept as they are and marked. */
 const attemptsMax = 3;
 /** Entries opened at a time, and room for what the addon tells of them. */
-const gatherCount = 512;
+const gatherCountMax = 512;
 const gatherBytes = 1024 * 1024;
 const gatherBytesMax = limits.blockBytes;
 
@@ -43,6 +43,7 @@ export class Packer {
   readonly #encoder: FrameEncoder;
   readonly #digest: Digest;
   readonly #content: ContentReader;
+  readonly #gatherCount: number;
   readonly #members = new MemberEncoder();
   readonly #rows = new RowEncoder();
   #tar: Uint8Array;
@@ -53,6 +54,9 @@ export class Packer {
     this.#encoder = encoder;
     this.#digest = digest;
     this.#content = new ContentReader(digest, data.recheck);
+    // All workers together open a quarter of what the process may; how many at a time does not show in the archive.
+    const share = Math.floor(addon().openFileLimit() / (4 * data.workers));
+    this.#gatherCount = Math.max(8, Math.min(gatherCountMax, share));
     this.#tar = new Uint8Array(data.compression.blockSize + 1024 * 1024);
   }
 
@@ -114,7 +118,7 @@ export class Packer {
 
   /** Opens entries from `start` on and takes their metadata; answers for as many as fitted. */
   #open(job: PackJob, start: number): Opened {
-    const wanted = Math.min(gatherCount, job.entries.length - start);
+    const wanted = Math.min(this.#gatherCount, job.entries.length - start);
     const { names, dirFds, positions } = job.gatherInput(start, wanted);
     const count = positions.length;
     const records: (Gathered | undefined)[] = Array.from({ length: wanted });

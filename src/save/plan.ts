@@ -81,7 +81,7 @@ export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJ
     if (!dropped) {
       const entry = planner.plan(listing, index, at, nameStart, child?.errno ?? 0);
       dropped = entry.kind === EntryKind.absent;
-      if (jobs.isFull(entry.estimate, entry.large !== undefined)) yield jobs.take() as PlannedJob;
+      if (jobs.isFull(entry)) yield jobs.take() as PlannedJob;
       jobs.add(entry);
       if (entry.large !== undefined) yield jobs.take() as PlannedJob;
     }

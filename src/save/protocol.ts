@@ -13,6 +13,8 @@ export interface SaveWorkerData {
   readonly digest: DigestName;
   /** The source may be written while we read: check every file after reading it. */
   readonly recheck: boolean;
+  /** Worker threads of the run, which share what the process may have open. */
+  readonly workers: number;
   readonly sources: readonly SourceConfig[];
 }
 
@@ -107,6 +109,7 @@ export interface PackInput {
   readonly count: number;
   /** Entry records (batch.ts). */
   readonly entries: Uint8Array;
+  /** −errno: the directory is not there any more. */
   readonly dirFds: Int32Array;
   /** Member names of the directories (prefix, path, `/`), one after the other, and where each ends. */
   readonly dirPaths: Uint8Array;

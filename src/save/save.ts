@@ -15,13 +15,14 @@ import { WorkerPool } from "../pipeline/pool.ts";
 import { SlotPool } from "../pipeline/slots.ts";
 import { workerUrl } from "../pipeline/worker-url.ts";
 import { addon } from "../sys/addon.ts";
-import { DirectoryTable } from "../sys/directory.ts";
+import { DirectoryTable, directoryCapacity } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { statDescriptor } from "../sys/stat.ts";
 import { abortableOutput } from "./abortable.ts";
 import { sumOfSegments } from "./segments.ts";
-import type { PlannedJob, PlannedLarge } from "./job-cutter.ts";
+import { directoriesPerJob, type PlannedJob, type PlannedLarge } from "./job-cutter.ts";
+import { acquireIfThere } from "./lost-directory.ts";
 import { planSource } from "./plan.ts";
 import type { FilterOptions, PackInput, SaveJobs, SaveWorkerData, SliceInput, SourceConfig } from "./protocol.ts";
 import { ScanAhead } from "./scan-ahead.ts";
@@ -62,21 +63,22 @@ export async function saveArchive(
 ): Promise<{ head: Head; summary: Summary }> {
   const { head, compression } = request;
   const digest = await createDigest(head.digest);
+  const workers = Math.max(1, request.workers);
   const data: SaveWorkerData = {
     compression,
     digest: head.digest,
     recheck: request.recheck,
+    workers,
     sources: request.roots.map((root, i) =>
       sourceConfig(root, prefixBytes(head.sources[i] as Head["sources"][number]).length),
     ),
   };
-  const workers = Math.max(1, request.workers);
   const slotBytes = (await createEncoder(compression.codec, compression.level)).bound(
     compression.blockSize + slotSlack,
   );
   const { signal } = context;
   const pool = new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data, signal });
-  const table = new DirectoryTable(openDirectories());
+  const table = new DirectoryTable(directoryCapacity());
   const { reporter } = context;
   try {
     const writer = await ArchiveWriter.create(abortableOutput(sink, context.signal), head, digest);
@@ -107,6 +109,10 @@ class SaveRun {
   readonly #sink: Sink;
   readonly #signal: AbortSignal;
   #nextEntry = 0;
+  /** Directories that submitted jobs hold open, the most there may be, and who waits for fewer. */
+  #held = 0;
+  readonly #heldMax = Math.floor(addon().openFileLimit() / 4);
+  #onRelease: () => void = () => {};
 
   constructor(
     request: SaveRequest,
@@ -146,9 +152,18 @@ class SaveRun {
     let next = await plan.next();
     while (next.done !== true) {
       await this.#submit(source, config.prefixLength, next.value);
+      // The plan holds the directories of a job while it makes it.
+      while (this.#held > 0 && this.#held + directoriesPerJob > this.#heldMax) await this.#release();
       next = await plan.next();
     }
     this.#nextEntry = next.value;
+  }
+
+  /** Waits until a job has let go of its directories. */
+  #release(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onRelease = resolve;
+    });
   }
 
   async #submit(source: number, prefixLength: number, job: PlannedJob): Promise<void> {
@@ -178,7 +193,12 @@ class SaveRun {
     };
     const ancestorsOf = (directory: number): readonly Uint8Array[] => ancestors(input, directory, prefixLength);
     const result = this.#pool.run("pack", input, { transfer: [entries.buffer as ArrayBuffer] });
-    const released = result.finally(() => job.release());
+    this.#held += dirFds.length;
+    const released = result.finally(() => {
+      job.release();
+      this.#held -= dirFds.length;
+      this.#onRelease();
+    });
     if (large === undefined || slices === undefined || slice === undefined) {
       this.#sequencer.push({ source, slot, ancestorsOf, result: released });
       return;
@@ -214,10 +234,11 @@ class SaveRun {
     this.#signal.throwIfAborted();
     const slot = await this.#sequencer.acquireSlot();
     const { entry, directory, name, stat } = large;
+    const dirFd = acquireIfThere(directory);
     const input: SliceInput = {
       source,
       entry,
-      dirFd: directory.acquire(),
+      dirFd,
       name,
       stat,
       start: slice.start,
@@ -226,7 +247,9 @@ class SaveRun {
       padding: part.isLast ? padding : 0,
       slot: this.#sequencer.slotBuffer(slot),
     };
-    const result = this.#pool.run("slice", input).finally(() => directory.release());
+    const result = this.#pool.run("slice", input).finally(() => {
+      if (dirFd >= 0) directory.release();
+    });
     this.#sequencer.push({ source, slot, ancestorsOf: () => [], result, part });
   }
 }
@@ -256,11 +279,6 @@ function sourceConfig(root: SaveRoot, prefixLength: number): SourceConfig {
     filter: root.filter,
     prefixLength,
   };
-}
-
-/** Directories kept open while nobody works in them: a part of what the process may open. */
-function openDirectories(): number {
-  return Math.max(16, Math.min(512, Math.floor(addon().openFileLimit() / 8)));
 }
 
 /** True for the file the archive is written to, and the one it replaces. */

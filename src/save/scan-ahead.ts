@@ -7,7 +7,8 @@ import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { statLayout } from "../sys/layout.ts";
 import { readStat } from "../sys/stat.ts";
 import { EntryFilter } from "./filter.ts";
-import type { SaveJobs, ScannedDirectory, ScannedMap, ScanOutput, SourceConfig } from "./protocol.ts";
+import { acquireIfThere } from "./lost-directory.ts";
+import type { SaveJobs, ScannedDirectory, ScannedMap, ScanOutput, SourceConfig, StatOutput } from "./protocol.ts";
 import { isEnterable, joinPath, statsPerListing } from "./scan.ts";
 
 /** A directory's content as far as it is known; stats of large directories come in parts. */
@@ -106,20 +107,24 @@ export class ScanAhead {
   async moreStats(listing: Listing, nameOffset: number): Promise<void> {
     const start = listing.statStart + listing.stats.length / statLayout.size;
     const count = Math.min(statsPerListing, listing.count - start);
-    const dirFd = listing.handle.acquire();
-    try {
-      const names = partOfNames(listing.names, nameOffset, count);
-      const output = await this.#pool.run("stat", { dirFd, names, offset: 0, count }, { urgent: true });
-      listing.stats = output.stats;
-      listing.statView = viewOf(output.stats);
-      listing.statStart = start;
-      listing.nameOffset = nameOffset;
-      listing.maps = new Map(output.maps.map((map) => [start + map.entry, map]));
-    } finally {
-      listing.handle.release();
-    }
+    const output = await this.#stat(listing.handle, partOfNames(listing.names, nameOffset, count), count);
+    listing.stats = output.stats;
+    listing.statView = viewOf(output.stats);
+    listing.statStart = start;
+    listing.nameOffset = nameOffset;
+    listing.maps = new Map(output.maps.map((map) => [start + map.entry, map]));
     this.#runs.push(...this.#unscanned(listing).reverse());
     this.#advance();
+  }
+
+  async #stat(handle: DirectoryHandle, names: Uint8Array, count: number): Promise<StatOutput> {
+    const dirFd = acquireIfThere(handle);
+    if (dirFd < 0) return { stats: failedStats(count, -dirFd), nextOffset: names.length, maps: [] };
+    try {
+      return await this.#pool.run("stat", { dirFd, names, offset: 0, count }, { urgent: true });
+    } finally {
+      handle.release();
+    }
   }
 
   /** Starts scans of the runs that come next, as far as the bounds allow. */
@@ -146,7 +151,8 @@ export class ScanAhead {
   }
 
   async #scan(handle: DirectoryHandle, names: Uint8Array, path: Uint8Array): Promise<ScanOutput> {
-    const dirFd = handle.acquire();
+    const dirFd = acquireIfThere(handle);
+    if (dirFd < 0) return nothingScanned(names, -dirFd);
     try {
       const input = { source: this.#source, dirFd, names, path, budget: entriesPerScan };
       return await this.#pool.run("scan", input, { urgent: true });
@@ -256,6 +262,24 @@ function newListing(handle: DirectoryHandle, path: Uint8Array, found: ScannedDir
     maps: new Map(),
     children: new Map(),
   };
+}
+
+/** What a scan of the packed names gives when the directory that holds them is not there any more. */
+function nothingScanned(names: Uint8Array, errno: number): ScanOutput {
+  const none = { parent: -1, fd: -1, errno, namesStart: 0, namesLength: 0, count: 0, statsStart: 0, statsLength: 0 };
+  const directories: ScannedDirectory[] = [];
+  for (let at = 0; at < names.length; at += 2 + (names[at + 1] as number)) {
+    directories.push({ ...none, entry: directories.length, nameOffset: at });
+  }
+  return { names: noBytes, stats: noBytes, directories, maps: [], rootsDone: directories.length };
+}
+
+/** Stat records of a call that failed for all. */
+function failedStats(count: number, errno: number): Uint8Array {
+  const stats = new Uint8Array(count * statLayout.size);
+  const view = viewOf(stats);
+  for (let i = 0; i < count; i++) view.setUint32(i * statLayout.size + statLayout.error, errno, true);
+  return stats;
 }
 
 function viewOf(bytes: Uint8Array): DataView {

@@ -32,8 +32,8 @@ import { dataSegments } from "./segments.ts";
 
 /** Entries whose stat comes with the listing; a larger directory gets the rest by stat jobs, a part at a time. */
 export const statsPerListing = 16_384;
-/** Directories one scan keeps open at most. */
-const directoriesPerScan = 256;
+/** Directories one scan keeps open at most; fewer where the process may open few. */
+const directoriesPerScanMax = 256;
 /** A file of several blocks with more data runs than this is read as if its smallest holes were data. */
 const mapLimit = 4 * limits.sparseSegments;
 
@@ -52,12 +52,14 @@ export class Scanner {
   readonly #filters: readonly EntryFilter[];
   readonly #sources: readonly SourceConfig[];
   readonly #largeBytes: number;
+  readonly #directoriesMax: number;
   readonly #live: boolean;
 
   constructor(data: SaveWorkerData) {
     this.#sources = data.sources;
     this.#filters = data.sources.map((source) => new EntryFilter(source.filter));
     this.#largeBytes = data.compression.blockSize;
+    this.#directoriesMax = Math.max(8, Math.min(directoriesPerScanMax, Math.floor(addon().openFileLimit() / 16)));
     this.#live = data.recheck;
   }
 
@@ -68,7 +70,10 @@ export class Scanner {
     let budget = input.budget;
     let rootsDone = 0;
     const stack: Pending[] = rootsOf(input).reverse();
-    while (stack.length > 0 && (directories.length === 0 || (budget > 0 && directories.length < directoriesPerScan))) {
+    while (
+      stack.length > 0 &&
+      (directories.length === 0 || (budget > 0 && directories.length < this.#directoriesMax))
+    ) {
       const next = stack.pop() as Pending;
       const scanned = this.#list(next, (this.#sources[input.source] as SourceConfig).excludeCaches, arena);
       const index = directories.push(scanned) - 1;
