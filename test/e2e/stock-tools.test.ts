@@ -34,7 +34,11 @@ describe("stock tools", () => {
         const options = type === "xfs" ? "ro,nouuid" : "ro";
         await lab.unmount(restored);
         const mounted = [await lab.mount(source, { options }), await lab.mount(target, { options })];
-        await expectSameTree(mounted[0] ?? "", mounted[1] ?? "", { skip: isSocket, ignore: beyondTar });
+        await expectSameTree(mounted[0] ?? "", mounted[1] ?? "", {
+          skip: isSocket,
+          // What tar writes front to back, xfs preallocates ahead: the map it leaves is its own.
+          ignore: type === "xfs" ? [...beyondTar, "holes"] : beyondTar,
+        });
         for (const mountpoint of mounted) await lab.unmount(mountpoint);
       }
     });
@@ -43,7 +47,7 @@ describe("stock tools", () => {
   it("test and list archives of every codec without a word", async () => {
     await withLab(async (lab) => {
       const source = await plainImage(lab, "ext4");
-      for (const level of ["-z0", "-z1", "-z3", "-Z19"]) {
+      for (const level of ["-z0", "-z1", "-z3", "-Z9"]) {
         const archive = lab.path(`a${level}.tsfsa`);
         await expectStatus(0, ["savefs", level, archive, source]);
         const decoder = level === "-z1" ? "lz4" : "zstd";

@@ -7,6 +7,9 @@ import { closeSync, constants, ftruncateSync, linkSync, mkdirSync, openSync, sym
 import { bashQuote, must } from "../run.ts";
 import type { DirectoryNode, FileNode, Metadata, TreeNode } from "./model.ts";
 
+/** Bound under a short name, since an address holds 108 bytes, then renamed. */
+const socketScript = `'socket(S, PF_UNIX, SOCK_STREAM, 0) && bind(S, sockaddr_un(".socket")) && rename(".socket", $ARGV[0]) or die "socket: $!"'`;
+
 /** Fills the existing directory `root` with the tree and gives it the tree's own metadata. */
 export async function buildTree(root: string, tree: DirectoryNode): Promise<void> {
   const script: string[] = [
@@ -109,9 +112,7 @@ function makeLeaf(
       script.push(`mkfifo -- ${word}`);
       break;
     case "socket":
-      script.push(
-        `perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0) && bind(S, sockaddr_un($ARGV[0])) or die "socket: $!"' -- ${word}`,
-      );
+      script.push(`perl -MSocket -e ${socketScript} -- ${word}`);
       break;
     case "charDevice":
     case "blockDevice":
