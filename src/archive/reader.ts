@@ -220,6 +220,8 @@ export class ArchiveReader {
     if (record.number !== this.#nextBlock && !found.afterGap) {
       this.#damage(found.offset, `expected block ${this.#nextBlock}, found block ${record.number}`);
     }
+    if (record.codec !== this.head.codec)
+      this.#damage(found.offset, `block ${record.number} names another codec than the head`);
     if (record.number === 0) await this.#checkPreamble(record.tarOffset);
     this.#nextBlock = record.number + 1;
     this.#end.addBlock(found.offset, record);
