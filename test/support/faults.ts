@@ -4,20 +4,28 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { tsfsaArgv } from "./cli.ts";
+import { jsonLines, jsonPath, tsfsaArgv } from "./cli.ts";
 import type { Lab } from "./images.ts";
 import { type RunResult, run } from "./run.ts";
+import { bytes, directory, file, link, noise, sparse, symlink } from "./trees.ts";
 import { fdPath, overEntries, type Walk, walk } from "./walk.ts";
 
 /** Calls that fail one at a time. */
 export interface FaultSite {
   readonly what: string;
-  readonly calls: string;
+  readonly calls: readonly string[];
   readonly errors: readonly string[];
-  /** Only calls on these paths (exactly them, by name or by descriptor); none: all calls of the process. */
+  /** Only calls on these paths (exactly them, by name or by descriptor); `{pid}` stands for the process id of the CLI. */
   readonly paths: readonly string[];
-  /** A further injection that always takes place, as strace writes it. */
+  /** A call on these paths that always fails, as strace writes it. */
   readonly always?: string;
+}
+
+/** The n-th call of each thread fails. */
+export interface Fault {
+  readonly call: string;
+  readonly error: string;
+  readonly place: number;
 }
 
 export interface FaultRun extends RunResult {
@@ -25,51 +33,46 @@ export interface FaultRun extends RunResult {
   readonly injected: boolean;
 }
 
-/** All of them, at every place: `TSFSA_TEST_FAULTS=all`. Else a sample that keeps within a minute. */
+/** Every place and error: `TSFSA_TEST_FAULTS=all`. Else a sample that keeps within a minute. */
 const isExhaustive = process.env["TSFSA_TEST_FAULTS"] === "all";
-const hangSeconds = 60;
+/** A run that takes longer hangs. */
+const hangMs = 60_000;
 
-/** How often at most one thread makes the calls of a site. */
-export async function countCalls(lab: Lab, site: FaultSite, words: readonly string[]): Promise<number> {
-  const log = lab.path("calls");
-  const result = await traced(log, site, ["-e", `trace=${site.calls}`], words);
+/** The faults to try at a site: a run without fault tells how often its calls are made. */
+export async function faultsAt(lab: Lab, site: FaultSite, words: readonly string[]): Promise<Fault[]> {
+  const { result, log } = await traced(lab, site, [], words);
   if (result.status !== 0) throw new Error(`${result.command}: status ${result.status}\n${result.stderr}`);
   const counts = new Map<string, number>();
-  for (const line of readFileSync(log, "latin1").split("\n")) {
-    if (line === "" || line.includes(" resumed>")) continue;
-    const thread = line.slice(0, line.indexOf(" "));
-    counts.set(thread, (counts.get(thread) ?? 0) + 1);
+  for (const line of log.split("\n")) {
+    const [, thread, call] = /^(\d+) +([a-z0-9_]+)\(/.exec(line) ?? [];
+    if (thread !== undefined) counts.set(`${thread} ${call}`, (counts.get(`${thread} ${call}`) ?? 0) + 1);
   }
-  rmSync(log);
-  return Math.max(0, ...counts.values());
+  return site.calls.flatMap((call) => {
+    const count = Math.max(0, ...[...counts].filter(([key]) => key.endsWith(` ${call}`)).map(([, value]) => value));
+    const errors = isExhaustive ? site.errors : site.errors.slice(0, 1);
+    return placesOf(count).flatMap((place) => errors.map((error) => ({ call, error, place })));
+  });
 }
 
-/** Runs the CLI; the n-th call of each thread at the site fails with `error`. */
+/** Each of `count` places, or the first, one in the middle and the last. */
+function placesOf(count: number): number[] {
+  if (isExhaustive) return Array.from({ length: count }, (_, index) => index + 1);
+  return [...new Set([1, Math.ceil(count / 2), count])].filter((place) => place > 0 && place <= count);
+}
+
+/** Runs the CLI with one fault. */
 export async function runWithFault(
   lab: Lab,
   site: FaultSite,
-  error: string,
-  n: number,
+  fault: Fault,
   words: readonly string[],
 ): Promise<FaultRun> {
-  const log = lab.path("fault");
-  writeFileSync(log, "");
-  const inject = ["-e", `trace=${site.calls}`, "-e", `inject=${site.calls}:error=${error}:when=${n}`];
-  const result = await traced(log, site, inject, words);
-  const injected = readFileSync(log, "latin1").includes("(INJECTED)");
-  rmSync(log);
-  return { ...result, injected };
-}
-
-/** Which of `count` places are tried: each, or the first, one in the middle and the last. */
-export function placesOf(count: number): readonly number[] {
-  if (isExhaustive) return Array.from({ length: count }, (_, index) => index + 1);
-  return [...new Set([1, Math.ceil(count / 2), count])].filter((place) => place <= count);
-}
-
-/** Which errors of a site are tried. */
-export function errorsOf(site: FaultSite): readonly string[] {
-  return isExhaustive ? site.errors : site.errors.slice(0, 1);
+  const { call, error, place } = fault;
+  const { result, log } = await traced(lab, site, ["-e", `inject=${call}:error=${error}:when=${place}`], words);
+  return {
+    ...result,
+    injected: log.split("\n").some((line) => line.includes(call) && line.includes("(INJECTED)")),
+  };
 }
 
 /** Names under which unnamed files (O_TMPFILE) made next in a folder of a tmpfs of the lab's own are known: there inodes are numbered in order. */
@@ -81,19 +84,28 @@ export function unnamedFiles(folder: string): string[] {
   return Array.from({ length: 8 }, (_, index) => join(folder, `#${ino + 1 + index}`));
 }
 
-function traced(
-  log: string,
-  { paths, always }: FaultSite,
-  expressions: readonly string[],
+/** Runs the CLI under strace, which stands beside it (-D): so the process has the id of the shell and can be killed when it hangs. */
+async function traced(
+  lab: Lab,
+  { calls, paths, always }: FaultSite,
+  injection: readonly string[],
   words: readonly string[],
-): Promise<RunResult> {
-  const strace = ["strace", "--seccomp-bpf", "-f", "-qq", "-o", log, "-e", "signal=none", ...expressions];
+): Promise<{ readonly result: RunResult; readonly log: string }> {
+  const path = lab.path("trace");
   const further = always === undefined ? [] : ["-e", `inject=${always}`];
-  const selected = paths.flatMap((path) => ["-P", path]);
-  // The time limit stands inside: killing strace would let the program go on.
-  const limit = ["timeout", "--foreground", "-s", "KILL", String(hangSeconds)];
-  const argv = [...strace, ...further, ...selected, ...limit, ...tsfsaArgv(...words)];
-  return run(argv, { env: { UV_THREADPOOL_SIZE: "1", SOURCE_DATE_EPOCH: "1500000000" }, timeoutMs: 120_000 });
+  const traced = [...calls, ...(always === undefined ? [] : [always.slice(0, always.indexOf(":"))])];
+  const options = ["--seccomp-bpf", "-D", "-f", "-qq", "-o", path, "-e", "signal=none", "-e", `trace=${traced.join()}`];
+  const selected = paths.flatMap((selectedPath) => ["-P", selectedPath]);
+  const argv = ["strace", ...options, ...further, ...injection, ...selected, ...tsfsaArgv(...words)];
+  const result = await run(["bash", "-c", 'exec "${@//"{pid}"/$$}"', "bash", ...argv], {
+    env: { UV_THREADPOOL_SIZE: "1", SOURCE_DATE_EPOCH: "1500000000" },
+    timeoutMs: hangMs,
+  });
+  // strace tells of selected paths that are symbolic links.
+  const stderr = result.stderr.replaceAll(/^strace: Requested path .*\n/gm, "");
+  const log = readFileSync(path, "latin1");
+  rmSync(path);
+  return { result: { ...result, stderr }, log };
 }
 
 /** What a user sees of each entry but access times, in one text: path (latin1, "" for the root) → description. */
@@ -137,7 +149,61 @@ async function attributes(tree: Walk): Promise<Map<string, string>> {
   return found;
 }
 
-/** Paths at which two trees differ. */
-export function differingPaths(left: ReadonlyMap<string, string>, right: ReadonlyMap<string, string>): string[] {
-  return [...new Set([...left.keys(), ...right.keys()])].filter((path) => left.get(path) !== right.get(path));
+export interface ToldWarning {
+  /** latin1. */
+  readonly path: string;
+  readonly code: string;
+}
+
+/** The warnings of a run with --json. */
+export function warningsOf(result: RunResult): ToldWarning[] {
+  return jsonLines(result.stdout)
+    .filter(({ type }) => type === "warning")
+    .map((line) => ({ path: jsonPath(line), code: String(line["code"]) }));
+}
+
+/** A stack, a code for defects, or Node's own words for what nobody caught. */
+export function looksLikeDefect(result: RunResult): boolean {
+  const said = `${result.stderr}${result.stdout.toString()}`;
+  return /^\s+at /m.test(result.stderr) || /INTERNAL|defect|Unhandled|Uncaught/i.test(said);
+}
+
+/** Paths at which two trees differ although no warning tells of them. */
+export function silentLosses(
+  expected: ReadonlyMap<string, string>,
+  found: ReadonlyMap<string, string>,
+  told: readonly ToldWarning[],
+): string[] {
+  const differing = [...new Set([...expected.keys(), ...found.keys()])].filter(
+    (path) => expected.get(path) !== found.get(path),
+  );
+  return differing.filter((path) => !told.some((warning) => isCovered(path, warning)));
+}
+
+/** A warning tells of the entry, or of a directory with all that is below it. Of two names of an object, the other one may have become the object. */
+function isCovered(path: string, warning: ToldWarning): boolean {
+  if (path === warning.path) return true;
+  if (!warning.code.startsWith("ENTRY_")) return false;
+  const isBelow = warning.path === "" || `${path}/`.startsWith(`${warning.path}/`);
+  return isBelow || (path === "other" && "d/twin/".startsWith(`${warning.path}/`));
+}
+
+/** Every way of reading: slices, holes, small files, links, specials, attributes. */
+export function smallTree(): ReturnType<typeof directory> {
+  const twin = file("two names", { xattrs: [[bytes("user.twin"), bytes("1")]] });
+  return directory({
+    d: directory(
+      {
+        e: directory({ deep: file("deep"), empty: file("") }),
+        small: file(noise(5000, 2), { mode: 0o4755, acl: "u:99:rwx" }),
+        twin,
+      },
+      { xattrs: [[bytes("user.d"), bytes("on a directory")]] },
+    ),
+    fifo: { kind: "fifo" },
+    holes: sparse(1 << 20, [{ offset: 64 << 10, bytes: noise(8192, 3) }]),
+    large: file(noise(2_300_000, 1)),
+    link: symlink("large"),
+    other: link(twin),
+  });
 }
