@@ -41,7 +41,7 @@ interface PartialHash {
 export async function createDigest(name: DigestName): Promise<Digest> {
   if (name === "xxh128") return makeDigest(name, xxh128, spillToWasm);
   if (name === "sha256") return makeDigest(name, sha256, startSha256);
-  const { createBLAKE3 } = await import("hash-wasm");
+  const { createBLAKE3 } = (await import("hash-wasm/dist/blake3.umd.min.js")).default;
   const hasher = await createBLAKE3();
   const blake3 = (bytes: Uint8Array): Uint8Array => hasher.init().update(bytes).digest("binary");
   return makeDigest(name, blake3, () => new WasmHash(hasher));
@@ -106,7 +106,7 @@ function spillToWasm(): PartialHash | undefined {
 }
 
 async function loadWasmXxh128(): Promise<void> {
-  const { createXXHash128 } = await import("hash-wasm");
+  const { createXXHash128 } = (await import("hash-wasm/dist/xxhash128.umd.min.js")).default;
   wasmXxh128 = await createXXHash128();
 }
 

@@ -2,7 +2,8 @@
 // little-endian. Profiles of data and metadata come from the chunk tree (btrfs-chunks.ts).
 
 import { createHash } from "node:crypto";
-import { blake2b, xxhash64 } from "hash-wasm";
+import blake2 from "hash-wasm/dist/blake2b.umd.min.js";
+import xxHash64 from "hash-wasm/dist/xxhash64.umd.min.js";
 import { crc32c } from "../crc32c.ts";
 import { Fields, hex, isPowerOfTwo, namesOfBits } from "../fields.ts";
 import type { ByteReader } from "../reader.ts";
@@ -135,7 +136,8 @@ export async function identifyBtrfs(reader: ByteReader): Promise<Identity | unde
 async function checksumMatches(name: (typeof checksumNames)[number], superblock: Uint8Array): Promise<boolean> {
   const content = superblock.subarray(32);
   if (name === "crc32c") return new Fields(superblock).u32(0) === crc32c(content);
-  if (name === "xxhash") return hex(superblock.slice(0, 8).toReversed()) === (await xxhash64(content));
-  const digest = name === "sha256" ? createHash("sha256").update(content).digest("hex") : await blake2b(content, 256);
+  if (name === "xxhash") return hex(superblock.slice(0, 8).toReversed()) === (await xxHash64.xxhash64(content));
+  const digest =
+    name === "sha256" ? createHash("sha256").update(content).digest("hex") : await blake2.blake2b(content, 256);
   return hex(superblock.subarray(0, 32)) === digest;
 }
