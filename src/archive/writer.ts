@@ -45,6 +45,8 @@ interface Group {
   readonly completions: Completion[];
   entries: number;
   tarBytes: number;
+  /** Bytes of rows and digests. */
+  rowBytes: number;
 }
 
 const segmentLevel = 3;
@@ -136,7 +138,8 @@ export class ArchiveWriter {
     await this.#writeBlock({ ...block, rows, sourceId: first.sourceId, ancestors: first.ancestors }, false);
     const group = this.#group as Group;
     if (block.completes !== undefined) group.completions.push(block.completes);
-    if (group.blocks.length >= limits.groupBlocks || group.tarBytes >= limits.groupBytes) await this.#closeGroup();
+    const isFull = group.tarBytes >= limits.groupBytes || group.rowBytes >= limits.groupRowBytes;
+    if (isFull || group.blocks.length >= limits.groupBlocks) await this.#closeGroup();
   }
 
   /** Writes the end block, table, summary and footer. Returns the summary. */
@@ -234,12 +237,14 @@ export class ArchiveWriter {
       completions: [],
       entries: 0,
       tarBytes: 0,
+      rowBytes: 0,
     };
     const group = this.#group;
     if (entryCount > 0) group.ancestors ??= block.ancestors;
     group.blocks.push(rows);
     group.entries += entryCount;
     group.tarBytes += uncompressedLength;
+    group.rowBytes += rows.rows.length + rows.digests.length;
     this.#entries += entryCount;
     this.#tarOffset += uncompressedLength;
     await this.#sink.write([this.#nextRecord(RecordType.block, payload), frame]);

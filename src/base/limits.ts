@@ -18,6 +18,7 @@ export const limits = {
   blockSizeMax: 32 * MiB,
   groupBlocks: 16,
   groupBytes: 64 * MiB,
+  groupRowBytes: 32 * MiB,
   pathBytes: MiB,
   nameBytes: 255,
   depth: 65_535,

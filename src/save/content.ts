@@ -6,10 +6,9 @@ import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves, type Leaves } from "../codec/leaves.ts";
 import { EntryKind, type Extent } from "../model/entry.ts";
 import { addon } from "../sys/addon.ts";
-import { O_NOATIME, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../sys/constants.ts";
-import { EPERM } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import type { EntryDraft } from "./draft.ts";
+import { openQuietly } from "./open-quietly.ts";
 import type { SliceInput } from "./protocol.ts";
 
 export interface SliceContent {
@@ -127,10 +126,7 @@ function close(draft: EntryDraft): void {
 /** Opens the file of a slice if it is still the one the plan saw; −1 if not. */
 function openPlanned(input: SliceInput, stat: Uint8Array): number {
   const native = addon();
-  const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
-  let fd = native.openAt(input.dirFd, input.name, flags | O_NOATIME, 0, 0);
-  // O_NOATIME is for the owner and CAP_FOWNER only.
-  if (fd === -EPERM) fd = native.openAt(input.dirFd, input.name, flags, 0, 0);
+  const fd = openQuietly(input.dirFd, input.name);
   if (fd < 0) return -1;
   if (native.statAt(fd, noName, stat) >= 0 && isSameField(stat, input.stat, statLayout.ino, 8)) return fd;
   native.close(fd);

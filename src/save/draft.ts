@@ -24,7 +24,7 @@ export interface DraftWarning {
 export interface EntryDraft {
   readonly entry: ReadEntry;
   /** Tar header; undefined for entries without member. */
-  readonly fields: MemberFields | undefined;
+  fields: MemberFields | undefined;
   readonly gathered: Gathered | undefined;
   /** Kind as it will stand in the catalog (absent when it could not be read). */
   readonly kind: EntryKind;

@@ -26,7 +26,7 @@ export class EntryFilter {
     if (!this.#excludes.empty && this.#excludes.matches(path, isDirectory)) return false;
     if (this.#selected === undefined) return true;
     const name = latin1(path);
-    if (this.#selected.has(name) || this.#above.has(name)) return true;
+    if (this.#selected.has(name) || (isDirectory && this.#above.has(name))) return true;
     return parents(name).some((parent) => this.#selected?.has(parent) === true);
   }
 }

@@ -89,6 +89,11 @@ export class PackJob {
     return trouble;
   }
 
+  /** Leaves an entry out. */
+  giveUp(index: number, errno: number): void {
+    this.#drafter.fail(index, errno);
+  }
+
   /** Takes an entry as read: its row, its warnings, its numbers. */
   accept(draft: EntryDraft, rows: RowEncoder): void {
     const index = this.#accepted++;

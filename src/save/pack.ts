@@ -9,7 +9,7 @@ import { MemberEncoder } from "../format/member.ts";
 import { RowEncoder } from "../format/segment.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { addon } from "../sys/addon.ts";
-import { ENOSPC, systemError } from "../sys/errors.ts";
+import { E2BIG, ENOSPC, systemError } from "../sys/errors.ts";
 import { readBatch } from "./batch.ts";
 import { ContentReader } from "./content.ts";
 import { Drafter, type EntryDraft } from "./draft.ts";
@@ -130,6 +130,11 @@ export class Packer {
       this.#gathered = new Uint8Array(this.#gathered.length * 4);
       done = addon().gather(dirFds, names, 0, count, this.#gathered, openedFds);
     }
+    if (done === -ENOSPC) {
+      const first = positions[0] as number;
+      job.giveUp(start + first, E2BIG); // more bytes of attributes than any member can hold
+      return { count: first + 1, records, fds };
+    }
     if (done < 0) throw systemError(-done, "open", job.pathOf(start));
     const view = new DataView(this.#gathered.buffer);
     let at = 0;
@@ -180,6 +185,12 @@ export class Packer {
     draft.offset = length;
     draft.dataOffset = dataOffset;
     const end = dataOffset + draft.stored + draft.padding;
+    if (end - length > limits.blockBytes && draft.fields.attributes !== undefined) {
+      draft.fields = { ...draft.fields, attributes: undefined };
+      draft.attributesLost = true;
+      draft.warnings.push({ code: "ATTRIBUTE_LOST", message: "its attributes and its content do not fit one block" });
+      return this.#placeOne(draft, length);
+    }
     this.#reserve(end, dataOffset);
     this.#tar.fill(0, end - draft.padding, end);
     return end;

@@ -38,6 +38,8 @@ interface Frame {
 }
 
 const tarHeader = 512;
+/** Longer names stand in the extended header. */
+const nameField = 100;
 const noBytes = new Uint8Array(0);
 /** uid or gid −1 means "no owner" to every chown: such an entry cannot be restored. */
 const noOwner = 0xffffffff;
@@ -116,6 +118,12 @@ function kindOfMode(mode: number): EntryKind {
   }
 }
 
+/** Bytes of the extended header that an entry's names and its time ask for, about; its attributes are not known yet. */
+function extendedHeader(pathLength: number, linkLength: number, isWholeSecond: boolean): number {
+  const names = (pathLength > nameField ? pathLength : 0) + (linkLength > nameField ? linkLength : 0);
+  return names === 0 && isWholeSecond ? 0 : 2 * tarHeader + names;
+}
+
 function newEntry(handle: DirectoryHandle): PlannedEntry {
   return {
     handle,
@@ -182,20 +190,25 @@ class EntryPlanner {
     entry.statOffset = at;
     entry.linkEntry = -1;
     entry.linkPath = noBytes;
-    entry.estimate = tarHeader;
     entry.large = undefined;
     entry.kind = kindOfMode(view.getUint32(at + statLayout.mode, true));
     const map = listing.maps.get(index);
     const absentErrno = this.#absentErrno(view, at, nameLength, entry.kind) || (map?.errno ?? 0);
+    entry.estimate = tarHeader;
     if (absentErrno !== 0) {
       entry.kind = EntryKind.absent;
       entry.errno = absentErrno;
       return entry;
     }
-    if (entry.kind === EntryKind.directory) return entry;
-    if (view.getUint32(at + statLayout.nlink, true) > 1 && this.#isFurtherName(entry, view, at)) return entry;
-    if (entry.kind !== EntryKind.file) return entry;
+    const isFurther =
+      entry.kind !== EntryKind.directory &&
+      view.getUint32(at + statLayout.nlink, true) > 1 &&
+      this.#isFurtherName(entry, view, at);
     const size = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
+    const linkLength = entry.kind === EntryKind.symlink ? size : entry.linkPath.length;
+    const isWholeSecond = view.getUint32(at + statLayout.mtimeNs, true) === 0;
+    entry.estimate += extendedHeader(this.#path.length + nameLength, linkLength, isWholeSecond);
+    if (isFurther || entry.kind !== EntryKind.file) return entry;
     if (size > this.#options.blockSize) entry.large = planLargeFile(map?.map ?? Float64Array.of(0, size), size);
     const allocated = Number(view.getBigInt64(at + statLayout.blocks, true)) * 512;
     entry.estimate += Math.min(Math.ceil(size / 512) * 512, allocated + 4096);

@@ -1,23 +1,16 @@
 // The scan job: lists directories with the stat of every entry, depth-first from the ones asked for, until its budget is used, so that one
 // message carries about a block's worth of work. Directories stay open: the plan and the packers work below their descriptors.
 
+import { equalBytes } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { addon } from "../sys/addon.ts";
-import {
-  O_DIRECTORY,
-  O_NOATIME,
-  O_NOFOLLOW,
-  O_NONBLOCK,
-  O_RDONLY,
-  S_IFDIR,
-  S_IFMT,
-  S_IFREG,
-} from "../sys/constants.ts";
-import { check, EPERM } from "../sys/errors.ts";
+import { O_DIRECTORY, S_IFDIR, S_IFMT, S_IFREG } from "../sys/constants.ts";
+import { check } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { EntryFilter } from "./filter.ts";
 import { unwrittenExtents } from "./metadata.ts";
+import { openQuietly } from "./open-quietly.ts";
 import type {
   SaveWorkerData,
   ScanInput,
@@ -100,14 +93,15 @@ export class Scanner {
     const native = addon();
     const at = arena.end();
     const none = { parent, entry, nameOffset, fd: -1, ...at, namesLength: 0, count: 0, statsLength: 0 };
-    const fd = pending.name.length === 0 ? pending.parentFd : openDirectory(pending.parentFd, pending.name);
+    const fd = pending.name.length === 0 ? pending.parentFd : openQuietly(pending.parentFd, pending.name, O_DIRECTORY);
     if (fd < 0) return { ...none, errno: -fd };
     const listed = native.readDirectory(fd);
     if (typeof listed === "number") {
       if (pending.name.length > 0) native.close(fd);
       return { ...none, errno: -listed };
     }
-    const names = excludeCaches && isCacheDirectory(fd) ? onlyName(listed, cacheTagName) : listed;
+    const tag = excludeCaches ? cacheTag(fd, listed) : undefined;
+    const names = tag ?? listed;
     const count = countNames(names);
     const statsLength = arena.add(fd, names, Math.min(count, statsPerListing));
     return { parent, entry, nameOffset, fd, errno: 0, ...at, namesLength: names.length, count, statsLength };
@@ -257,32 +251,32 @@ function rootsOf(input: ScanInput): Pending[] {
 }
 
 const cacheTagName = Buffer.from("CACHEDIR.TAG");
+// d_type of getdents64(2), dirent.h: DT_REG, DT_UNKNOWN.
+const typeRegular = 8;
+const typeUnknown = 0;
 const cacheTagSignature = Buffer.from("Signature: 8a477f597d28d172789f06886806bc55");
 
-/** Holds a valid CACHEDIR.TAG (https://bford.info/cachedir/). */
-function isCacheDirectory(dirFd: number): boolean {
+/** The packed name of a valid CACHEDIR.TAG (https://bford.info/cachedir/) among the names of a directory. */
+function cacheTag(dirFd: number, names: Uint8Array): Uint8Array | undefined {
+  const tag = findName(names, cacheTagName);
+  // Opening anything but a regular file could do more than tell its content.
+  if (tag === undefined || (tag[0] !== typeRegular && tag[0] !== typeUnknown)) return undefined;
   const native = addon();
-  const fd = native.openAt(dirFd, cacheTagName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0);
-  if (fd < 0) return false;
+  const fd = openQuietly(dirFd, cacheTagName);
+  if (fd < 0) return undefined;
   const start = Buffer.alloc(cacheTagSignature.length);
   const read = native.read(fd, start, 0, start.length, 0);
   native.close(fd);
-  return read === start.length && start.equals(cacheTagSignature);
+  return read === start.length && start.equals(cacheTagSignature) ? tag : undefined;
 }
 
-function onlyName(names: Uint8Array, wanted: Uint8Array): Uint8Array {
+/** The packed record of a name. */
+function findName(names: Uint8Array, wanted: Uint8Array): Uint8Array | undefined {
   for (let at = 0; at < names.length; at += 2 + (names[at + 1] as number)) {
     const end = at + 2 + (names[at + 1] as number);
-    if (Buffer.compare(names.subarray(at + 2, end), wanted) === 0) return names.slice(at, end);
+    if (equalBytes(names.subarray(at + 2, end), wanted)) return names.slice(at, end);
   }
-  return names.slice(0, 0);
-}
-
-/** Reading a directory must not change its access time where we may prevent it. */
-function openDirectory(dirFd: number, name: Uint8Array): number {
-  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-  const fd = addon().openAt(dirFd, name, flags | O_NOATIME, 0, 0);
-  return fd === -EPERM ? addon().openAt(dirFd, name, flags, 0, 0) : fd;
+  return undefined;
 }
 
 function countNames(names: Uint8Array): number {
@@ -298,7 +292,7 @@ function statInto(dirFd: number, names: Uint8Array, offset: number, count: numbe
 
 function mapFile(dirFd: number, name: Uint8Array, size: number, live: boolean): { errno: number; map: Float64Array } {
   const native = addon();
-  const fd = native.openAt(dirFd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0);
+  const fd = openQuietly(dirFd, name);
   if (fd < 0) return { errno: -fd, map: new Float64Array(0) };
   try {
     const runs = dataSegments(fd, size, mapLimit, unwrittenExtents(fd, live));

@@ -1,0 +1,13 @@
+// Opening for reading without leaving a trace: a save should not change access times.
+
+import { addon } from "../sys/addon.ts";
+import { O_NOATIME, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../sys/constants.ts";
+import { EPERM } from "../sys/errors.ts";
+
+/** Opens for reading, never following a link, where allowed without changing the access time. Returns a descriptor or −errno. */
+export function openQuietly(dirFd: number, name: Uint8Array, flags = 0): number {
+  const all = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | flags;
+  const fd = addon().openAt(dirFd, name, all | O_NOATIME, 0, 0);
+  // O_NOATIME is for the owner and CAP_FOWNER only.
+  return fd === -EPERM ? addon().openAt(dirFd, name, all, 0, 0) : fd;
+}
