@@ -27,7 +27,7 @@ describe("a live source", () => {
         expect(warnings.map((line) => [line["code"], jsonPath(line)])).toEqual([["ENTRY_CHANGED", "busy"]]);
         await expectStatus(0, ["verify", archive]);
         const listed = jsonLines((await expectStatus(0, ["list", "--json", archive])).stdout);
-        expect(listed.find((line) => line["path"] === "busy")).toMatchObject({ changed: true });
+        expect(listed.find((line) => line["path"] === "busy")).toMatchObject({ flags: ["changed"] });
         const restored = lab.folder("restored");
         await tsfsa(["restdir", archive, restored]);
         expect(readFileSync(join(restored, "calm")).equals(noise(100_000, 1))).toBe(true);
