@@ -13,6 +13,7 @@ export class TextOutput {
   #pending = "";
   #failed = false;
   #hurried = false;
+  #abandoned = false;
   /** Ends the wait of the flush() that waits. */
   #endWait: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -37,22 +38,41 @@ export class TextOutput {
     if (this.#pending.length >= bufferChars) return this.flush();
   }
 
+  /** Bytes that are no text; not to be changed before the promise settles. */
+  async writeBytes(bytes: Uint8Array): Promise<void> {
+    await this.#send(bytes);
+  }
+
   /** From now on nobody waits long for a reader: what does not leave at once may be lost. */
   hurry(): void {
     this.#hurried = true;
-    if (this.#endWait !== undefined) this.#timer = setTimeout(this.#endWait, hurryMs);
+    const end = this.#endWait;
+    if (end === undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#abandoned = true;
+      end();
+    }, hurryMs);
+  }
+
+  /** Text was given up: it may still wait in the stream, which would hold the process. */
+  get abandoned(): boolean {
+    return this.#abandoned;
   }
 
   /** Settles when all that was written has left the process, or never will. */
   async flush(): Promise<void> {
     const all = this.#pending;
     this.#pending = "";
-    if (this.#failed || (all === "" && this.#stream === undefined)) return;
+    if (all !== "" || this.#stream !== undefined) await this.#send(all);
+  }
+
+  async #send(content: string | Uint8Array): Promise<void> {
+    if (this.#failed) return;
     const stream = this.#opened();
     await new Promise<void>((resolve) => {
       this.#endWait = resolve;
       if (this.#hurried) this.hurry();
-      stream.write(all, (error) => {
+      stream.write(content, (error) => {
         if (error) this.#fail(error);
         resolve();
       });

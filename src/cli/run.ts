@@ -2,7 +2,7 @@
 // as a Host. Invariants: the status is decided here and nowhere else; nothing is written after the last flush.
 
 import { exitStatusOf, TsfsaError } from "../base/errors.ts";
-import type { CommandContext } from "../model/options.ts";
+import type { CommandContext, ListedEntry } from "../model/options.ts";
 import type { CommandTable } from "./commands.ts";
 import { contextOf } from "./context.ts";
 import { describeFailure, type Failure } from "./failure.ts";
@@ -82,15 +82,13 @@ async function perform(
   }
   await presenter.close(status, warnings);
   unwatch();
-  endBySignal(stop.signal.reason, status, host);
+  const { reason } = stop.signal as { readonly reason: unknown };
+  // Now that all is undone: so shells see the signal, and neither a thread in the middle of a long call nor a reader that sleeps is waited for.
+  if (reason instanceof Interruption && (status === reason.exitStatus || stdout.abandoned || stderr.abandoned)) {
+    host.die(reason.signal);
+    return reason.exitStatus;
+  }
   return lostStatus(stop.signal, stderr) ?? status;
-}
-
-/**
- * A run that a signal stopped ends by that signal, now that all is undone: so shells see it, and no thread in the middle of a long call is waited for.
- */
-function endBySignal(reason: unknown, status: number, host: Host): void {
-  if (reason instanceof Interruption && status === reason.exitStatus) host.die(reason.signal);
 }
 
 /** Runs the command of the request. */
@@ -101,6 +99,10 @@ async function execute(
   presenter: Presenter,
 ): Promise<Result> {
   const { command, options } = request;
+  const listed = (entry: ListedEntry): void | Promise<void> => {
+    context.signal.throwIfAborted();
+    return presenter.listed(entry);
+  };
   switch (command) {
     case "savefs":
     case "savedir":
@@ -112,7 +114,7 @@ async function execute(
     case "archinfo":
       return { command, outcome: await commands.archinfo(options, context) };
     case "list":
-      return { command, outcome: await commands.list(options, context, (entry) => presenter.listed(entry)) };
+      return { command, outcome: await commands.list(options, context, listed) };
     default:
       return { command, outcome: await commands.verify(options, context) };
   }
