@@ -24,6 +24,8 @@ export interface PathSelection {
   selects(path: Uint8Array, isDirectory: boolean): boolean;
   /** False: nothing below this directory can be selected, unless it is selected itself. True says only that something may be. */
   mayHold(directory: Uint8Array): boolean;
+  /** Paths at or below which all that can be selected stands; undefined: it may stand anywhere. */
+  readonly roots: readonly Uint8Array[] | undefined;
 }
 
 /** Compiles exclude patterns. Throws USAGE for a pattern that is malformed or can never fit a path. */
@@ -67,6 +69,7 @@ export function compileSelection(patterns: readonly (string | Uint8Array)[]): Pa
     mayHold: (directory) =>
       initially ||
       compiled.some((pattern) => !pattern.negated && (!pattern.anchored || leadsBelow(pattern, directory))),
+    roots: initially ? undefined : rootsOf(compiled),
   };
 }
 
@@ -137,6 +140,27 @@ function leadsBelow({ components }: Pattern, directory: Uint8Array): boolean {
     start = end + 1;
   }
   return false;
+}
+
+/** The components of each pattern up to the first with a wildcard; undefined where one begins with such or is not anchored. */
+function rootsOf(patterns: readonly Pattern[]): Uint8Array[] | undefined {
+  const roots: Uint8Array[] = [];
+  for (const { negated, anchored, components } of patterns) {
+    if (negated) continue;
+    const wild = components.findIndex((component) => component === anyDepth || !component.operations.every(isByte));
+    const literal = wild < 0 ? components : components.slice(0, wild);
+    if (!anchored || literal.length === 0) return undefined;
+    roots.push(Uint8Array.from(literal.flatMap((component, i) => [...(i > 0 ? [SLASH] : []), ...bytesOf(component)])));
+  }
+  return roots;
+}
+
+function isByte(operation: number): boolean {
+  return operation < ANY;
+}
+
+function bytesOf(component: Component | typeof anyDepth): readonly number[] {
+  return component === anyDepth ? [] : component.operations;
 }
 
 function componentEnd(path: Uint8Array, start: number, length: number): number {

@@ -2,7 +2,10 @@
 
 import type {
   ArchiveInformation,
+  CatDetails,
+  CatOptions,
   CommandContext,
+  ExtractOptions,
   ListedEntry,
   ListOptions,
   Outcome,
@@ -20,6 +23,12 @@ export interface CommandTable {
   savedir(options: SaveOptions, context: CommandContext): Promise<Outcome<SaveDetails>>;
   restfs(options: RestfsOptions, context: CommandContext): Promise<Outcome<RestoreDetails>>;
   restdir(options: RestdirOptions, context: CommandContext): Promise<Outcome<RestoreDetails>>;
+  extract(options: ExtractOptions, context: CommandContext): Promise<Outcome<RestoreDetails>>;
+  cat(
+    options: CatOptions,
+    context: CommandContext,
+    write: (bytes: Uint8Array) => Promise<void>,
+  ): Promise<Outcome<CatDetails>>;
   archinfo(options: { readonly archive: string }, context: CommandContext): Promise<Outcome<ArchiveInformation>>;
   list(
     options: ListOptions,
@@ -34,6 +43,8 @@ export const commands: CommandTable = {
   savedir: async (options, context) => (await import("../commands/savedir.ts")).savedir(options, context),
   restfs: async (options, context) => (await import("../commands/restfs.ts")).restfs(options, context),
   restdir: async (options, context) => (await import("../commands/restdir.ts")).restdir(options, context),
+  extract: async (options, context) => (await import("../commands/extract.ts")).extract(options, context),
+  cat: async (options, context, write) => (await import("../commands/cat.ts")).cat(options, context, write),
   archinfo: async (options, context) => (await import("../commands/archinfo.ts")).archinfo(options, context),
   list: async (options, context, onEntry) => (await import("../commands/list.ts")).list(options, context, onEntry),
   verify: async (options, context) => (await import("../commands/verify.ts")).verify(options, context),

@@ -2,9 +2,10 @@
 
 import { type Command, Option } from "commander";
 import { TsfsaError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import { compilePatterns } from "../base/pattern.ts";
 import type { DigestName } from "../model/archive.ts";
-import type { Compression, RestoreOptions, SaveOptions } from "../model/options.ts";
+import type { Compression, ExtractOptions, RestoreOptions, SaveOptions } from "../model/options.ts";
 import { blockSize, collect, digestName, nonEmpty, wholeNumber } from "./arguments.ts";
 import type { OutputOptions } from "./invocation.ts";
 
@@ -41,6 +42,18 @@ export interface RestoreFlags extends OutputFlags {
   strict?: true;
   dryRun?: true;
   yes?: true;
+}
+
+export interface ExtractFlags extends OutputFlags {
+  to: string;
+  id?: number;
+  jobs: number;
+  overwrite?: true;
+  strict?: true;
+}
+
+export interface CatFlags extends OutputFlags {
+  id?: number;
 }
 
 export interface VerifyFlags extends OutputFlags {
@@ -89,6 +102,13 @@ export function addRestoreOptions(command: Command, jobs: Option, overwrite: str
     .option("-y, --yes", "do not ask");
 }
 
+/** Chooses one of several sources. */
+export function idOption(): Option {
+  return new Option("--id <n>", "only this source of the archive").argParser(
+    wholeNumber("--id", 0, limits.sources - 1),
+  );
+}
+
 export function addOutputOptions(command: Command): Command {
   return command
     .option("--json", "one JSON object per line instead of text")
@@ -134,6 +154,19 @@ async function compressionOf(flags: SaveFlags): Promise<Compression> {
   const { compressionFor, compressionForZstd } = await import("../codec/levels.ts");
   const compression = flags.zstd === undefined ? compressionFor(flags.compress ?? 3) : compressionForZstd(flags.zstd);
   return flags.blockSize === undefined ? compression : { ...compression, blockSize: flags.blockSize };
+}
+
+export function extractOptions(archive: string, patterns: readonly string[], flags: ExtractFlags): ExtractOptions {
+  compilePatterns(patterns); // refuses bad ones before anything is opened
+  return {
+    archive: nonEmpty("ARCHIVE", archive),
+    patterns,
+    destination: nonEmpty("--to", flags.to),
+    source: flags.id,
+    workers: flags.jobs,
+    overwrite: flags.overwrite === true,
+    strict: flags.strict === true,
+  };
 }
 
 export function restoreOptions(archive: string, flags: RestoreFlags): RestoreOptions {

@@ -1,6 +1,14 @@
 // What one command line asks for: the command with its options, and how to talk while it runs. Made by program.ts, run by run.ts.
 
-import type { ListOptions, RestdirOptions, RestfsOptions, SaveOptions, VerifyOptions } from "../model/options.ts";
+import type {
+  CatOptions,
+  ExtractOptions,
+  ListOptions,
+  RestdirOptions,
+  RestfsOptions,
+  SaveOptions,
+  VerifyOptions,
+} from "../model/options.ts";
 
 /** How to talk; common to all commands. */
 export interface OutputOptions {
@@ -14,6 +22,8 @@ export type Request =
   | { readonly command: "savedir"; readonly options: SaveOptions }
   | { readonly command: "restfs"; readonly options: RestfsOptions }
   | { readonly command: "restdir"; readonly options: RestdirOptions }
+  | { readonly command: "extract"; readonly options: ExtractOptions }
+  | { readonly command: "cat"; readonly options: CatOptions }
   | { readonly command: "archinfo"; readonly options: { readonly archive: string } }
   | { readonly command: "list"; readonly options: ListOptions }
   | { readonly command: "verify"; readonly options: VerifyOptions };

@@ -3,6 +3,7 @@
 import type { Reporter } from "../model/events.ts";
 import type {
   ArchiveInformation,
+  CatDetails,
   ListedEntry,
   Outcome,
   RestoreDetails,
@@ -16,7 +17,8 @@ import type { Interruption } from "./signals.ts";
 /** How a command ended, with what only that command has to tell. */
 export type Result =
   | { readonly command: "savefs" | "savedir"; readonly outcome: Outcome<SaveDetails> }
-  | { readonly command: "restfs" | "restdir"; readonly outcome: Outcome<RestoreDetails> }
+  | { readonly command: "restfs" | "restdir" | "extract"; readonly outcome: Outcome<RestoreDetails> }
+  | { readonly command: "cat"; readonly outcome: Outcome<CatDetails> }
   | { readonly command: "archinfo"; readonly outcome: Outcome<ArchiveInformation> }
   | { readonly command: "list"; readonly outcome: Outcome<{ readonly entries: number }> }
   | { readonly command: "verify"; readonly outcome: Outcome<VerifyDetails> };

@@ -10,6 +10,10 @@ import {
   addOutputOptions,
   addRestoreOptions,
   addSaveOptions,
+  type CatFlags,
+  type ExtractFlags,
+  extractOptions,
+  idOption,
   type OutputFlags,
   outputOptions,
   type RestoreFlags,
@@ -72,6 +76,11 @@ Examples:
   savedir: `
 Examples:
   tsfsa savedir --allow-rw -e .cache home.tsfsa /home
+`,
+  extract: `
+Examples:
+  tsfsa extract root.tsfsa /etc/fstab
+  tsfsa extract --to /tmp/old root.tsfsa /home/anna '!*.iso'
 `,
   restfs: `
 A comma in a value is written \\, and mkfsopt is cut into words at blanks, with quotes as in the shell.
@@ -145,6 +154,32 @@ function addCommands(program: Command, processors: number, found: (invocation: I
       command: "restdir",
       options: { ...restoreOptions(archive, flags), destination: nonEmpty("DESTINATION", destination) },
     });
+  });
+
+  const extract = program
+    .command("extract")
+    .description("take some entries out of an archive")
+    .argument("<archive>", "file to read, or - for standard input")
+    .argument("<pattern...>", "what these fit, with everything below (docs/PATTERNS.md)")
+    .option("--to <directory>", "directory to extract into; made if it is missing", ".")
+    .addOption(idOption())
+    .addOption(jobs())
+    .option("-o, --overwrite", "replace files that exist")
+    .option("--strict", "stop at the first entry that cannot be extracted whole");
+  extract.addHelpText("after", examples.extract);
+  addOutputOptions(extract).action((archive: string, patterns: string[], flags: ExtractFlags) => {
+    take(flags, { command: "extract", options: extractOptions(archive, patterns, flags) });
+  });
+
+  const cat = program
+    .command("cat")
+    .description("write the content of one file to standard output")
+    .argument("<archive>", "file to read, or - for standard input")
+    .argument("<path>", "path below the root of what was saved")
+    .addOption(idOption());
+  addOutputOptions(cat).action((archive: string, path: string, flags: CatFlags) => {
+    const options = { archive: nonEmpty("ARCHIVE", archive), path: nonEmpty("PATH", path), source: flags.id };
+    take(flags, { command: "cat", options });
   });
 
   const archinfo = program

@@ -59,7 +59,7 @@ async function perform(
     dryRun: "dryRun" in request.options && request.options.dryRun,
   };
   const presenter = output.json
-    ? new JsonPresenter(shown, writesToStdout(request) ? stderr : stdout, () => host.now())
+    ? new JsonPresenter(shown, takesStdout(request) ? stderr : stdout, () => host.now())
     : new TextPresenter(shown, stdout, stderr, progressLine(host));
   const unwatch = watchProcess(host, presenter, stop);
   stop.signal.addEventListener("abort", () => {
@@ -71,7 +71,7 @@ async function perform(
   let status: number;
   let warnings: number;
   try {
-    const result = await execute(request, host.commands, context, presenter);
+    const result = await execute(request, host.commands, context, presenter, stdout);
     if (stop.signal.reason instanceof Fault) throw stop.signal.reason;
     presenter.finished(result, host.now() - startedMs);
     // A command that was asked to stop and still came to its end is done: the status says what happened.
@@ -97,6 +97,7 @@ async function execute(
   commands: CommandTable,
   context: CommandContext,
   presenter: Presenter,
+  stdout: TextOutput,
 ): Promise<Result> {
   const { command, options } = request;
   const listed = (entry: ListedEntry): void | Promise<void> => {
@@ -111,6 +112,10 @@ async function execute(
       return { command, outcome: await commands.restfs(options, context) };
     case "restdir":
       return { command, outcome: await commands.restdir(options, context) };
+    case "extract":
+      return { command, outcome: await commands.extract(options, context) };
+    case "cat":
+      return { command, outcome: await commands.cat(options, context, (bytes) => stdout.writeBytes(bytes)) };
     case "archinfo":
       return { command, outcome: await commands.archinfo(options, context) };
     case "list":
@@ -157,13 +162,18 @@ async function refuse(
   return failure.exitStatus;
 }
 
-function writesToStdout({ command, options }: Request): boolean {
+function writesArchiveToStdout({ command, options }: Request): boolean {
   return (command === "savefs" || command === "savedir") && options.archive === "-";
+}
+
+/** Standard output is for bytes: what there is to say goes to standard error. */
+function takesStdout(request: Request): boolean {
+  return request.command === "cat" || writesArchiveToStdout(request);
 }
 
 function refuseTerminals(request: Request, host: Host): void {
   if (request.options.archive !== "-") return;
-  if (writesToStdout(request)) {
+  if (writesArchiveToStdout(request)) {
     if (!host.terminals.stdout) return;
     throw new TsfsaError("USAGE", "expected a pipe or a file for the archive, found a terminal as standard output", {
       hints: ["name a file instead of -, or send the output somewhere: tsfsa savefs - SOURCE | ssh HOST 'cat > FILE'"],

@@ -93,11 +93,12 @@ function summaryLines(run: Run, result: Exclude<Result, { command: "archinfo" }>
       return saveLines(run, result.outcome.details, elapsedMs);
     case "restfs":
     case "restdir":
+    case "extract":
       return restoreLines(run, result.outcome.details, elapsedMs);
     case "verify":
       return verifyLines(run, result.outcome.details, elapsedMs);
     default:
-      return []; // list: the rows are the result
+      return []; // list, cat: what was written is the result
   }
 }
 
@@ -128,7 +129,7 @@ const markWords = {
 function restoreLines(run: Run, { entries, bytes }: RestoreDetails, elapsedMs: number): string[] {
   if (run.dryRun) return ["dry run: nothing was written"];
   const content = `${plural(entries, "entry", "entries")}, ${formatSize(bytes)}`;
-  return [`restored ${content} in ${speed(bytes, elapsedMs)}`];
+  return [`${run.command === "extract" ? "extracted" : "restored"} ${content} in ${speed(bytes, elapsedMs)}`];
 }
 
 function verifyLines(run: Run, { blocks, entries, bytes, damagedBlocks }: VerifyDetails, elapsedMs: number): string[] {
@@ -149,8 +150,9 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
+/** With commas. Node's own formatter takes 20 ms to load. */
 function count(number: number): string {
-  return number.toLocaleString("en-US");
+  return String(number).replaceAll(/\B(?=(?:\d{3})+$)/g, ",");
 }
 
 function plural(number: number, one: string, many = `${one}s`): string {

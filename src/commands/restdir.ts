@@ -1,13 +1,10 @@
 // restdir: an archive into a directory, of any file system, as root or not.
 
-import { closeSync, constants, mkdirSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { ArchiveReader } from "../archive/reader.ts";
-import { TsfsaError } from "../base/errors.ts";
-import { prefixBytes } from "../format/head.ts";
-import type { Head } from "../model/archive.ts";
 import type { CommandContext, Outcome, RestdirOptions, RestoreDetails } from "../model/options.ts";
 import { restoreArchive } from "../restore/restore.ts";
-import { openBelow } from "./destination.ts";
+import { openBelow, openDestination, prefixComponents } from "./destination.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { selectionOf } from "./selection.ts";
 import { countWarnings, strictly } from "./reporters.ts";
@@ -25,7 +22,7 @@ export async function restdir(options: RestdirOptions, context: CommandContext):
     }
     const destination = openDestination(options.destination);
     try {
-      for (const prefix of prefixesOf(reader.head)) rootFds.push(openBelow(destination, prefix));
+      for (const source of reader.head.sources) rootFds.push(openBelow(destination, prefixComponents(source)));
     } finally {
       closeSync(destination);
     }
@@ -38,31 +35,5 @@ export async function restdir(options: RestdirOptions, context: CommandContext):
   } finally {
     for (const fd of rootFds) closeSync(fd);
     await reader.close();
-  }
-}
-
-/** Components below the destination for each source. */
-function prefixesOf(head: Head): Buffer[][] {
-  return head.sources.map((source) =>
-    Buffer.from(prefixBytes(source))
-      .toString("latin1")
-      .split("/")
-      .filter((component) => component !== "" && component !== ".")
-      .map((component) => Buffer.from(component, "latin1")),
-  );
-}
-
-function openDestination(path: string): number {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o755 });
-    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? "EIO";
-    const denied = code === "EACCES" || code === "EPERM" || code === "EROFS";
-    const message =
-      code === "ENOTDIR" || code === "EEXIST"
-        ? `expected a directory as destination, found something else: ${path}`
-        : `cannot use the destination ${path}: ${code}`;
-    throw new TsfsaError(denied ? "NO_PERMISSION" : "TARGET_REFUSED", message, { path, errno: code, cause });
   }
 }

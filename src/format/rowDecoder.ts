@@ -87,21 +87,47 @@ export function decodeRow(reader: ByteReader, takeDigest: () => Uint8Array): Cat
   return extras === undefined ? row : Object.assign(row, extras);
 }
 
+/** What a walk needs to know of rows it passes over. One object serves for all of them. */
+export class RowGlance {
+  kind = 0;
+  flags = 0;
+  depth = 0;
+  name: Uint8Array = new Uint8Array(0);
+  /** Where the row begins: decodeRow() from there reads all of it. */
+  start = 0;
+
+  /** Passes over one row, checking only that it ends in time. */
+  read(reader: ByteReader): void {
+    this.start = reader.position;
+    this.kind = reader.u8();
+    this.flags = reader.u8();
+    this.depth = reader.varint();
+    this.name = reader.byteString(limits.nameBytes);
+    skipFields(reader, this.kind);
+  }
+}
+
 /** Passes over one row, checking only that it ends in time; returns its flags. */
 export function skipRow(reader: ByteReader): number {
   const kind = reader.u8();
   const flags = reader.u8();
   reader.varint();
   reader.byteString(limits.nameBytes);
+  skipFields(reader, kind);
+  return flags;
+}
+
+/** All that follows the name. */
+function skipFields(reader: ByteReader, kind: number): void {
   for (let count = 0; count < 4; count++) reader.varint(); // offset, mode, uid, gid
   if (kind === EntryKind.charDevice || kind === EntryKind.blockDevice) reader.varint64();
   else reader.varint();
   for (let count = 0; count < 2; count++) {
-    reader.zigzag64();
+    reader.zigzagAdded(0);
     reader.varint();
   }
   if (reader.varint() !== 0) {
-    reader.zigzag64();
+    reader.zigzagAdded(0);
     reader.varint();
   }
   reader.varint();
@@ -112,7 +138,6 @@ export function skipRow(reader: ByteReader): number {
     reader.u8();
     reader.byteString(limits.segmentContentBytes);
   }
-  return flags;
 }
 
 function isKind(kind: number): kind is EntryKind {

@@ -7,7 +7,7 @@ import type { BlockRows, CatalogRow, CatalogSegment, Completion } from "../model
 import { EntryKind } from "../model/entry.ts";
 import { hostileName, checkComponent } from "./path.ts";
 import { rowFlags } from "./row.ts";
-import { decodeRow, readExtents, skipRow } from "./rowDecoder.ts";
+import { decodeRow, readExtents, RowGlance, skipRow } from "./rowDecoder.ts";
 import { completionFlags, type SegmentHeader } from "./segment.ts";
 import { tarBlockLength } from "./ustar.ts";
 
@@ -74,6 +74,23 @@ export function splitSegment(
 } {
   const { ancestors, blocks, completions } = readOutline(header, content, digestLength);
   return { ancestors, blocks, completions };
+}
+
+/**
+ * Names from the source's root (without it) down to the first entry of a segment, which must have one; none when it is a root. Nothing behind that row is
+ * looked at.
+ */
+export function firstOfSegment(header: SegmentHeader, content: Uint8Array): Uint8Array[] {
+  const reader = new ByteReader(content, `catalog segment ${header.number}`);
+  const blocks = reader.varint();
+  const names = readAncestors(reader);
+  for (let block = 0; block < blocks; block++) {
+    if (reader.varint() === 0) continue;
+    const glance = new RowGlance();
+    glance.read(reader);
+    return [...names, glance.name].slice(1);
+  }
+  throw reader.damage("no entries");
 }
 
 /** The rows of one block of a split segment. Their order is the caller's to check (RowOrder). */

@@ -96,6 +96,30 @@ export interface RestdirOptions extends RestoreOptions {
   readonly destination: string;
 }
 
+export interface ExtractOptions {
+  /** Path, or `-` for standard input. */
+  readonly archive: string;
+  readonly patterns: readonly string[];
+  readonly destination: string;
+  /** Only this source of the archive, directly below the destination; undefined: all, each below its prefix. */
+  readonly source: number | undefined;
+  readonly workers: number;
+  readonly overwrite: boolean;
+  readonly strict: boolean;
+}
+
+export interface CatOptions {
+  /** Path, or `-` for standard input. */
+  readonly archive: string;
+  /** Below the root of the source; a leading slash is taken off. */
+  readonly path: string;
+  readonly source: number | undefined;
+}
+
+export interface CatDetails {
+  readonly bytes: number;
+}
+
 export interface RestoreDetails {
   readonly entries: number;
   readonly bytes: number;

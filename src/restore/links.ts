@@ -17,6 +17,8 @@ import type { PlacedBlock } from "./tree.ts";
 interface LinkObject {
   /** Digest of its member name: names may be long, and there may be millions. */
   readonly pathDigest: Uint8Array;
+  /** Its further names have no members either. */
+  readonly isSocket: boolean;
   /** Where it was made; undefined: nothing is written, or it was left out. */
   readonly made: { readonly directory: DirectoryHandle; readonly name: Uint8Array; readonly ino: bigint } | undefined;
 }
@@ -70,8 +72,9 @@ export class LinkMaker {
     if (row.kind === EntryKind.directory) return;
     const pathDigest = this.#hash(placed.paths.get(index) as Uint8Array);
     const directory = placed.parents[index];
-    const made = ino === undefined || directory === undefined ? undefined : { directory, name: row.name, ino };
-    const object = { pathDigest, made };
+    const name = placed.renamed.get(index) ?? row.name;
+    const made = ino === undefined || directory === undefined ? undefined : { directory, name, ino };
+    const object = { pathDigest, isSocket: row.kind === EntryKind.socket, made };
     this.#objects.set(placed.firstEntry + index, object);
     this.#byPath?.set(toHex(pathDigest), object);
     // Only files: opening a device is not without effect.
@@ -90,6 +93,7 @@ export class LinkMaker {
     if (object === undefined) flaw = "it links to an entry that is not there, or not one with several names";
     else if (targetDigest !== undefined && !equalBytes(object.pathDigest, targetDigest))
       flaw = "tar stream and catalog name different targets for it";
+    else if (object.isSocket !== (row.kind === EntryKind.socket)) flaw = "it links to an entry of another kind";
     if (flaw !== undefined) {
       this.#warn({ code: "ENTRY_DAMAGED", path, message: flaw });
       return { message: flaw, missing: object === undefined };
@@ -113,9 +117,9 @@ export class LinkMaker {
   finish(): void {
     const native = addon();
     for (const { made, row, path } of this.#deferred) {
-      const { directory } = made;
+      const { directory, name } = made;
       const metadata = new MetadataWriter(this.#policy, (warning) => this.#warn({ ...warning, path }));
-      const fd = native.openAt(directory.acquire(), row.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0);
+      const fd = native.openAt(directory.acquire(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0);
       directory.release();
       if (fd < 0) {
         metadata.lost("inode flags", errnoName(-fd));

@@ -3,6 +3,7 @@
 
 import type { Leaves } from "../codec/leaves.ts";
 import type { Codec, DigestName } from "../model/archive.ts";
+import type { CatalogRow } from "../model/catalog.ts";
 import type { ExtendedAttribute } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 
@@ -55,6 +56,8 @@ export interface UnpackInput {
   readonly careful: boolean;
   /** Open directory of each row; −1: not to be written. Directories are made by the main thread. */
   readonly dirFds: Int32Array;
+  /** Rows that get another name than their own. */
+  readonly renamed: ReadonlyMap<number, Uint8Array>;
   /** Descriptor to write the block's large file to; −1: none; undefined: leave the large file to another job of the same block. */
   readonly largeFd: number | undefined;
 }
@@ -68,6 +71,11 @@ export interface SliceRestoreInput {
   readonly size: number;
   /** Data runs of the slice: pairs of offset, length. */
   readonly segments: Float64Array;
+}
+
+/** The row under the name it gets. */
+export function renamedRow(row: CatalogRow, name: Uint8Array | undefined): CatalogRow {
+  return name === undefined ? row : { ...row, name };
 }
 
 export interface UnpackOutput {

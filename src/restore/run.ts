@@ -14,7 +14,7 @@ import { componentsBelow } from "./index-block.ts";
 import { LargeRestore } from "./large.ts";
 import { LinkMaker } from "./links.ts";
 import { OrderedJobs } from "./ordered.ts";
-import type { FramePlace, RestoreJobs, UnpackOutput, WritePolicy } from "./protocol.ts";
+import { type FramePlace, renamedRow, type RestoreJobs, type UnpackOutput, type WritePolicy } from "./protocol.ts";
 import type { PlacedBlock, Tree } from "./tree.ts";
 
 export type RestorePool = Pick<WorkerPool<RestoreJobs>, "workers" | "run" | "close">;
@@ -73,6 +73,8 @@ export class ReadRun {
   #archiveBytes = 0;
   /** The file of several blocks whose slices come now. */
   #large: LargeRestore | undefined;
+  /** Number of the last file of several blocks that is not restored. */
+  #leftOut: number | undefined;
   /** Files of several blocks that are not finished yet. */
   readonly #unfinished = new Set<LargeRestore>();
   #damagesTold = 0;
@@ -120,7 +122,7 @@ export class ReadRun {
       signal.throwIfAborted();
       gap = this.#tellDamage() || gap;
       if (group.catalog === undefined) await this.#rebuild(group);
-      gap = group.catalog === undefined || !(await this.#group(group.catalog, group.blocks, gap));
+      gap = group.catalog === undefined || !(await this.#group(group, group.catalog, gap));
     }
     this.#tellDamage();
     this.#endLarge(undefined);
@@ -128,7 +130,7 @@ export class ReadRun {
     tree.finish();
     this.#links.finish();
     const damagedBlocks = [...this.#damagedBlocks].sort((a, b) => a - b);
-    return { entries: this.#entries, bytes: this.#bytes, damagedBlocks, hostile: this.#hostile };
+    return { entries: this.#entries + tree.restored, bytes: this.#bytes, damagedBlocks, hostile: this.#hostile };
   }
 
   /** Tells of what the reader found since the last time; true if something was lost. */
@@ -136,7 +138,8 @@ export class ReadRun {
     const { damages } = this.#options.reader;
     const first = this.#damagesTold;
     this.#damagesTold = damages.length;
-    for (const { offset, message, block } of damages.slice(first)) {
+    for (const { offset, message, block, hostile } of damages.slice(first)) {
+      if (hostile === true) this.#hostile ??= message;
       if (block !== undefined) this.#damagedBlocks.add(block);
       this.#tell("ARCHIVE_PART_LOST", noPath, `at byte ${offset} of the archive: ${message}`);
     }
@@ -144,10 +147,16 @@ export class ReadRun {
   }
 
   /** A group with its catalog segment; false when something is wrong with the catalog, and the rest of the group was passed over. */
-  async #group(catalog: GroupCatalog, locations: readonly BlockLocation[], gap: boolean): Promise<boolean> {
+  async #group({ blocks, apart }: Group, catalog: GroupCatalog, afterLoss: boolean): Promise<boolean> {
     const { tree, reader, signal } = this.#options;
-    const places = new Map(locations.map((location) => [location.record.number, location]));
-    const source = gap ? this.#sourceBefore(catalog, places) : tree.source;
+    const places = new Map(blocks.map((location) => [location.record.number, location]));
+    const gap = afterLoss || apart !== undefined;
+    const source =
+      apart === undefined
+        ? gap
+          ? this.#sourceBefore(catalog, places)
+          : tree.source
+        : apart.source - (catalog.ancestors.length === 0 ? 1 : 0);
     let firstEntry = catalog.header.firstEntry;
     let started = false;
     for (const [i, outline] of catalog.blocks.entries()) {
@@ -284,14 +293,18 @@ export class ReadRun {
       await this.#slice(location, record.continuation);
       return;
     }
-    const large = placed.rows.at(-1)?.continued === true ? this.#openLarge(number, placed) : undefined;
+    const last = placed.rows.length - 1;
+    const isLarge = placed.rows[last]?.continued === true;
+    const isLeftOut = isLarge && this.#options.write && placed.parents[last] === undefined;
+    if (isLeftOut) this.#leftOut = placed.firstEntry + last;
+    const large = isLarge && !isLeftOut ? this.#openLarge(number, placed) : undefined;
     const sections = this.#options.write ? placed.sections(this.#directoriesPerJob) : [wholeBlock(placed)];
     const outputs: UnpackOutput[] = [];
     for (const [i, section] of sections.entries()) {
       const isLast = i === sections.length - 1;
       await this.#jobs.start(
         () => {
-          const result = this.#unpack(location, placed, outline, section, isLast ? (large?.fd ?? -1) : undefined);
+          const result = this.#unpack(location, placed, outline, section, isLast ? large?.fd : undefined);
           if (isLast) large?.follow(result);
           return result;
         },
@@ -312,7 +325,7 @@ export class ReadRun {
     largeFd: number | undefined,
   ): Promise<UnpackOutput> {
     const { pool, write } = this.#options;
-    const { dirFds, release } = placed.acquire(from, to);
+    const held = placed.acquire(from, to);
     try {
       return await pool.run("unpack", {
         frame: this.#frame(location),
@@ -325,11 +338,12 @@ export class ReadRun {
         prefixes: placed.prefixes,
         end: location.record.end,
         careful: placed.careful,
-        dirFds,
+        dirFds: held.dirFds,
+        renamed: placed.renamed,
         largeFd,
       });
     } finally {
-      release();
+      held.release();
     }
   }
 
@@ -340,6 +354,7 @@ export class ReadRun {
   ): Promise<void> {
     const { record } = location;
     const large = this.#large;
+    if (continuation.entry === this.#leftOut) return;
     if (large?.entry !== continuation.entry) {
       this.#damagedBlocks.add(record.number);
       this.#tell("ARCHIVE_PART_LOST", noPath, `block ${record.number} continues a file whose beginning is lost`);
@@ -367,7 +382,7 @@ export class ReadRun {
     this.#endLarge(undefined);
     const { reader, policy } = this.#options;
     const index = placed.rows.length - 1;
-    const row = placed.rows[index] as CatalogRow;
+    const row = renamedRow(placed.rows[index] as CatalogRow, placed.renamed.get(index));
     const entry = placed.firstEntry + index;
     const path = placed.displayPath(index);
     const warn = (warning: Warning): void => this.#warn(warning);
@@ -402,7 +417,12 @@ export class ReadRun {
       this.#lost(placed, `block ${number}, in which it stands, is damaged`, large);
       return;
     }
-    this.#entries += placed.rows.length;
+    const { write } = this.#options;
+    const failed = new Set(output.failed);
+    for (const index of placed.rows.keys()) {
+      // Directories count when they are finished.
+      if (!write || (placed.parents[index] !== undefined && !failed.has(index))) this.#entries++;
+    }
     for (const warning of output.warnings) {
       // Whole blocks whose content is not what was saved.
       if (warning.code === "ENTRY_DAMAGED") this.#damagedBlocks.add(number);
@@ -427,6 +447,7 @@ export class ReadRun {
   /** What the catalog says was not whole when it was saved. */
   #tellIncomplete(placed: PlacedBlock): void {
     for (const [index, row] of placed.rows.entries()) {
+      if (!this.#isTaken(placed, index)) continue;
       if (row.kind === EntryKind.absent) {
         const why = row.absentReason ?? "unknown";
         this.#tell(
@@ -449,7 +470,7 @@ export class ReadRun {
   /** Names every entry of a block that is gone; its directories stay, with what the catalog knows of them. `large`: names itself when it ends. */
   #lost(placed: PlacedBlock, why: string, large: LargeRestore | undefined): void {
     for (const [index, row] of placed.rows.entries()) {
-      if (row.continued && large !== undefined) continue;
+      if ((row.continued && large !== undefined) || !this.#isTaken(placed, index)) continue;
       if (row.kind === EntryKind.directory) {
         this.#tell("ATTRIBUTE_NOT_RESTORED", placed.displayPath(index), `its attributes are lost: ${why}`);
       } else
@@ -460,6 +481,13 @@ export class ReadRun {
         );
     }
     this.#options.tree.leave(placed, new Map());
+  }
+
+  /** It is to be restored, or is verified. Directories that wait for what is below them do not count before they are made. */
+  #isTaken(placed: PlacedBlock, index: number): boolean {
+    if (!this.#options.write || placed.parents[index] !== undefined) return true;
+    const branch = placed.branches.get(index);
+    return branch?.handle !== undefined && branch.restored;
   }
 
   #isDamaged(): boolean {

@@ -1,6 +1,7 @@
 // The directories of a restore. Going ahead of the blocks, enter() makes them (mode 0700, nothing else) and says where each entry of a block belongs;
 // following the finished blocks, leave() gives each directory its metadata once all below it is done: what comes last in a restore comes last here.
 
+import type { OtherPlace } from "../archive/locate.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { MemberPath } from "../format/member-path.ts";
@@ -31,15 +32,6 @@ export interface Selection {
   selects(path: Uint8Array, isDirectory: boolean): boolean;
   /** Whether anything below the directory may be selected. */
   mayHold(path: Uint8Array): boolean;
-}
-
-/** Another place for an entry than its own: the first selected name of an object that is not selected itself. */
-export interface OtherPlace {
-  /** Names from the source's root (without it) down to the directory. */
-  readonly directory: readonly Uint8Array[];
-  readonly name: Uint8Array;
-  /** Number of the hard link that stands there in the archive. */
-  readonly linkEntry: number;
 }
 
 export interface TreeOptions {

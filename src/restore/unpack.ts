@@ -17,14 +17,15 @@ import type { JobResult } from "../pipeline/protocol.ts";
 import { addon } from "../sys/addon.ts";
 import { systemError } from "../sys/errors.ts";
 import { EntryCreator, segmentsOf, writeSegments } from "./create.ts";
-import type {
-  FramePlace,
-  IndexOutput,
-  LargeStart,
-  RestoreWorkerData,
-  SliceRestoreInput,
-  UnpackInput,
-  UnpackOutput,
+import {
+  type FramePlace,
+  type IndexOutput,
+  type LargeStart,
+  renamedRow,
+  type RestoreWorkerData,
+  type SliceRestoreInput,
+  type UnpackInput,
+  type UnpackOutput,
 } from "./protocol.ts";
 import { carefulPolicy } from "./policy.ts";
 import { memberPaths, RowPath } from "./row-path.ts";
@@ -153,7 +154,10 @@ export class Unpacker {
     for (let index = 0; index < rows.length; index++) {
       const row = rows[index] as CatalogRow;
       const member = members[index];
-      if (member !== undefined && row.kind === EntryKind.file) bytes += member.dataAvailable;
+      const dirFd = input.dirFds[index] as number;
+      if (member !== undefined && row.kind === EntryKind.file && (!input.write || dirFd >= 0)) {
+        bytes += member.dataAvailable;
+      }
       if (row.continued && member !== undefined) {
         if (input.largeFd !== undefined) large = this.#startLarge(input.largeFd, tar, member);
         continue;
@@ -165,12 +169,12 @@ export class Unpacker {
         if (row.kind === EntryKind.file && member !== undefined) verifying.push({ row, member, index });
         continue;
       }
-      const dirFd = input.dirFds[index] as number;
       if (row.kind === EntryKind.directory) {
         if (member !== undefined && member.attributes.length > 0)
           directories.push({ row: index, attributes: copyAttributes(member) });
       } else if (row.kind !== EntryKind.absent && !isLink(row) && dirFd >= 0) {
-        creator.add({ index, row, member, dirFd, path: () => pathOf(index) });
+        const named = renamedRow(row, input.renamed.get(index));
+        creator.add({ index, row: named, member, dirFd, path: () => pathOf(index) });
       }
     }
     creator.flush();
@@ -291,7 +295,7 @@ function matchMembers(input: UnpackInput, tar: Uint8Array, rows: readonly Catalo
 }
 
 /** The field in which tar and catalog disagree. */
-function differenceOf(member: Member, row: CatalogRow): string | undefined {
+export function differenceOf(member: Member, row: CatalogRow): string | undefined {
   if (member.kind !== row.kind) return "type";
   if (member.headerOffset !== row.offset) return "place";
   if (member.mode !== row.mode) return "mode";
@@ -312,7 +316,7 @@ function copyAttributes(member: Member): Member["attributes"] {
 }
 
 /** The runs that hold the first `length` bytes of data. */
-function firstBytes(runs: Float64Array, length: number): Float64Array {
+export function firstBytes(runs: Float64Array, length: number): Float64Array {
   const taken: number[] = [];
   let left = length;
   for (let i = 0; i < runs.length && left > 0; i += 2) {
@@ -324,7 +328,7 @@ function firstBytes(runs: Float64Array, length: number): Float64Array {
 }
 
 /** End of the last leaf that holds data of these runs. */
-function leafEnd(runs: Float64Array, size: number): number {
+export function leafEnd(runs: Float64Array, size: number): number {
   const end = runs.length === 0 ? 0 : (runs.at(-2) as number) + (runs.at(-1) as number);
   return Math.min(Math.ceil(end / leafSizeBytes) * leafSizeBytes, size);
 }

@@ -58,6 +58,8 @@ export class FakeHost implements Host {
       savedir: missing,
       restfs: missing,
       restdir: missing,
+      extract: missing,
+      cat: missing,
       archinfo: missing,
       list: missing,
       verify: missing,

@@ -1,0 +1,67 @@
+// extract: some entries of an archive, at the cost of the blocks they stand in. The destination keeps its own metadata; directories above what is
+// extracted are made with theirs, but left as they are where they exist.
+
+import { closeSync } from "node:fs";
+import { ArchiveReader } from "../archive/reader.ts";
+import { TsfsaError } from "../base/errors.ts";
+import { compileSelection } from "../base/pattern.ts";
+import type { CommandContext, ExtractOptions, Outcome, RestoreDetails } from "../model/options.ts";
+import { LocalPool } from "../pipeline/local-pool.ts";
+import { restoreJobs } from "../restore/jobs.ts";
+import { restoreArchive } from "../restore/restore.ts";
+import { openBelow, openDestination, prefixComponents } from "./destination.ts";
+import { throwIfDamaged } from "./outcome.ts";
+import { chooseParts, chosenSources } from "./parts.ts";
+import { countWarnings, strictly } from "./reporters.ts";
+
+/** So few blocks are unpacked sooner than threads start. */
+const blocksWithoutThreads = 8;
+
+/** Throws FAILED when nothing fits, ARCHIVE_DAMAGED after extracting what is whole. */
+export async function extract(options: ExtractOptions, context: CommandContext): Promise<Outcome<RestoreDetails>> {
+  const { archive, patterns, source, workers, overwrite } = options;
+  const { signal } = context;
+  const selection = compileSelection(patterns);
+  const reader = await ArchiveReader.open(archive, signal);
+  const { reporter, warnings } = countWarnings(strictly(options.strict, context.reporter));
+  const rootFds: (number | undefined)[] = [];
+  try {
+    const chosen = await chooseParts(reader, chosenSources(reader.head, source), selection, signal);
+    if (chosen.entries === 0) throw nothingFits(archive, patterns);
+    const destination = openDestination(options.destination);
+    try {
+      for (const [id, description] of reader.head.sources.entries()) {
+        const below = source === undefined ? prefixComponents(description) : [];
+        rootFds.push(chosen.sources.includes(id) ? openBelow(destination, below) : undefined);
+      }
+    } finally {
+      closeSync(destination);
+    }
+    const request = { workers, selection, stripComponents: 0, restoreRoots: false, overwrite };
+    const isSmall = chosen.blocks !== undefined && chosen.blocks <= blocksWithoutThreads;
+    const result = await restoreArchive(
+      chosen.groups,
+      { ...request, rootFds, otherPlaces: chosen.otherPlaces },
+      { reporter, signal, ...(isSmall ? { startPool: (data) => new LocalPool(restoreJobs(data)) } : {}) },
+    );
+    const { entries, bytes } = result;
+    throwIfDamaged(archive, result, chosen.groups.damages.length, "what is whole was extracted");
+    if (entries === 0 && warnings() === 0) throw nothingFits(archive, patterns);
+    return {
+      status: warnings() > 0 ? 1 : 0,
+      warnings: warnings(),
+      details: { entries, bytes, incomplete: warnings() },
+    };
+  } finally {
+    for (const fd of rootFds) if (fd !== undefined) closeSync(fd);
+    await reader.close();
+  }
+}
+
+function nothingFits(archive: string, patterns: readonly string[]): TsfsaError {
+  const what = patterns.map((pattern) => JSON.stringify(pattern)).join(", ");
+  return new TsfsaError("FAILED", `${archive} holds nothing that fits ${what}`, {
+    path: archive,
+    hints: ["`tsfsa list ARCHIVE PATTERN...` shows what fits; paths begin at the root of what was saved"],
+  });
+}

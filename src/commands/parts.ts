@@ -1,0 +1,62 @@
+// What the commands that look at parts of an archive share: which sources are meant, and the part of the archive that has to be read.
+
+import { ArchiveIndex } from "../archive/archive-index.ts";
+import { type Choice, locate, type OtherPlace } from "../archive/locate.ts";
+import { PartReader } from "../archive/part-reader.ts";
+import type { ArchiveReader, GroupSource } from "../archive/reader.ts";
+import { TsfsaError } from "../base/errors.ts";
+import type { Head } from "../model/archive.ts";
+
+export interface ChosenParts {
+  readonly groups: GroupSource;
+  /** Entries that are selected; undefined: not known before all was read. */
+  readonly entries: number | undefined;
+  /** Blocks that are read; undefined: all. */
+  readonly blocks: number | undefined;
+  /** Sources of which something is selected. */
+  readonly sources: readonly number[];
+  readonly otherPlaces: ReadonlyMap<number, OtherPlace>;
+}
+
+/** Ids of the sources that are meant. Throws USAGE for an id that the archive does not have. */
+export function chosenSources(head: Head, id: number | undefined): number[] {
+  const all = [...head.sources.keys()];
+  if (id === undefined) return all;
+  if (id < all.length) return [id];
+  const ids = all.length === 1 ? "only id 0" : `ids 0 to ${all.length - 1}`;
+  throw new TsfsaError("USAGE", `the archive has ${ids}, asked was for id ${id}`, {
+    hints: ["`tsfsa archinfo` lists them"],
+  });
+}
+
+/** From a file with a whole end only what is needed; else everything, front to back. */
+export async function chooseParts(
+  reader: ArchiveReader,
+  sources: readonly number[],
+  choice: Choice,
+  signal: AbortSignal,
+): Promise<ChosenParts> {
+  const whole: ChosenParts = {
+    groups: reader,
+    entries: undefined,
+    blocks: undefined,
+    sources,
+    otherPlaces: new Map(),
+  };
+  const index = await ArchiveIndex.open(reader);
+  if (index === undefined) return whole;
+  try {
+    const { parts, entries, otherPlaces } = locate(index, sources, choice, signal);
+    return {
+      groups: new PartReader(reader, index, parts),
+      entries,
+      blocks: parts.length,
+      sources: [...new Set(parts.map(({ source }) => source))],
+      otherPlaces,
+    };
+  } catch (error) {
+    // Reading front to back goes around damage.
+    if (error instanceof TsfsaError && error.code === "ARCHIVE_DAMAGED") return whole;
+    throw error;
+  }
+}
