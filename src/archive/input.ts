@@ -1,7 +1,7 @@
 // Reading an archive front to back, from a file or from a pipe, with a look ahead. A file can also skip without reading, and its bytes can be
 // read at any place by descriptor; a pipe only goes forward.
 
-import { closeSync, constants, createReadStream, fstatSync, openSync } from "node:fs";
+import { closeSync, constants, createReadStream, fstatSync, openSync, statSync } from "node:fs";
 import { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { TsfsaError } from "../base/errors.ts";
@@ -34,7 +34,9 @@ export function openInput(archive: string, signal?: AbortSignal): ArchiveInput {
   if (archive === "-") return new PipeInput("standard input", 0, signal);
   let fd: number;
   try {
-    fd = openSync(archive, constants.O_RDONLY);
+    // Opening a FIFO would hold the whole process until somebody writes to it.
+    const waits = statSync(archive).isFIFO() ? constants.O_NONBLOCK : 0;
+    fd = openSync(archive, constants.O_RDONLY | waits);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? "EIO";
     if (code === "ENOENT" || code === "ENOTDIR") {

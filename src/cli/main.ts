@@ -1,16 +1,20 @@
 #!/usr/bin/env node
-// The program. Sets the exit status and lets Node end by itself, so that nothing written is lost.
+// The program. Sets the exit status and lets Node end by itself, so that nothing written is lost. Loads all else only then: a module that cannot be
+// read (no descriptor left, no memory) would end Node with status 1, which says "done with warnings".
 
 import { writeSync } from "node:fs";
-import { systemHost } from "./host.ts";
-import { run } from "./run.ts";
 
 // Until the run says otherwise it has failed: Node alone would end with 0 or 13 when a promise is never settled.
 process.exitCode = 2;
 const lost = (): void => {
   writeSync(2, "tsfsa: this is a defect of tsfsa: the run ended without a result\n");
 };
-process.once("exit", lost);
-const status = await run(process.argv.slice(2), systemHost());
-process.off("exit", lost);
-process.exitCode = status;
+const load = async () => ({ ...(await import("./host.ts")), ...(await import("./run.ts")) });
+const loaded = await load().catch((error: Error) => {
+  writeSync(2, `tsfsa: cannot start: ${error.message}\n`);
+});
+if (loaded !== undefined) {
+  process.once("exit", lost);
+  process.exitCode = await loaded.run(process.argv.slice(2), loaded.systemHost());
+  process.off("exit", lost);
+}
