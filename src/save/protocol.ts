@@ -6,6 +6,7 @@ import type { DigestName } from "../model/archive.ts";
 import type { Compression } from "../model/options.ts";
 import type { Extent } from "../model/entry.ts";
 import type { WarningCode } from "../model/events.ts";
+import type { WorkerPool } from "../pipeline/pool.ts";
 
 /** Fixed for a run; given to each worker when it starts. */
 export interface SaveWorkerData {
@@ -195,6 +196,9 @@ export interface PackOutput {
   /** None for slices: their file was counted with its first block. */
   readonly totals: PackTotals | undefined;
 }
+
+/** What runs the jobs. */
+export type SavePool = Pick<WorkerPool<SaveJobs>, "run" | "close">;
 
 export interface SaveJobs {
   scan: { input: ScanInput; output: ScanOutput };

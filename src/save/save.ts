@@ -24,7 +24,15 @@ import { sumOfSegments } from "./segments.ts";
 import { directoriesPerJob, type PlannedJob, type PlannedLarge } from "./job-cutter.ts";
 import { acquireIfThere } from "./lost-directory.ts";
 import { planSource } from "./plan.ts";
-import type { FilterOptions, PackInput, SaveJobs, SaveWorkerData, SliceInput, SourceConfig } from "./protocol.ts";
+import type {
+  FilterOptions,
+  PackInput,
+  SaveJobs,
+  SavePool,
+  SaveWorkerData,
+  SliceInput,
+  SourceConfig,
+} from "./protocol.ts";
 import { ScanAhead } from "./scan-ahead.ts";
 import { type LargePart, Sequencer } from "./sequencer.ts";
 import { cutSlices, type Slice } from "./slices.ts";
@@ -53,6 +61,8 @@ export interface SaveContext {
   readonly signal: AbortSignal;
   /** Asked after the last read and before the archive is ended: whether the view stayed frozen. Throws if it did not. */
   readonly prove?: () => Promise<Readonly<Record<string, unknown>> | undefined>;
+  /** Jobs run in worker threads unless this starts something else. */
+  readonly startPool?: (data: SaveWorkerData) => SavePool;
 }
 
 /** Writes a whole archive to the sink, without committing it. */
@@ -77,7 +87,9 @@ export async function saveArchive(
     compression.blockSize + slotSlack,
   );
   const { signal } = context;
-  const pool = new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data, signal });
+  const pool =
+    context.startPool?.(data) ??
+    new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data, signal });
   const table = new DirectoryTable(directoryCapacity());
   const { reporter } = context;
   try {
@@ -103,7 +115,7 @@ const slotSlack = 1024 * 1024;
 class SaveRun {
   readonly #request: SaveRequest;
   readonly #data: SaveWorkerData;
-  readonly #pool: WorkerPool<SaveJobs>;
+  readonly #pool: SavePool;
   readonly #table: DirectoryTable;
   readonly #sequencer: Sequencer;
   readonly #sink: Sink;
@@ -117,7 +129,7 @@ class SaveRun {
   constructor(
     request: SaveRequest,
     data: SaveWorkerData,
-    pool: WorkerPool<SaveJobs>,
+    pool: SavePool,
     table: DirectoryTable,
     sequencer: Sequencer,
     sink: Sink,

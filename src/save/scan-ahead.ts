@@ -1,14 +1,13 @@
 // Scanning ahead of the plan: keeps a few scan jobs running on the directories the plan will come to next, in its order, and holds what
 // they found until the plan takes it. Bounded by the number of listed entries that the plan has not taken yet.
 
-import type { WorkerPool } from "../pipeline/pool.ts";
 import { S_IFDIR, S_IFMT } from "../sys/constants.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { statLayout } from "../sys/layout.ts";
 import { readStat } from "../sys/stat.ts";
 import { EntryFilter } from "./filter.ts";
 import { acquireIfThere } from "./lost-directory.ts";
-import type { SaveJobs, ScannedDirectory, ScannedMap, ScanOutput, SourceConfig, StatOutput } from "./protocol.ts";
+import type { SavePool, ScannedDirectory, ScannedMap, ScanOutput, SourceConfig, StatOutput } from "./protocol.ts";
 import { isEnterable, joinPath, statsPerListing } from "./scan.ts";
 
 /** A directory's content as far as it is known; stats of large directories come in parts. */
@@ -49,7 +48,7 @@ const noBytes = new Uint8Array(0);
 
 export class ScanAhead {
   readonly filter: EntryFilter;
-  readonly #pool: WorkerPool<SaveJobs>;
+  readonly #pool: SavePool;
   readonly #table: DirectoryTable;
   readonly #source: number;
   readonly #config: SourceConfig;
@@ -58,7 +57,7 @@ export class ScanAhead {
   #running = 0;
   #entriesAhead = 0;
 
-  constructor(pool: WorkerPool<SaveJobs>, table: DirectoryTable, source: number, config: SourceConfig) {
+  constructor(pool: SavePool, table: DirectoryTable, source: number, config: SourceConfig) {
     this.filter = new EntryFilter(config.filter);
     this.#pool = pool;
     this.#table = table;

@@ -1,0 +1,17 @@
+// The functions that do the jobs of saving, for one thread.
+
+import type { JobHandlers } from "../pipeline/protocol.ts";
+import { Packer } from "./pack.ts";
+import type { SaveJobs, SaveWorkerData } from "./protocol.ts";
+import { Scanner } from "./scan.ts";
+
+export function saveJobs(data: SaveWorkerData): JobHandlers<SaveJobs> {
+  const scanner = new Scanner(data);
+  let packer: Promise<Packer> | undefined;
+  return {
+    scan: (input) => scanner.scan(input),
+    stat: (input) => scanner.stat(input),
+    pack: async (input) => (await (packer ??= Packer.create(data))).pack(input),
+    slice: async (input) => (await (packer ??= Packer.create(data))).slice(input),
+  };
+}
