@@ -137,10 +137,10 @@ describe("a full disk", () => {
       const source = largeSource(lab);
       const small = await lab.tmpfs(2 << 20);
       const archive = join(small, "a.tsfsa");
-      await expectFull(await tsfsa(["savedir", "-q", "-A", archive, source]));
+      expectFull(await tsfsa(["savedir", "-q", "-A", archive, source]));
       expect(readdirSync(small)).toEqual([]);
       writeFileSync(archive, "older");
-      await expectFull(await tsfsa(["savedir", "-q", "-A", "-o", archive, source]));
+      expectFull(await tsfsa(["savedir", "-q", "-A", "-o", archive, source]));
       expect(readdirSync(small)).toEqual(["a.tsfsa"]);
       expect(readFileSync(archive, "utf8")).toBe("older");
     });
@@ -150,18 +150,18 @@ describe("a full disk", () => {
     await withLab(async (lab) => {
       const archive = lab.path("a.tsfsa");
       await expectStatus(0, ["savedir", "-q", "-A", archive, largeSource(lab)]);
-      await expectFull(await tsfsa(["restdir", "-q", archive, await lab.tmpfs(1 << 20)]));
+      expectFull(await tsfsa(["restdir", "-q", archive, await lab.tmpfs(1 << 20)]));
       const many = await manyEntries(lab);
       const fewInodes = await lab.tmpfs(8 << 20);
       execFileSync("mount", ["-o", "remount,nr_inodes=500", fewInodes]);
-      await expectFull(await tsfsa(["restdir", "-q", many, fewInodes]));
+      expectFull(await tsfsa(["restdir", "-q", many, fewInodes]));
     });
   });
 
   it("behind standard output fails saves and listings", async () => {
     await withLab(async (lab) => {
       const save = tsfsaArgv("savedir", "-q", "-A", "-", largeSource(lab));
-      await expectFull(await shell('"$@" >/dev/full', save));
+      expectFull(await shell('"$@" >/dev/full', save));
       const list = await shell('"$@" >/dev/full', tsfsaArgv("list", await manyEntries(lab)));
       expect(list.status, list.stderr).toBe(2);
       expect(list.stderr).toMatch(/^tsfsa: .*ENOSPC/m);
