@@ -84,7 +84,10 @@ export async function describeFilesystem(image: string, type: FilesystemType): P
     add("dump-super", text, /\t+/, (key) => keptBtrfs.includes(key));
   } else {
     // The kernel sets journal_incompat_revoke with the first revoke it writes.
-    const text = (await output(["dumpe2fs", "-h", image])).replace("journal_incompat_revoke", "");
+    const text = (await output(["dumpe2fs", "-h", image])).replace(
+      /(Journal features:.*?)journal_incompat_revoke *(\S|$)/m,
+      (_, before: string, next: string) => `${before}${next === "" ? "(none)" : next}`,
+    );
     add("dumpe2fs", text, /:/, (key) => !volatileExt.includes(key));
   }
   return dump;
