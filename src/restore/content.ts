@@ -8,7 +8,7 @@ import { digestLeaves, type Leaves } from "../codec/leaves.ts";
 import { checkPadding, decodeMember } from "../format/memberDecoder.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
 import { segmentsOf } from "./create.ts";
-import { differenceOf, firstBytes, leafEnd, Unpacker } from "./unpack.ts";
+import { BlockDamage, differenceOf, firstBytes, leafEnd, Unpacker } from "./unpack.ts";
 
 export type WriteBytes = (bytes: Uint8Array) => Promise<void>;
 
@@ -88,7 +88,11 @@ export class FileContent {
       uncompressedLength,
       digest,
     };
-    return this.#unpacker.decode(frame === undefined ? place : { ...place, bytes: frame });
+    try {
+      return this.#unpacker.decode(frame === undefined ? place : { ...place, bytes: frame });
+    } catch (error) {
+      throw error instanceof BlockDamage ? damage(`block ${record.number}: ${error.message}`) : error;
+    }
   }
 
   #nextRuns(fileOffset: number, length: number): Float64Array {

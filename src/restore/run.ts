@@ -436,10 +436,11 @@ export class ReadRun {
       if (row.depth === 0) this.#links.startSource();
       if (!placed.paths.has(index)) continue;
       if (row.kind === EntryKind.hardlink || row.linkEntry !== undefined) {
+        if (!this.#isTaken(placed, index)) continue; // nor need its object be here
         const flaw = this.#links.link(placed, index, targets.get(index));
         // Where something is lost, so may be what it links to.
         if (flaw !== undefined && !(flaw.missing && this.#isDamaged())) this.#hostile ??= flaw.message;
-      } else if (!row.continued) this.#links.add(placed, index, inodes.get(index));
+      } else if (!row.continued || large === undefined) this.#links.add(placed, index, inodes.get(index));
     }
     this.#options.tree.leave(placed, new Map(output.directories.map(({ row, attributes }) => [row, attributes])));
   }

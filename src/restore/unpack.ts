@@ -31,7 +31,7 @@ import { carefulPolicy } from "./policy.ts";
 import { memberPaths, RowPath } from "./row-path.ts";
 
 /** A block that cannot be used, and why. */
-class BlockDamage extends Error {
+export class BlockDamage extends Error {
   readonly hostile: boolean;
 
   constructor(message: string, hostile = false) {
