@@ -2,9 +2,12 @@
 // Invariant: a copy is only looked for by the archive id that the footer or another record states, and never inside a whole block: an archive may
 // hold archives.
 
+import { equalBytes, toHex } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
+import { createDigest, type Digest } from "../codec/digest.ts";
 import { decodeBlock } from "../format/block.ts";
 import { footerRecordLength } from "../format/footer.ts";
+import { decodeHead } from "../format/head.ts";
 import {
   decodeRecordHeader,
   findRecordMagic,
@@ -12,14 +15,17 @@ import {
   recordHeaderLength,
   RecordType,
 } from "../format/record.ts";
+import type { Head } from "../model/archive.ts";
 import type { ArchiveInput } from "./input.ts";
 import type { FoundRecord, RecordWalker } from "./records.ts";
 
 export interface FoundHead {
   readonly record: FoundRecord;
+  readonly head: Head;
+  readonly digest: Digest;
   /** The first head is damaged; this is the copy of it. */
   readonly isCopy: boolean;
-  /** The bytes before the first record; empty for a copy. */
+  /** The bytes before the first head. */
   readonly preamble: Uint8Array;
 }
 
@@ -31,21 +37,44 @@ export async function findHead(input: ArchiveInput, walker: RecordWalker): Promi
   const start = await input.peek(preambleMax);
   const startLength = start.length;
   const preambleLength = findRecordMagic(start, 0);
-  let stray: FoundRecord | undefined;
-  if (preambleLength >= 0) {
-    const preamble = await input.take(preambleLength);
-    const record = await walker.next();
-    if (record?.header.type === RecordType.head && record.offset === preambleLength) {
-      return { record, isCopy: false, preamble };
-    }
-    stray = record;
+  const preamble = await input.take(Math.max(0, preambleLength));
+  const first = preambleLength < 0 ? undefined : await walker.next();
+  const isHead = first?.header.type === RecordType.head && first.offset === preambleLength;
+  const found = isHead ? await opened(first, preamble, false) : undefined;
+  if (found !== undefined && isBehindPreamble(found)) return found;
+  // Whatever stands here may belong to an archive that this one holds. What stands at the very end does not.
+  const position = input.position;
+  const archiveId = await footerId(input);
+  if (archiveId === undefined) {
+    input.seek(position);
+    if (found !== undefined && found.head.preamble.length === preambleLength) return found;
+    if (preambleLength < 0) throw foreign(input.name, startLength);
+  } else if (found !== undefined && equalBytes(found.record.header.archiveId, archiveId)) {
+    input.seek(position);
+    return found;
   }
-  const archiveId = (await footerId(input)) ?? stray?.header.archiveId;
-  if (archiveId === undefined && preambleLength < 0) throw foreign(input.name, startLength);
-  const copy = archiveId === undefined ? undefined : await findCopy(input, walker, archiveId);
-  if (copy !== undefined) return { record: copy, isCopy: true, preamble: new Uint8Array(0) };
+  const copy = await findCopy(input, walker, archiveId ?? first?.header.archiveId);
+  if (copy !== undefined && (archiveId !== undefined || isNextTo(first, copy))) return copy;
   const hints = input.fd === undefined ? ["write the archive to a file first: there its copy can be used"] : [];
   throw new TsfsaError("ARCHIVE_DAMAGED", `no whole head was found in ${input.name}`, { path: input.name, hints });
+}
+
+async function opened(record: FoundRecord, preamble: Uint8Array, isCopy: boolean): Promise<FoundHead> {
+  const head = decodeHead(record.payload);
+  if (toHex(record.header.archiveId) !== head.archiveId) {
+    throw new TsfsaError("ARCHIVE_DAMAGED", "the head names another archive id than its record");
+  }
+  return { record, head, digest: await createDigest(head.digest), isCopy, preamble };
+}
+
+/** The preamble is the one that the head names. */
+export function isBehindPreamble({ head, digest, preamble }: FoundHead): boolean {
+  return preamble.length === head.preamble.length && toHex(digest.hash(preamble)) === head.preamble.digest;
+}
+
+/** The record stands where the first head, which is lost, must have ended. */
+function isNextTo(record: FoundRecord | undefined, { head, record: copy }: FoundHead): boolean {
+  return record?.header.sequence === 1 && record.offset === head.preamble.length + copy.bytes.length;
 }
 
 /** The archive id that the footer states, where the input is a file and its footer whole. */
@@ -61,12 +90,16 @@ async function footerId(input: ArchiveInput): Promise<Uint8Array | undefined> {
 async function findCopy(
   input: ArchiveInput,
   walker: RecordWalker,
-  archiveId: Uint8Array,
-): Promise<FoundRecord | undefined> {
-  if (!input.seek(0)) return undefined;
+  archiveId: Uint8Array | undefined,
+): Promise<FoundHead | undefined> {
+  if (archiveId === undefined || !input.seek(0)) return undefined;
   walker.follow(archiveId, -1);
   for (let record = await walker.next(); record !== undefined; record = await walker.next()) {
-    if (record.header.type === RecordType.head) return record;
+    if (record.header.type === RecordType.head) {
+      const { length } = decodeHead(record.payload).preamble;
+      input.seek(0);
+      return opened(record, await input.take(length), true);
+    }
     if (record.header.type === RecordType.block) await input.skip(decodeBlock(record.payload).compressedLength);
   }
   return undefined;

@@ -1,16 +1,15 @@
 // Reads an archive front to back as groups: blocks and the catalog segment that describes them. Damage is collected and gone around; what is
 // handed out has passed its checksums. The frames themselves are checked by whoever decodes them.
 
-import { equalBytes, toHex } from "../base/bytes.ts";
+import { equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
-import { createDigest, type Digest } from "../codec/digest.ts";
+import type { Digest } from "../codec/digest.ts";
 import { decodeBlock } from "../format/block.ts";
 import { checkPreamble } from "../format/comment.ts";
 import { extendChain, startChain } from "../format/chain.ts";
 import { decodeFooter } from "../format/footer.ts";
-import { decodeHead } from "../format/head.ts";
 import { RecordType } from "../format/record.ts";
 import { decodeSegment, type SegmentHeader } from "../format/segment.ts";
 import { type BlockOutline, splitSegment } from "../format/segmentDecoder.ts";
@@ -20,7 +19,7 @@ import type { BlockRecord, Footer, Head, Summary, Table } from "../model/archive
 import type { Completion } from "../model/catalog.ts";
 import type { Damage } from "./damage.ts";
 import { EndCheck } from "./end-check.ts";
-import { findHead } from "./find-head.ts";
+import { findHead, isBehindPreamble } from "./find-head.ts";
 import { type ArchiveInput, openInput } from "./input.ts";
 import { type FoundRecord, RecordWalker } from "./records.ts";
 
@@ -109,25 +108,15 @@ export class ArchiveReader {
   static async #open(input: ArchiveInput): Promise<ArchiveReader> {
     const damages: Damage[] = [];
     const walker = new RecordWalker(input, (damage) => damages.push(damage));
-    const { record, isCopy, ...found } = await findHead(input, walker);
-    const head = decodeHead(record.payload);
-    if (toHex(record.header.archiveId) !== head.archiveId) {
-      throw new TsfsaError("ARCHIVE_DAMAGED", "the head names another archive id than its record", {
-        path: input.name,
-      });
-    }
-    const digest = await createDigest(head.digest);
+    const found = await findHead(input, walker);
+    const { record, head, digest, isCopy, preamble } = found;
     const segments = await createDecoder("zstd");
-    const { length } = head.preamble;
     if (isCopy) {
-      damages.splice(0, Infinity, { offset: length, message: "the first head is damaged; its copy is used" });
-      input.seek(0);
+      const offset = head.preamble.length;
+      damages.splice(0, Infinity, { offset, message: "the first head is damaged; its copy is used" });
     }
-    const preamble = isCopy ? await input.take(length) : found.preamble;
     const reader = new ArchiveReader(input, record, head, preamble, digest, segments, walker, damages);
-    if (preamble.length !== length || toHex(digest.hash(preamble)) !== head.preamble.digest) {
-      damages.push({ offset: 0, message: "the preamble is not the one the head names" });
-    }
+    if (!isBehindPreamble(found)) damages.push({ offset: 0, message: "the preamble is not the one the head names" });
     walker.follow(record.header.archiveId, isCopy ? -1 : record.header.sequence);
     if (!isCopy) reader.#chain = startChain(digest.hash, record.bytes);
     return reader;
