@@ -21,8 +21,8 @@ export interface Digest {
   readonly name: DigestName;
   /** Bytes of a digest: 16 or 32. */
   readonly length: number;
-  /** H of the bytes, in a new array. */
-  hash(bytes: Uint8Array): Uint8Array;
+  /** H of the bytes, in a new array; may be passed on as a function. */
+  readonly hash: (bytes: Uint8Array) => Uint8Array;
   /** Block digest of a data frame: the first 16 bytes of H. */
   block(frame: Uint8Array): Uint8Array;
   /** Starts the digest of a file. */

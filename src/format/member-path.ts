@@ -22,7 +22,7 @@ export class MemberPath {
       end = memberName.lastIndexOf(0x2f, end - 2) + 1;
       starts.push(end);
     }
-    path.#starts.push(...starts.reverse());
+    path.#starts.push(...starts.toReversed());
     return path;
   }
 

@@ -140,6 +140,6 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   }
 
   #fail(cause: unknown): void {
-    this.#drop(new TsfsaError("INTERNAL", `a worker thread died: ${String((cause as Error).message)}`, { cause }));
+    this.#drop(new TsfsaError("INTERNAL", `a worker thread died: ${(cause as Error).message}`, { cause }));
   }
 }

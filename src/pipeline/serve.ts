@@ -15,7 +15,7 @@ export function serveJobs<Jobs extends JobMap<Jobs>>(handlers: JobHandlers<Jobs>
     try {
       const handler = handlers[request.kind as keyof Jobs];
       if (handler === undefined) throw new Error(`unknown job kind ${request.kind}`);
-      const { output, transfer } = await handler(request.input as never);
+      const { output, transfer } = await handler(request.input);
       port?.postMessage({ id: request.id, output } satisfies JobReply, transfer ?? []);
     } catch (error) {
       port?.postMessage({ id: request.id, failure: encodeError(error) } satisfies JobReply);

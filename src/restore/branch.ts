@@ -35,7 +35,7 @@ export function rootBranch(handle: DirectoryHandle, restored: boolean): Branch {
 export function pathOf(branch: Branch): Uint8Array {
   const names: Uint8Array[] = [];
   for (let next = branch; next.parent !== undefined; next = next.parent) names.push(next.name);
-  return Buffer.concat(names.reverse().flatMap((name, i) => (i === 0 ? [name] : [Buffer.of(0x2f), name])));
+  return Buffer.concat(names.toReversed().flatMap((name, i) => (i === 0 ? [name] : [Buffer.of(0x2f), name])));
 }
 
 /** A directory that is not made yet. */

@@ -161,8 +161,11 @@ export function hasSettableFlags(row: CatalogRow): boolean {
 /** Capabilities last: setting other attributes may clear them. */
 function ordered(attributes: readonly ExtendedAttribute[]): readonly ExtendedAttribute[] {
   if (attributes.length < 2) return attributes;
-  const isLast = ({ name }: ExtendedAttribute): boolean => Buffer.from(name).toString("latin1") === capability;
-  return [...attributes.filter((attribute) => !isLast(attribute)), ...attributes.filter(isLast)];
+  return [...attributes.filter((attribute) => !isCapability(attribute)), ...attributes.filter(isCapability)];
+}
+
+function isCapability({ name }: ExtendedAttribute): boolean {
+  return Buffer.from(name).toString("latin1") === capability;
 }
 
 export { noName };

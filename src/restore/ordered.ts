@@ -26,7 +26,7 @@ export class OrderedJobs {
     this.#running++;
     const result = run();
     result.catch(() => {}); // Handled in its turn.
-    this.then(async () => {
+    this.afterwards(async () => {
       try {
         handle(await result);
       } finally {
@@ -37,7 +37,7 @@ export class OrderedJobs {
   }
 
   /** Does something after all jobs started so far have been handled. */
-  then(action: () => Promise<void>): void {
+  afterwards(action: () => Promise<void>): void {
     this.#tail = this.#tail.then(async () => {
       if (this.#failure !== undefined) return;
       try {

@@ -129,7 +129,7 @@ export class ReadRun {
     await this.#jobs.drain();
     tree.finish();
     this.#links.finish();
-    const damagedBlocks = [...this.#damagedBlocks].sort((a, b) => a - b);
+    const damagedBlocks = [...this.#damagedBlocks].toSorted((a, b) => a - b);
     return { entries: this.#entries + tree.restored, bytes: this.#bytes, damagedBlocks, hostile: this.#hostile };
   }
 
@@ -285,7 +285,7 @@ export class ReadRun {
       this.#damagedBlocks.add(number);
       if (placed.rows.length === 0 && this.#large !== undefined)
         this.#large.damage ??= `block ${number}, a part of it, is lost`;
-      this.#jobs.then(async () => this.#lost(placed, `block ${number}, in which it stands, is lost`, undefined));
+      this.#jobs.afterwards(async () => this.#lost(placed, `block ${number}, in which it stands, is lost`, undefined));
       return;
     }
     const { record } = location;
@@ -397,7 +397,7 @@ export class ReadRun {
     const large = this.#large;
     this.#large = undefined;
     if (large === undefined) return;
-    this.#jobs.then(async () => {
+    this.#jobs.afterwards(async () => {
       const ino = large.finish(completion, this.#options.policy, (warning) => this.#warn(warning));
       this.#unfinished.delete(large);
       if (completion === undefined && !this.#isDamaged())

@@ -158,7 +158,7 @@ export class Tree {
   enter(rows: readonly CatalogRow[], firstEntry: number): PlacedBlock {
     const first = rows[0];
     const depth = first?.depth ?? this.#frames.length;
-    while (this.#frames.length > depth && depth > 0) this.#leaveFrame();
+    if (depth > 0) while (this.#frames.length > depth) this.#leaveFrame();
     const parentPath = this.#path.bytes.slice();
     const parents: (DirectoryHandle | undefined)[] = [];
     const branches = new Map<number, Branch>();

@@ -109,7 +109,7 @@ export class PackJob {
       this.#changed = draft.changed;
     }
     rows.add(this.#drafter.row(draft));
-    count(this.#totals, draft);
+    addTo(this.#totals, draft);
   }
 
   /** Takes the block of all entries accepted since the one before. */
@@ -187,7 +187,7 @@ const totalOfKind = {
   [EntryKind.absent]: "absent",
 } as const;
 
-function count(totals: PackTotals, draft: EntryDraft): void {
+function addTo(totals: PackTotals, draft: EntryDraft): void {
   totals.entries++;
   totals[totalOfKind[draft.kind]]++;
   if (draft.fields !== undefined) totals.members++;

@@ -112,7 +112,7 @@ export class ScanAhead {
     listing.statStart = start;
     listing.nameOffset = nameOffset;
     listing.maps = new Map(output.maps.map((map) => [start + map.entry, map]));
-    this.#runs.push(...this.#unscanned(listing).reverse());
+    this.#runs.push(...this.#unscanned(listing).toReversed());
     this.#advance();
   }
 
@@ -183,7 +183,7 @@ export class ScanAhead {
       if (directory.parent === -1) rest.push(...this.#unscanned(listings[i] as Listing));
     }
     if (run === undefined) {
-      this.#runs.push(...rest.reverse());
+      this.#runs.push(...rest.toReversed());
       return;
     }
     const { rootsDone } = output;
@@ -196,7 +196,7 @@ export class ScanAhead {
         request: undefined,
       });
     }
-    this.#runs.splice(this.#runs.lastIndexOf(run), 1, ...rest.reverse());
+    this.#runs.splice(this.#runs.lastIndexOf(run), 1, ...rest.toReversed());
   }
 
   #childListing(

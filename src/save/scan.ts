@@ -62,7 +62,7 @@ export class Scanner {
     const maps: ScannedMap[] = [];
     let budget = input.budget;
     let rootsDone = 0;
-    const stack: Pending[] = rootsOf(input).reverse();
+    const stack: Pending[] = rootsOf(input).toReversed();
     while (
       stack.length > 0 &&
       (directories.length === 0 || (budget > 0 && directories.length < this.#directoriesMax))

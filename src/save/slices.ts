@@ -19,11 +19,15 @@ export interface LargeFilePlan {
   readonly exactMap: Float64Array | undefined;
 }
 
-/** `runs`: the file's data, see segments.ts. */
-export function planLargeFile(runs: Float64Array, size: number): LargeFilePlan {
+/** `runs`: the file's data, see segments.ts. At most `segmentsMax` (≥ 1) of them are archived. */
+export function planLargeFile(
+  runs: Float64Array,
+  size: number,
+  segmentsMax: number = limits.sparseSegments,
+): LargeFilePlan {
   const aligned = alignSegments(runs, size) ?? Float64Array.of(0, size);
-  if (aligned.length / 2 <= limits.sparseSegments) return { size, segments: aligned, exactMap: undefined };
-  return { size, segments: fillSmallestHoles(aligned, limits.sparseSegments), exactMap: aligned };
+  if (aligned.length / 2 <= segmentsMax) return { size, segments: aligned, exactMap: undefined };
+  return { size, segments: fillSmallestHoles(aligned, segmentsMax), exactMap: aligned };
 }
 
 /** Cuts before a leaf that might not fit any more; a slice that ends the file ends at its size. */
@@ -65,7 +69,7 @@ function fillSmallestHoles(runs: Float64Array, count: number): Float64Array {
   for (let i = 0; i < holes.length; i++)
     holes[i] = (runs[2 * i + 2] as number) - (runs[2 * i] as number) - (runs[2 * i + 1] as number);
   const excess = runs.length / 2 - count;
-  const threshold = holes.slice().sort()[excess - 1] as number;
+  const threshold = holes.toSorted()[excess - 1] as number;
   let equalToFill = excess - holes.filter((hole) => hole < threshold).length;
   const merged: number[] = [runs[0] as number, runs[1] as number];
   for (let i = 0; i < holes.length; i++) {
