@@ -40,7 +40,7 @@ export class Descriptor {
     await this.#run(() => fsyncAsync(this.fd));
   }
 
-  /** May be called again. While a call is under way it stays open until the process ends: its number must not become another file's. */
+  /** May be called again. A call under way keeps it open until its end: its number must not become another file's. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -58,6 +58,7 @@ export class Descriptor {
       throw cannotWrite(this.#name, error);
     } finally {
       this.#busy = false;
+      if (this.#closed) closeSync(this.fd);
     }
   }
 }

@@ -1,0 +1,42 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { EntryFilter } from "../../src/save/filter.ts";
+
+const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
+
+describe("EntryFilter", () => {
+  it("is empty without patterns and without a list, and takes everything", () => {
+    const filter = new EntryFilter({ excludes: [], only: undefined });
+    expect(filter.empty).toBe(true);
+    expect(filter.accepts(bytes("a/b"), false)).toBe(true);
+  });
+
+  it("takes of a list the paths, what is below them and the directories above them, and nothing else", () => {
+    const filter = new EntryFilter({ excludes: [], only: [bytes("a/b"), bytes("c\xff")] });
+    const taken = (path: string, isDirectory = false): boolean => filter.accepts(bytes(path), isDirectory);
+    expect([taken("a", true), taken("a/b"), taken("a/b/c/d"), taken("c\xff")]).toEqual([true, true, true, true]);
+    expect([taken("a/bc"), taken("a/c"), taken("b"), taken("c")]).toEqual([false, false, false, false]);
+    expect(taken("a", false), "a file where the list has a directory").toBe(false);
+  });
+
+  it("excludes what a pattern matches even where the list names it", () => {
+    const filter = new EntryFilter({ excludes: ["*.o"], only: [bytes("a")] });
+    expect(filter.accepts(bytes("a/x.o"), false)).toBe(false);
+    expect(filter.accepts(bytes("a/x.c"), false)).toBe(true);
+  });
+
+  it("takes every directory above what it takes", () => {
+    const component = fc.constantFrom("a", "b", "c");
+    const path = fc.array(component, { minLength: 1, maxLength: 5 }).map((names) => names.join("/"));
+    fc.assert(
+      fc.property(fc.array(path, { maxLength: 4 }), path, (only, asked) => {
+        const filter = new EntryFilter({ excludes: [], only: only.map(bytes) });
+        if (!filter.accepts(bytes(asked), false)) return;
+        const names = asked.split("/");
+        for (let depth = 1; depth < names.length; depth++) {
+          expect(filter.accepts(bytes(names.slice(0, depth).join("/")), true)).toBe(true);
+        }
+      }),
+    );
+  });
+});
