@@ -1,27 +1,31 @@
 // The destination that a restore was given, and directories below it: made where missing, never entered through a link.
 
 import { constants, mkdirSync, openSync } from "node:fs";
-import { TsfsaError } from "../base/errors.ts";
+import { type ErrorCode, TsfsaError } from "../base/errors.ts";
 import { prefixBytes } from "../format/head.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import { addon } from "../sys/addon.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RESOLVE_CONTAINED } from "../sys/constants.ts";
 import { check, EEXIST, errnoName } from "../sys/errors.ts";
 
-/** Opens the destination, made if it is missing. Throws TARGET_REFUSED, NO_PERMISSION. */
+/** Opens the destination, made if it is missing. Throws TARGET_REFUSED, NO_PERMISSION, NO_SPACE. */
 export function openDestination(path: string): number {
   try {
     mkdirSync(path, { recursive: true, mode: 0o755 });
     return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? "EIO";
-    const denied = code === "EACCES" || code === "EPERM" || code === "EROFS";
     const message =
       code === "ENOTDIR" || code === "EEXIST"
         ? `expected a directory as destination, found something else: ${path}`
         : `cannot use the destination ${path}: ${code}`;
-    throw new TsfsaError(denied ? "NO_PERMISSION" : "TARGET_REFUSED", message, { path, errno: code, cause });
+    throw new TsfsaError(refusalOf(code), message, { path, errno: code, cause });
   }
+}
+
+function refusalOf(errno: string): ErrorCode {
+  if (errno === "EACCES" || errno === "EPERM" || errno === "EROFS") return "NO_PERMISSION";
+  return errno === "ENOSPC" || errno === "EDQUOT" ? "NO_SPACE" : "TARGET_REFUSED";
 }
 
 /** Components below the destination under which a source is restored beside others. */

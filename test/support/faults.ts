@@ -93,8 +93,8 @@ async function traced(
 ): Promise<{ readonly result: RunResult; readonly log: string }> {
   const path = lab.path("trace");
   const further = always === undefined ? [] : ["-e", `inject=${always}`];
-  const traced = [...calls, ...(always === undefined ? [] : [always.slice(0, always.indexOf(":"))])];
-  const options = ["--seccomp-bpf", "-D", "-f", "-qq", "-o", path, "-e", "signal=none", "-e", `trace=${traced.join()}`];
+  const shown = [...calls, ...(always === undefined ? [] : [always.slice(0, always.indexOf(":"))])];
+  const options = ["--seccomp-bpf", "-D", "-f", "-qq", "-o", path, "-e", "signal=none", "-e", `trace=${shown.join()}`];
   const selected = paths.flatMap((selectedPath) => ["-P", selectedPath]);
   const argv = ["strace", ...options, ...further, ...injection, ...selected, ...tsfsaArgv(...words)];
   const result = await run(["bash", "-c", 'exec "${@//"{pid}"/$$}"', "bash", ...argv], {
@@ -180,12 +180,11 @@ export function silentLosses(
   return differing.filter((path) => !told.some((warning) => isCovered(path, warning)));
 }
 
-/** A warning tells of the entry, or of a directory with all that is below it. Of two names of an object, the other one may have become the object. */
-function isCovered(path: string, warning: ToldWarning): boolean {
-  if (path === warning.path) return true;
-  if (!warning.code.startsWith("ENTRY_")) return false;
-  const isBelow = warning.path === "" || `${path}/`.startsWith(`${warning.path}/`);
-  return isBelow || (path === "other" && "d/twin/".startsWith(`${warning.path}/`));
+/** A warning tells of the entry and its other names, or of a directory with all that is below it. */
+function isCovered(path: string, { path: told, code }: ToldWarning): boolean {
+  const names = path === "other" ? ["other", "d/twin"] : [path];
+  if (names.includes(told)) return true;
+  return code.startsWith("ENTRY_") && names.some((name) => told === "" || name.startsWith(`${told}/`));
 }
 
 /** Every way of reading: slices, holes, small files, links, specials, attributes. */
