@@ -109,6 +109,7 @@ export class ContentReader {
   /** The first slice of a file of several blocks. */
   #readLarge(tar: Uint8Array, draft: EntryDraft): void {
     const large = draft.large as NonNullable<EntryDraft["large"]>;
+    if (draft.readErrno !== 0) close(draft);
     const opened = draft.fd >= 0;
     this.#readOpen(tar, draft, large.segments);
     if (!opened) draft.damagedRanges = [{ offset: 0, length: large.sliceEnd }];

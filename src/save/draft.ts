@@ -8,7 +8,7 @@ import type { CatalogRow } from "../model/catalog.ts";
 import { type Device, EntryKind, type ExtendedAttribute, type Extent, type Timestamp } from "../model/entry.ts";
 import type { WarningCode } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
-import { errnoName } from "../sys/errors.ts";
+import { ESTALE, errnoName } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { batchFlags, type ReadEntry } from "./batch.ts";
 import { dataSegments, segmentsToExtents, sumOfSegments } from "./segments.ts";
@@ -104,7 +104,9 @@ export class Drafter {
   draft(index: number, gathered: Gathered | undefined, fd: number): EntryDraft {
     const entry = this.#entries[index] as ReadEntry;
     const large = index === this.#entries.length - 1 ? this.#input.large : undefined;
-    const errno = this.#errnoOf(index, entry, gathered);
+    let errno = this.#errnoOf(index, entry, gathered);
+    // Its later slices are those of the planned file only.
+    if (errno === 0 && large !== undefined && gathered !== undefined && this.#isOther(entry, gathered)) errno = ESTALE;
     // A file of several blocks is in the plan already: what cannot be read of it becomes a damaged range.
     if (errno !== 0 && large === undefined && entry.kind !== EntryKind.directory) return this.#absent(entry, errno, fd);
     const warnings: DraftWarning[] = [];
@@ -116,7 +118,7 @@ export class Drafter {
     let unwritten: readonly Extent[] | undefined;
     if (entry.kind === EntryKind.file) {
       size = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
-      if (this.#live && fd >= 0 && gathered !== undefined && !this.#isAsPlanned(at, gathered)) {
+      if (this.#live && fd >= 0 && gathered !== undefined && !this.#isAsPlanned(entry, gathered)) {
         changed = large !== undefined || !this.#renew(entry, gathered, fd);
         if (large === undefined) size = gathered.size;
       }
@@ -184,11 +186,18 @@ export class Drafter {
     return this.#failed.get(index) ?? gathered?.errno ?? Math.max(0, -(this.#input.dirFds[entry.directory] as number));
   }
 
+  /** Another file has taken the place of the one the plan saw. */
+  #isOther(entry: ReadEntry, { ino }: Gathered): boolean {
+    return this.#view.getBigUint64(entry.statOffset + statLayout.ino, true) !== ino;
+  }
+
   /** The opened file is the one the plan saw, and as it was then. */
-  #isAsPlanned(at: number, { ino, size, mtime, mtimeNs }: Gathered): boolean {
+  #isAsPlanned(entry: ReadEntry, gathered: Gathered): boolean {
     const view = this.#view;
+    const at = entry.statOffset;
+    const { size, mtime, mtimeNs } = gathered;
     return (
-      view.getBigUint64(at + statLayout.ino, true) === ino &&
+      !this.#isOther(entry, gathered) &&
       Number(view.getBigInt64(at + statLayout.sizeBytes, true)) === size &&
       Number(view.getBigInt64(at + statLayout.mtime, true)) === mtime &&
       view.getUint32(at + statLayout.mtimeNs, true) === mtimeNs
@@ -199,9 +208,9 @@ export class Drafter {
    * Takes the stat of the opened file in place of the planned one, so that content, owner and mode belong together. False: it is another file, and
    * later entries are links to the planned one.
    */
-  #renew({ statOffset, flags }: ReadEntry, { ino }: Gathered, fd: number): boolean {
-    const isOther = this.#view.getBigUint64(statOffset + statLayout.ino, true) !== ino;
-    if (isOther && (flags & batchFlags.linked) !== 0) return false;
+  #renew(entry: ReadEntry, gathered: Gathered, fd: number): boolean {
+    if ((entry.flags & batchFlags.linked) !== 0 && this.#isOther(entry, gathered)) return false;
+    const { statOffset } = entry;
     return addon().statAt(fd, noBytes, this.#input.entries.subarray(statOffset, statOffset + statLayout.size)) >= 0;
   }
 

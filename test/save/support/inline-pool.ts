@@ -9,6 +9,8 @@ import type { SaveJobs, SavePool, SaveWorkerData } from "../../../src/save/proto
 export interface InlinePoolOptions {
   /** Of the order in which jobs end; 0: at once. */
   readonly seed?: number;
+  /** One job after the other, in the order they were given. */
+  readonly serial?: boolean;
   /** Called before a job runs. */
   readonly before?: (kind: keyof SaveJobs, input: SaveJobs[keyof SaveJobs]["input"]) => void | Promise<void>;
 }
@@ -24,6 +26,7 @@ export class InlinePool implements SavePool {
   #state: number;
   #running = 0;
   #closed = false;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(data: SaveWorkerData, options: InlinePoolOptions = {}) {
     this.#handlers = saveJobs(structuredClone(data)) as unknown as Readonly<Record<keyof SaveJobs, Handler>>;
@@ -31,18 +34,28 @@ export class InlinePool implements SavePool {
     this.#state = options.seed ?? 0;
   }
 
-  async run<Kind extends keyof SaveJobs>(
+  run<Kind extends keyof SaveJobs>(
     kind: Kind,
     input: SaveJobs[Kind]["input"],
     options: { readonly transfer?: ArrayBuffer[] } = {},
   ): Promise<SaveJobs[Kind]["output"]> {
+    const moved = structuredClone(input, { transfer: options.transfer ?? [] });
+    if (this.#options.serial !== true) return this.#run(kind, moved);
+    const result = this.#last.then(() => this.#run(kind, moved));
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  async #run<Kind extends keyof SaveJobs>(
+    kind: Kind,
+    input: SaveJobs[Kind]["input"],
+  ): Promise<SaveJobs[Kind]["output"]> {
     this.counts[kind]++;
     this.runningMax = Math.max(this.runningMax, ++this.#running);
     try {
-      const moved = structuredClone(input, { transfer: options.transfer ?? [] });
       await this.#wait();
-      await this.#options.before?.(kind, moved);
-      const { output, transfer } = await this.#handlers[kind](moved);
+      await this.#options.before?.(kind, input);
+      const { output, transfer } = await this.#handlers[kind](input);
       const back = structuredClone(output, { transfer: transfer ?? [] }) as SaveJobs[Kind]["output"];
       await this.#wait();
       if (this.#closed) throw new Error("the pool is closed");
