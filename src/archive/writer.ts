@@ -2,6 +2,7 @@
 // blocks in order and knows nothing of where they come from.
 
 import { concatBytes, fromHex, toHex } from "../base/bytes.ts";
+import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { createEncoder, type FrameEncoder } from "../codec/codec.ts";
 import type { Digest } from "../codec/digest.ts";
@@ -209,6 +210,12 @@ export class ArchiveWriter {
     const { frame, uncompressedLength, sourceId, rows, digest, continuation } = block;
     const number = this.#blocks.length;
     const entryCount = rows.count;
+    if (entryCount > limits.blockEntries) {
+      const found = `more than ${limits.blockEntries} sockets or unreadable entries in a row`;
+      throw new TsfsaError("UNSUPPORTED", `an archive cannot hold ${found}`, {
+        hints: ["leave some of them out with -e"],
+      });
+    }
     const firstEntry = this.#entries;
     const shared = {
       compressedLength: frame.length,

@@ -19,6 +19,8 @@ export const limits = {
   groupBlocks: 16,
   groupBytes: 64 * MiB,
   groupRowBytes: 32 * MiB,
+  /** Entries of one block: rows of entries without member cost no tar bytes. */
+  blockEntries: 1024 * 1024,
   pathBytes: MiB,
   nameBytes: 255,
   depth: 65_535,

@@ -95,17 +95,20 @@ export function firstOfSegment(header: SegmentHeader, content: Uint8Array): Uint
 
 /** The rows of one block of a split segment. Their order is the caller's to check (RowOrder). */
 export function decodeBlockRows(block: BlockOutline, digestLength: number): CatalogRow[] {
+  return [...blockRows(block, digestLength)];
+}
+
+/** The same one by one: for whoever looks at each row once, and at millions. */
+export function* blockRows(block: BlockOutline, digestLength: number): Generator<CatalogRow, void> {
   const reader = new ByteReader(block.rows, "catalog segment");
   const digests = new ByteReader(block.digests, "digests of a catalog segment");
   const takeDigest = (): Uint8Array => digests.raw(digestLength);
-  const rows: CatalogRow[] = [];
   let offset = 0;
   for (let index = 0; index < block.count; index++) {
     const row = decodeRow(reader, takeDigest);
     offset = checkOffset(reader, row, offset);
-    rows.push(row);
+    yield row;
   }
-  return rows;
 }
 
 /** Headers of members stand in order; entries without member have none. Returns where the next may stand. */
@@ -132,6 +135,7 @@ function readOutline(header: SegmentHeader, content: Uint8Array, digestLength: n
   for (let block = 0; block < blockCount; block++) {
     const count = reader.varint();
     entries += count;
+    if (count > limits.blockEntries) throw reader.damage(`${count} rows of one block`);
     if (entries > header.entryCount) throw reader.damage("more rows than its header says");
     const start = reader.position;
     const before = digests;

@@ -41,6 +41,8 @@ export interface RunResult {
 /** Blocks being worked on, for each worker. */
 const blocksPerWorker = 3;
 const noPath = new Uint8Array(0);
+/** Of the names of a lost block: a few kilobytes of catalog can tell of gigabytes, where directories are deep. */
+const lostPathBytesMax = 64 * 1024 * 1024;
 /** Of the descriptors the process may open, how many the directories of running jobs may take: one in so many. */
 const directoriesShare = 4;
 
@@ -470,16 +472,18 @@ export class ReadRun {
 
   /** Names every entry of a block that is gone; its directories stay, with what the catalog knows of them. `large`: names itself when it ends. */
   #lost(placed: PlacedBlock, why: string, large: LargeRestore | undefined): void {
+    let told = 0;
     for (const [index, row] of placed.rows.entries()) {
       if ((row.continued && large !== undefined) || !this.#isTaken(placed, index)) continue;
+      const path = placed.displayPath(index);
+      told += path.length;
+      if (told > lostPathBytesMax) {
+        this.#tell("ENTRY_DAMAGED", path, `it and all behind it in the block were not restored: ${why}`);
+        break;
+      }
       if (row.kind === EntryKind.directory) {
-        this.#tell("ATTRIBUTE_NOT_RESTORED", placed.displayPath(index), `its attributes are lost: ${why}`);
-      } else
-        this.#tell(
-          "ENTRY_DAMAGED",
-          placed.displayPath(index),
-          this.#options.write ? `it was not restored: ${why}` : why,
-        );
+        this.#tell("ATTRIBUTE_NOT_RESTORED", path, `its attributes are lost: ${why}`);
+      } else this.#tell("ENTRY_DAMAGED", path, this.#options.write ? `it was not restored: ${why}` : why);
     }
     this.#options.tree.leave(placed, new Map());
   }

@@ -79,7 +79,7 @@ interface OpenDirectory {
   readonly attributes: readonly ExtendedAttribute[];
 }
 
-const heldBytesMax = 512 * 1024 * 1024;
+const heldBytesMax = 64 * 1024 * 1024;
 
 type PlacedRows = Omit<PlacedBlock, "displayPath" | "withoutPrefix" | "sections" | "acquire">;
 
@@ -263,9 +263,8 @@ export class Tree {
     const parent = this.#frames.at(-1);
     if (parent === undefined) return undefined;
     const { selection, stripComponents } = this.#options;
-    const path = this.#pathOf(row.name);
-    const selected = selection.empty || selection.selects(path, true);
-    if (!selected && !selection.mayHold(path)) return undefined;
+    const selected = selection.empty || selection.selects(this.#pathOf(row.name), true);
+    if (!selected && !selection.mayHold(this.#pathOf(row.name))) return undefined;
     if (row.depth <= stripComponents) return parent;
     const branch = this.#branch(row.name, selected);
     if (selected) this.#maker?.make(branch as Branch);

@@ -2,6 +2,7 @@
 
 import {
   lstatSync,
+  chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -10,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { chmodSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -60,7 +61,8 @@ export class Canary {
   }
 
   remove(): void {
-    rmSync(this.dir, { recursive: true, force: true });
+    // Paths may be longer than Node can name.
+    execFileSync("rm", ["-rf", "--", this.dir]);
   }
 }
 

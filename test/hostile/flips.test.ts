@@ -30,10 +30,9 @@ describe.each(kinds)("an archive (%s)", (_, words, large, stride) => {
 
   it("with one byte changed is found out, and restores what is whole", async () => {
     const { archive } = lab;
-    const masks = isExhaustive ? [0x01, 0x80, 0xff] : [0x10];
     let tried = 0;
     for (const offset of places(archive.length, stride)) {
-      for (const mask of masks) {
+      for (const mask of masksAt(offset)) {
         const damaged = Buffer.from(archive);
         damaged[offset] = (damaged[offset] as number) ^ mask;
         const via = offset % 31 === 0 ? "pipe" : "file";
@@ -60,6 +59,11 @@ describe.each(kinds)("an archive (%s)", (_, words, large, stride) => {
 function places(length: number, stride: number): number[] {
   const all = Array.from({ length }, (_, index) => index);
   return isExhaustive ? all : all.filter((index) => index % stride === 0 || index < 4 || index > length - 4);
+}
+
+/** Every bit has its turn. */
+function masksAt(offset: number): number[] {
+  return isExhaustive && offset % 4 === 0 ? [1 << (offset % 8), 0xff] : [1 << (offset % 8)];
 }
 
 function report(what: string, count: number): void {

@@ -116,7 +116,7 @@ class Forge {
   #offset = 0;
   #sequence = 0;
   #chain: Uint8Array = noBytes;
-  /** Member names of the directories that are open, from the root. */
+  /** Prefix of the source, and names of the directories that are open, each with its slash. */
   #path: Uint8Array[] = [];
   #source = -1;
 
@@ -253,9 +253,9 @@ class Forge {
     let members = 0;
     let number = firstEntry;
     for (const entry of block.entries ?? []) {
-      const path = this.#enter(entry);
+      this.#enter(entry);
       const hasMember = entry.kind < EntryKind.socket && entry.only !== "catalog";
-      const bytes = hasMember ? (entry.tar ?? memberBytes(entry, path, number)) : noBytes;
+      const bytes = hasMember ? (entry.tar ?? memberBytes(entry, this.#memberName(entry), number)) : noBytes;
       if (entry.only !== "tar") {
         rows.add(this.#row(entry, hasMember ? offset : 0));
         number++;
@@ -267,19 +267,21 @@ class Forge {
     return { tar: concatBytes(tar), rows: rows.finish(), members };
   }
 
-  /** Follows the path and gives the member name of the entry. */
-  #enter(entry: ForgedEntry): Uint8Array {
+  /** Follows the path. */
+  #enter(entry: ForgedEntry): void {
     if (entry.depth === 0) {
       this.#source++;
       const source = this.#head.sources[Math.min(this.#source, this.#head.sources.length - 1)];
       this.#path = [source === undefined ? noBytes : prefixBytes(source)];
-      return this.#path[0] as Uint8Array;
+      return;
     }
     this.#path.length = Math.min(this.#path.length, entry.depth);
-    const path = concatBytes([this.#path.at(-1) as Uint8Array, bytesOf(entry.name)]);
-    if (entry.kind !== EntryKind.directory) return path;
-    this.#path.push(concatBytes([path, slash]));
-    return this.#path.at(-1) as Uint8Array;
+    if (entry.kind === EntryKind.directory) this.#path.push(concatBytes([bytesOf(entry.name), slash]));
+  }
+
+  /** Member name of the entry that was entered last. */
+  #memberName(entry: ForgedEntry): Uint8Array {
+    return concatBytes(entry.kind === EntryKind.directory ? this.#path : [...this.#path, bytesOf(entry.name)]);
   }
 
   #row(entry: ForgedEntry, offset: number): CatalogRow {
