@@ -54,10 +54,10 @@ export async function faultsAt(lab: Lab, site: FaultSite, words: readonly string
   });
 }
 
-/** Each of `count` places, or the first, one in the middle and the last. */
+/** Each of `count` places, or one in the middle and the last. */
 function placesOf(count: number): number[] {
   if (isExhaustive) return Array.from({ length: count }, (_, index) => index + 1);
-  return [...new Set([1, Math.ceil(count / 2), count])].filter((place) => place > 0 && place <= count);
+  return [...new Set([Math.ceil(count / 3), count])].filter((place) => place > 0);
 }
 
 /** Runs the CLI with one fault. */
