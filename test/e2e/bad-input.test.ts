@@ -223,16 +223,6 @@ const targets: readonly Row[] = [
     /directory/,
     async (lab) => ({ words: ["restdir", await smallArchive(lab), write(lab, "file", "text")] }),
   ],
-  [
-    "a destination the user may not write",
-    2,
-    /permi|EACCES/i,
-    async (lab) => {
-      const archive = await smallArchive(lab);
-      chmodSync(archive, 0o644);
-      return { words: ["restdir", archive, lab.folder("roots")], options: { uid: 1000 } };
-    },
-  ],
 ];
 
 describe.each([

@@ -5,7 +5,7 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from "nod
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { expectStatus, jsonLines, jsonPath, pipe, tsfsaArgv } from "../support/cli.ts";
+import { expectStatus, jsonLines, jsonPath, pipe, tsfsa, tsfsaArgv } from "../support/cli.ts";
 import { recipes, withLab } from "../support/images.ts";
 import { expectSameTree } from "../support/judges.ts";
 import { requireOrSkip } from "../support/require.ts";
@@ -178,6 +178,25 @@ describe("savedir and restdir", () => {
       const strict = join(out, "strict.tsfsa");
       await expectStatus(2, ["savedir", "-A", "--strict", strict, source], user);
       expect(readdirSync(out)).toEqual(["a.tsfsa"]);
+    });
+  });
+
+  it("name what is missing in a destination the user may not write", async () => {
+    await withLab(async (lab) => {
+      const source = lab.folder("source");
+      await buildTree(source, directory({ file: file("f"), folder: directory({ deep: file("d") }) }));
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["savedir", "-A", archive, source]);
+      chmodSync(archive, 0o644);
+      const restored = lab.folder("restored");
+      const result = await tsfsa(["restdir", "--json", archive, restored], user);
+      // 1 with every entry named, or 2 at once.
+      expect([1, 2]).toContain(result.status);
+      const lines = jsonLines(result.stdout);
+      const named = lines.filter((line) => line.type === "warning").map(jsonPath);
+      if (result.status === 1) expect(named).toEqual(expect.arrayContaining(["file", "folder"]));
+      else expect(lines.find((line) => line.type === "error")).toMatchObject({ code: "NO_PERMISSION" });
+      expect(readdirSync(restored)).toEqual([]);
     });
   });
 
