@@ -8,18 +8,28 @@ import { addon } from "../sys/addon.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RESOLVE_CONTAINED } from "../sys/constants.ts";
 import { check, EEXIST, errnoName } from "../sys/errors.ts";
 
-/** Opens the destination, made if it is missing. Throws TARGET_REFUSED, NO_PERMISSION, NO_SPACE. */
+/** Opens the destination, made if it is missing: itself only, since a slip of the pen must not make a path. Throws TARGET_REFUSED, NO_PERMISSION, NO_SPACE. */
 export function openDestination(path: string): number {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o755 });
+    makeIfMissing(path);
     return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? "EIO";
     const message =
-      code === "ENOTDIR" || code === "EEXIST"
+      code === "ENOTDIR"
         ? `expected a directory as destination, found something else: ${path}`
-        : `cannot use the destination ${path}: ${code}`;
+        : code === "ENOENT"
+          ? `expected a destination in a folder that exists, found no such folder: ${path}`
+          : `cannot use the destination ${path}: ${code}`;
     throw new TsfsaError(refusalOf(code), message, { path, errno: code, cause });
+  }
+}
+
+function makeIfMissing(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o755 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
 }
 

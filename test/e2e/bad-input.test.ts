@@ -198,6 +198,12 @@ const targets: readonly Row[] = [
     async (lab) => ({ words: ["restfs", await filesystemArchive(lab), `id=0,dest=${lab.path("nowhere.img")}`] }),
   ],
   [
+    "a destination in a folder that is not there",
+    12,
+    /no such folder/,
+    async (lab) => ({ words: ["restdir", await smallArchive(lab), lab.path("nowhere/deep")] }),
+  ],
+  [
     "an id the archive does not have",
     64,
     /id/,
