@@ -1,0 +1,146 @@
+// Threads run compiled code: a worker of the tests is written as JavaScript that serves jobs with dist/pipeline/serve.js.
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { WorkerPool } from "../../src/pipeline/pool.ts";
+
+interface Jobs {
+  echo: { input: unknown; output: unknown };
+  wait: { input: number; output: number };
+  spin: { input: number; output: number };
+  fail: { input: string; output: never };
+  exit: { input: number; output: never };
+  throwLater: { input: null; output: never };
+  /** Spins for some milliseconds and gives the id of its thread. */
+  thread: { input: number; output: number };
+}
+
+const dist = process.env["TSFSA_DIST"] ?? fileURLToPath(new URL("../../dist", import.meta.url));
+const script = `
+import { threadId, workerData } from "node:worker_threads";
+import { serveJobs } from ${JSON.stringify(pathToFileURL(`${dist}/pipeline/serve.js`).href)};
+import { TsfsaError } from ${JSON.stringify(pathToFileURL(`${dist}/base/errors.js`).href)};
+serveJobs({
+  echo: (input) => ({ output: { input, workerData }, transfer: input?.buffer instanceof ArrayBuffer ? [input.buffer] : [] }),
+  wait: async (ms) => { await new Promise((resolve) => setTimeout(resolve, ms)); return { output: ms }; },
+  spin: (ms) => { const end = Date.now() + ms; while (Date.now() < end); return { output: ms }; },
+  fail: (message) => { throw new TsfsaError("NO_SPACE", message, { errno: "ENOSPC" }); },
+  exit: (code) => process.exit(code),
+  throwLater: () => { setTimeout(() => { throw new Error("outside of a job"); }, 5); return new Promise(() => {}); },
+  thread: (ms) => { const end = Date.now() + ms; while (Date.now() < end); return { output: threadId }; },
+});`;
+
+let folder = "";
+const pools: WorkerPool<Jobs>[] = [];
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "tsfsa-pool-"));
+  writeFileSync(join(folder, "worker.mjs"), script);
+});
+
+afterAll(async () => {
+  for (const pool of pools) await pool.close();
+  rmSync(folder, { recursive: true });
+});
+
+function start(workers: number, signal?: AbortSignal): WorkerPool<Jobs> {
+  const url = pathToFileURL(join(folder, "worker.mjs"));
+  const pool = new WorkerPool<Jobs>({
+    url,
+    workers,
+    workerData: "shared",
+    ...(signal === undefined ? {} : { signal }),
+  });
+  pools.push(pool);
+  return pool;
+}
+
+describe("WorkerPool", () => {
+  it("runs jobs in threads that know their data, and moves what is to be moved", async () => {
+    const pool = start(2);
+    const bytes = new Uint8Array([1, 2, 3]);
+    const result = await pool.run("echo", bytes, { transfer: [bytes.buffer] });
+    expect(result).toEqual({ input: new Uint8Array([1, 2, 3]), workerData: "shared" });
+    expect(bytes.length, "moved, not copied").toBe(0);
+  });
+
+  it("uses as many threads as it may when there is work for them, and only one when there is not", async () => {
+    const busy = start(3);
+    const ids = await Promise.all([1, 2, 3, 4, 5, 6].map(() => busy.run("thread", 20)));
+    expect(new Set(ids).size).toBe(3);
+    const idle = start(3);
+    const one = [await idle.run("thread", 0), await idle.run("thread", 0), await idle.run("thread", 0)];
+    expect(new Set(one).size).toBe(1);
+  });
+
+  it("starts urgent jobs before the others that wait", async () => {
+    const pool = start(1);
+    const ended: string[] = [];
+    const jobs = [pool.run("wait", 20), pool.run("wait", 1)];
+    for (const name of ["late 1", "late 2"]) jobs.push(pool.run("wait", 0).then(() => ended.push(name)));
+    jobs.push(pool.run("wait", 0, { urgent: true }).then(() => ended.push("urgent")));
+    await Promise.all(jobs);
+    expect(ended[0]).toBe("urgent");
+  });
+
+  it("rejects a job with its own error, and goes on", async () => {
+    const pool = start(1);
+    await expect(pool.run("fail", "no room")).rejects.toMatchObject({
+      code: "NO_SPACE",
+      message: "no room",
+      context: { errno: "ENOSPC" },
+    });
+    expect(await pool.run("wait", 0)).toBe(0);
+  });
+
+  it("rejects a job that cannot be sent, and goes on", async () => {
+    const pool = start(1);
+    await expect(pool.run("echo", () => {})).rejects.toThrow(/could not be cloned/);
+    expect(await pool.run("wait", 0)).toBe(0);
+  });
+
+  it.each([
+    ["exits", "exit" as const, 3, /exited with code 3/],
+    ["throws outside of a job", "throwLater" as const, null, /outside of a job/],
+  ])("fails all jobs with the cause when a thread %s", async (_, kind, input, cause) => {
+    const pool = start(2);
+    const jobs: Promise<unknown>[] = [1, 2, 3].map(() => pool.run("wait", 10_000));
+    jobs.push(pool.run(kind, input as never));
+    for (const settled of await Promise.allSettled(jobs)) {
+      expect(settled).toMatchObject({ status: "rejected", reason: { code: "INTERNAL" } });
+    }
+    await expect(pool.run("wait", 0)).rejects.toMatchObject({
+      code: "INTERNAL",
+      message: expect.stringMatching(cause),
+    });
+  });
+
+  it("rejects what runs and what waits when it is closed, and what comes later", async () => {
+    const pool = start(1);
+    const jobs = Array.from({ length: 5 }, () => pool.run("wait", 10_000));
+    const settled = Promise.allSettled(jobs);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await pool.close();
+    await pool.close();
+    expect((await settled).every(({ status }) => status === "rejected")).toBe(true);
+    await expect(pool.run("wait", 0)).rejects.toMatchObject({ code: "INTERNAL" });
+  });
+
+  it("rejects everything with the reason of its signal at once, also while a thread is busy", async () => {
+    const stop = new AbortController();
+    const pool = start(1, stop.signal);
+    await pool.run("wait", 0);
+    const busy = pool.run("spin", 400);
+    const waiting = pool.run("wait", 0);
+    const reason = new Error("stop");
+    const begin = performance.now();
+    setTimeout(() => stop.abort(reason), 20);
+    await expect(busy).rejects.toBe(reason);
+    await expect(waiting).rejects.toBe(reason);
+    expect(performance.now() - begin).toBeLessThan(350);
+    await expect(pool.run("wait", 0)).rejects.toBe(reason);
+  });
+});
