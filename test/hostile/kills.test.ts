@@ -1,0 +1,133 @@
+// kill -9 at any moment of a save or a restore leaves nothing mounted, nothing attached and no archive under its name; SIGINT and SIGTERM end within a
+// second, whatever the run waits for. TSFSA_TEST_DAMAGE=all: 20 kills of each.
+
+import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { beforeAll, describe, expect, it } from "vitest";
+import { expectStatus, tsfsaArgv } from "../support/cli.ts";
+import { type Lab, recipes, withLab } from "../support/images.ts";
+import { requireOrSkip } from "../support/require.ts";
+import { makeSourceTree, noise } from "../support/trees.ts";
+import { isExhaustive } from "./damage.ts";
+import { file, forgeEntries, root } from "../support/forge.ts";
+import { writeFileSync } from "node:fs";
+
+requireOrSkip("root", "loop");
+
+const kills = isExhaustive ? 20 : 3;
+
+describe("kill -9", () => {
+  it("of a save leaves no archive, mount or loop device", async () => {
+    await withLab(async (lab) => {
+      const image = await sourceImage(lab);
+      const out = lab.folder("out");
+      const words = ["savefs", "-q", "-z7", join(out, "a.tsfsa"), image];
+      await killAtRandom(
+        lab,
+        () => words,
+        () => expect(readdirSync(out)).not.toContain("a.tsfsa"),
+      );
+      await expectStatus(0, words);
+    });
+  }, 300_000);
+
+  it("of a restore leaves no mount or loop device, and the next one is not in its way", async () => {
+    await withLab(async (lab) => {
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["savefs", "-q", archive, await sourceImage(lab)]);
+      const target = lab.image("target", recipes.ext4.sizeBytes);
+      const words = ["restfs", "-q", "--overwrite", "--yes", archive, `id=0,dest=${target}`];
+      await killAtRandom(
+        lab,
+        () => words,
+        () => {},
+      );
+      await expectStatus(0, words);
+      expect(lab.leftovers()).toEqual([]);
+    });
+  }, 300_000);
+});
+
+describe.each([
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)("%s", (signal, status) => {
+  let archive: Buffer;
+  beforeAll(async () => {
+    archive = await forgeEntries([root, ...Array.from({ length: 8 }, (_, i) => file(1, `f${i}`, noise(4 << 20, i)))]);
+  });
+
+  it.each(["verify", "list", "archinfo", "restdir"])(
+    "ends %s within a second, though its pipe is silent",
+    async (command) => {
+      await withLab(async (lab) => {
+        const words = [command, "-", ...(command === "restdir" ? [lab.folder("out")] : [])];
+        for (const sent of [0, 100, archive.length >> 1]) {
+          const [program = "", ...argv] = tsfsaArgv(...words);
+          const child = spawn(program, argv, { stdio: ["pipe", "ignore", "ignore"] });
+          child.stdin.on("error", () => undefined);
+          child.stdin.write(archive.subarray(0, sent));
+          await sleep(600);
+          const { ended, tookMs } = await stop(child, signal);
+          expect(ended).toBe(status);
+          expect(tookMs).toBeLessThan(1500);
+        }
+      });
+    },
+  );
+
+  it("ends a restore in the middle within a second, and leaves no file that only looks whole", async () => {
+    await withLab(async (lab) => {
+      const path = lab.path("a.tsfsa");
+      const source = lab.folder("source");
+      writeFileSync(join(source, "large"), noise(200 << 20, 1));
+      await expectStatus(0, ["savedir", "-q", "-A", "-z0", path, source]);
+      const out = lab.folder("out");
+      const [program = "", ...argv] = tsfsaArgv("restdir", "-q", "-j1", path, out);
+      const child = spawn(program, argv, { stdio: "ignore" });
+      while (readdirSync(out).length === 0 && child.exitCode === null) await sleep(5);
+      const { ended, tookMs } = await stop(child, signal);
+      if (ended === 0) return; // It was done before the signal came.
+      expect(ended).toBe(status);
+      expect(tookMs).toBeLessThan(1500);
+      expect(readdirSync(out)).toEqual([]);
+    });
+  });
+});
+
+/** Runs to a random moment again and again. */
+async function killAtRandom(lab: Lab, words: () => readonly string[], check: () => void): Promise<void> {
+  const [program = "", ...argv] = tsfsaArgv(...words());
+  for (let round = 0; round < kills; round++) {
+    const child = spawn(program, argv, { stdio: "ignore" });
+    // Spread over a run, with a part that cannot be foreseen.
+    await sleep(150 + (1000 * round) / kills + Math.random() * 150);
+    await stop(child, "SIGKILL");
+    await sleep(100);
+    expect(lab.leftovers()).toEqual([]);
+    check();
+  }
+}
+
+/** Sends the signal; the status as a shell says it, and how long that took. */
+async function stop(child: ReturnType<typeof spawn>, signal: "SIGINT" | "SIGTERM" | "SIGKILL") {
+  const numbers = { SIGINT: 2, SIGTERM: 15, SIGKILL: 9 } as const;
+  const since = performance.now();
+  const ended = await new Promise<number>((resolve) => {
+    const done = (code: number | null): void => resolve(code ?? 128 + numbers[signal]);
+    if (child.exitCode !== null || child.signalCode !== null) return done(child.exitCode);
+    child.once("exit", done);
+    child.kill(signal);
+  });
+  return { ended, tookMs: performance.now() - since };
+}
+
+async function sourceImage(lab: Lab): Promise<string> {
+  const image = await lab.filesystem(recipes.ext4);
+  const mountpoint = await lab.mount(image);
+  makeSourceTree(mountpoint, 3000);
+  await lab.unmount(mountpoint);
+  return image;
+}
