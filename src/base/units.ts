@@ -81,7 +81,7 @@ const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/u;
  * controls) as three octal digits each. One-to-one: unescaping gives the bytes back.
  */
 export function escapeName(bytes: Uint8Array): string {
-  if (bytes.every(isPlain)) return decodeUtf8(bytes) ?? ""; // nearly every name: listings ask for each entry
+  if (isAllPlain(bytes)) return decodeUtf8(bytes) ?? ""; // nearly every name: listings ask for each entry
   let text = "";
   for (let at = 0; at < bytes.length; ) {
     const length = sequenceLength(bytes[at] as number);
@@ -97,6 +97,11 @@ export function escapeName(bytes: Uint8Array): string {
     }
   }
   return text;
+}
+
+function isAllPlain(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at++) if (!isPlain(bytes[at] as number)) return false;
+  return true;
 }
 
 /** Printable ASCII but the backslash. */

@@ -33,13 +33,17 @@ export function blockSize(text: string): number {
   return value;
 }
 
-const digestNames: readonly DigestName[] = ["xxh128", "sha256", "blake3"];
-
-export function digestName(text: string): DigestName {
-  const found = digestNames.find((name) => name === text);
-  if (found === undefined) throw expected("--digest", `one of ${digestNames.join(", ")}`, text);
-  return found;
+/** A parser of words from a list. */
+export function oneOf<Word extends string>(option: string, words: readonly Word[]): (text: string) => Word {
+  return (text) => {
+    const found = words.find((word) => word === text);
+    if (found === undefined) throw expected(option, `one of ${words.join(", ")}`, text);
+    return found;
+  };
 }
+
+const digestNames: readonly DigestName[] = ["xxh128", "sha256", "blake3"];
+export const digestName: (text: string) => DigestName = oneOf("--digest", digestNames);
 
 /** For options that may be given several times. */
 export function collect(text: string, before: readonly string[] = []): readonly string[] {

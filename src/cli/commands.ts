@@ -5,6 +5,8 @@ import type {
   CatDetails,
   CatOptions,
   CommandContext,
+  DirectorySum,
+  DuOptions,
   ExtractOptions,
   ListedEntry,
   ListOptions,
@@ -35,6 +37,11 @@ export interface CommandTable {
     context: CommandContext,
     onEntry: (entry: ListedEntry) => void | Promise<void>,
   ): Promise<Outcome<{ readonly entries: number }>>;
+  du(
+    options: DuOptions,
+    context: CommandContext,
+    onDirectory: (sum: DirectorySum) => void | Promise<void>,
+  ): Promise<Outcome<{ readonly entries: number; readonly bytes: number }>>;
   verify(options: VerifyOptions, context: CommandContext): Promise<Outcome<VerifyDetails>>;
 }
 
@@ -47,5 +54,6 @@ export const commands: CommandTable = {
   cat: async (options, context, write) => (await import("../commands/cat.ts")).cat(options, context, write),
   archinfo: async (options, context) => (await import("../commands/archinfo.ts")).archinfo(options, context),
   list: async (options, context, onEntry) => (await import("../commands/list.ts")).list(options, context, onEntry),
+  du: async (options, context, onDirectory) => (await import("../commands/du.ts")).du(options, context, onDirectory),
   verify: async (options, context) => (await import("../commands/verify.ts")).verify(options, context),
 };

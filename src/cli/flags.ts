@@ -2,10 +2,9 @@
 
 import { type Command, Option } from "commander";
 import { TsfsaError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
 import { compilePatterns } from "../base/pattern.ts";
 import type { DigestName } from "../model/archive.ts";
-import type { Compression, ExtractOptions, RestoreOptions, SaveOptions } from "../model/options.ts";
+import type { Compression, RestoreOptions, SaveOptions } from "../model/options.ts";
 import { blockSize, collect, digestName, nonEmpty, wholeNumber } from "./arguments.ts";
 import type { OutputOptions } from "./invocation.ts";
 
@@ -42,23 +41,6 @@ export interface RestoreFlags extends OutputFlags {
   strict?: true;
   dryRun?: true;
   yes?: true;
-}
-
-export interface ExtractFlags extends OutputFlags {
-  to: string;
-  id?: number;
-  jobs: number;
-  overwrite?: true;
-  strict?: true;
-}
-
-export interface CatFlags extends OutputFlags {
-  id?: number;
-}
-
-export interface VerifyFlags extends OutputFlags {
-  jobs: number;
-  quick?: true;
 }
 
 export function addSaveOptions(command: Command, jobs: Option): void {
@@ -100,13 +82,6 @@ export function addRestoreOptions(command: Command, jobs: Option, overwrite: str
     .option("--strict", "stop at the first entry that cannot be restored whole")
     .option("--dry-run", "show what would be done, write nothing")
     .option("-y, --yes", "do not ask");
-}
-
-/** Chooses one of several sources. */
-export function idOption(): Option {
-  return new Option("--id <n>", "only this source of the archive").argParser(
-    wholeNumber("--id", 0, limits.sources - 1),
-  );
 }
 
 export function addOutputOptions(command: Command): Command {
@@ -154,19 +129,6 @@ async function compressionOf(flags: SaveFlags): Promise<Compression> {
   const { compressionFor, compressionForZstd } = await import("../codec/levels.ts");
   const compression = flags.zstd === undefined ? compressionFor(flags.compress ?? 3) : compressionForZstd(flags.zstd);
   return flags.blockSize === undefined ? compression : { ...compression, blockSize: flags.blockSize };
-}
-
-export function extractOptions(archive: string, patterns: readonly string[], flags: ExtractFlags): ExtractOptions {
-  compilePatterns(patterns); // refuses bad ones before anything is opened
-  return {
-    archive: nonEmpty("ARCHIVE", archive),
-    patterns,
-    destination: nonEmpty("--to", flags.to),
-    source: flags.id,
-    workers: flags.jobs,
-    overwrite: flags.overwrite === true,
-    strict: flags.strict === true,
-  };
 }
 
 export function restoreOptions(archive: string, flags: RestoreFlags): RestoreOptions {

@@ -2,6 +2,7 @@
 
 import type {
   CatOptions,
+  DuOptions,
   ExtractOptions,
   ListOptions,
   RestdirOptions,
@@ -17,6 +18,12 @@ export interface OutputOptions {
   readonly quiet: boolean;
 }
 
+/** How rows are shown: `long` as by ls -l, `tree` indented below their directories. */
+export interface ListForm {
+  readonly long: boolean;
+  readonly tree: boolean;
+}
+
 export type Request =
   | { readonly command: "savefs"; readonly options: SaveOptions }
   | { readonly command: "savedir"; readonly options: SaveOptions }
@@ -25,7 +32,8 @@ export type Request =
   | { readonly command: "extract"; readonly options: ExtractOptions }
   | { readonly command: "cat"; readonly options: CatOptions }
   | { readonly command: "archinfo"; readonly options: { readonly archive: string } }
-  | { readonly command: "list"; readonly options: ListOptions }
+  | { readonly command: "list"; readonly options: ListOptions; readonly form: ListForm }
+  | { readonly command: "du"; readonly options: DuOptions }
   | { readonly command: "verify"; readonly options: VerifyOptions };
 
 export type CommandName = Request["command"];

@@ -3,7 +3,7 @@
 
 import { pathJson } from "../base/units.ts";
 import type { Progress, Warning } from "../model/events.ts";
-import type { ListedEntry } from "../model/options.ts";
+import type { DirectorySum, ListedEntry } from "../model/options.ts";
 import type { Failure } from "./failure.ts";
 import { rowJson } from "./listing.ts";
 import type { TextOutput } from "./output.ts";
@@ -45,7 +45,12 @@ export class JsonPresenter implements Presenter {
   }
 
   listed(entry: ListedEntry): void | Promise<void> {
-    return this.#output.writeRow(line(rowJson(entry)));
+    // Nothing in it needs `plain`, which takes its time.
+    return this.#output.writeRow(`${JSON.stringify(rowJson(entry))}\n`);
+  }
+
+  summed({ path, ...sum }: DirectorySum): void | Promise<void> {
+    return this.#output.writeRow(line({ type: "directory", ...pathJson(path), ...sum }));
   }
 
   plan(lines: readonly string[]): void {

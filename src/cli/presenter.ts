@@ -4,6 +4,7 @@ import type { Reporter } from "../model/events.ts";
 import type {
   ArchiveInformation,
   CatDetails,
+  DirectorySum,
   ListedEntry,
   Outcome,
   RestoreDetails,
@@ -11,7 +12,7 @@ import type {
   VerifyDetails,
 } from "../model/options.ts";
 import type { Failure } from "./failure.ts";
-import type { CommandName, OutputOptions } from "./invocation.ts";
+import type { CommandName, ListForm, OutputOptions } from "./invocation.ts";
 import type { Interruption } from "./signals.ts";
 
 /** How a command ended, with what only that command has to tell. */
@@ -21,6 +22,7 @@ export type Result =
   | { readonly command: "cat"; readonly outcome: Outcome<CatDetails> }
   | { readonly command: "archinfo"; readonly outcome: Outcome<ArchiveInformation> }
   | { readonly command: "list"; readonly outcome: Outcome<{ readonly entries: number }> }
+  | { readonly command: "du"; readonly outcome: Outcome<{ readonly entries: number; readonly bytes: number }> }
   | { readonly command: "verify"; readonly outcome: Outcome<VerifyDetails> };
 
 /** What a presenter must know of the run it shows. */
@@ -30,11 +32,15 @@ export interface Run extends OutputOptions {
   /** As the user gave it. */
   readonly archive: string;
   readonly dryRun: boolean;
+  /** Of list. */
+  readonly form?: ListForm;
 }
 
 export interface Presenter extends Reporter {
   /** Rows go to standard output; the promise asks to be waited for. */
   listed(entry: ListedEntry): void | Promise<void>;
+  /** As listed(), for du. */
+  summed(sum: DirectorySum): void | Promise<void>;
   /** What is about to be done; `asking`: a person is asked next, and must see it. */
   plan(lines: readonly string[], asking: boolean): void;
   /** A first signal came; the command is undoing what it made. */

@@ -3,25 +3,20 @@
 import { createRequire } from "node:module";
 import { Command, CommanderError, Option } from "commander";
 import { TsfsaError } from "../base/errors.ts";
-import { compilePatterns } from "../base/pattern.ts";
 import { nonEmpty, wholeNumber } from "./arguments.ts";
 import { normaliseArguments, type OptionShapes } from "./argv.ts";
 import {
   addOutputOptions,
   addRestoreOptions,
   addSaveOptions,
-  type CatFlags,
-  type ExtractFlags,
-  extractOptions,
-  idOption,
   type OutputFlags,
   outputOptions,
   type RestoreFlags,
   restoreOptions,
   type SaveFlags,
   saveOptions,
-  type VerifyFlags,
 } from "./flags.ts";
+import { addInspectCommands } from "./inspect.ts";
 import type { Invocation, Request } from "./invocation.ts";
 import { parseTargets } from "./targets.ts";
 
@@ -76,11 +71,6 @@ Examples:
   savedir: `
 Examples:
   tsfsa savedir --allow-rw -e .cache home.tsfsa /home
-`,
-  extract: `
-Examples:
-  tsfsa extract root.tsfsa /etc/fstab
-  tsfsa extract --to /tmp/old root.tsfsa /home/anna '!*.iso'
 `,
   restfs: `
 A comma in a value is written \\, and mkfsopt is cut into words at blanks, with quotes as in the shell.
@@ -156,60 +146,7 @@ function addCommands(program: Command, processors: number, found: (invocation: I
     });
   });
 
-  const extract = program
-    .command("extract")
-    .description("take some entries out of an archive")
-    .argument("<archive>", "file to read, or - for standard input")
-    .argument("<pattern...>", "what these fit, with everything below (docs/PATTERNS.md)")
-    .option("--to <directory>", "directory to extract into; made if it is missing", ".")
-    .addOption(idOption())
-    .addOption(jobs())
-    .option("-o, --overwrite", "replace files that exist")
-    .option("--strict", "stop at the first entry that cannot be extracted whole");
-  extract.addHelpText("after", examples.extract);
-  addOutputOptions(extract).action((archive: string, patterns: string[], flags: ExtractFlags) => {
-    take(flags, { command: "extract", options: extractOptions(archive, patterns, flags) });
-  });
-
-  const cat = program
-    .command("cat")
-    .description("write the content of one file to standard output")
-    .argument("<archive>", "file to read, or - for standard input")
-    .argument("<path>", "path below the root of what was saved")
-    .addOption(idOption());
-  addOutputOptions(cat).action((archive: string, path: string, flags: CatFlags) => {
-    const options = { archive: nonEmpty("ARCHIVE", archive), path: nonEmpty("PATH", path), source: flags.id };
-    take(flags, { command: "cat", options });
-  });
-
-  const archinfo = program
-    .command("archinfo")
-    .description("show what an archive is and what it holds")
-    .argument("<archive>", "file to read, or - for standard input");
-  addOutputOptions(archinfo).action((archive: string, flags: OutputFlags) => {
-    take(flags, { command: "archinfo", options: { archive: nonEmpty("ARCHIVE", archive) } });
-  });
-
-  const list = program
-    .command("list")
-    .description("list the entries of an archive")
-    .argument("<archive>", "file to read, or - for standard input")
-    .argument("[pattern...]", "only what these fit, with everything below (docs/PATTERNS.md)");
-  addOutputOptions(list).action((archive: string, patterns: string[], flags: OutputFlags) => {
-    compilePatterns(patterns); // refuses bad ones before the archive is opened
-    take(flags, { command: "list", options: { archive: nonEmpty("ARCHIVE", archive), patterns } });
-  });
-
-  const verify = program
-    .command("verify")
-    .description("read an archive and check all of it")
-    .argument("<archive>", "file to read, or - for standard input")
-    .addOption(jobs())
-    .option("--quick", "check the blocks' checksums only, decompress nothing");
-  addOutputOptions(verify).action((archive: string, flags: VerifyFlags) => {
-    const options = { archive: nonEmpty("ARCHIVE", archive), workers: flags.jobs, quick: flags.quick === true };
-    take(flags, { command: "verify", options });
-  });
+  addInspectCommands(program, jobs, take);
 }
 
 function shapesOf(program: Command): OptionShapes {

@@ -57,6 +57,7 @@ async function perform(
     command: request.command,
     archive: request.options.archive,
     dryRun: "dryRun" in request.options && request.options.dryRun,
+    ...("form" in request ? { form: request.form } : {}),
   };
   const presenter = output.json
     ? new JsonPresenter(shown, takesStdout(request) ? stderr : stdout, () => host.now())
@@ -120,6 +121,8 @@ async function execute(
       return { command, outcome: await commands.archinfo(options, context) };
     case "list":
       return { command, outcome: await commands.list(options, context, listed) };
+    case "du":
+      return { command, outcome: await commands.du(options, context, (sum) => presenter.summed(sum)) };
     default:
       return { command, outcome: await commands.verify(options, context) };
   }

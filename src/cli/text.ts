@@ -3,10 +3,10 @@
 
 import { escapeName, formatDuration, formatRate, formatSize } from "../base/units.ts";
 import type { Progress, Warning } from "../model/events.ts";
-import type { ListedEntry, RestoreDetails, SaveDetails, VerifyDetails } from "../model/options.ts";
+import type { DirectorySum, ListedEntry, RestoreDetails, SaveDetails, VerifyDetails } from "../model/options.ts";
 import type { Failure } from "./failure.ts";
 import { informationText } from "./information.ts";
-import { rowText } from "./listing.ts";
+import { RowTexts } from "./listing.ts";
 import type { TextOutput } from "./output.ts";
 import type { Presenter, Result, Run } from "./presenter.ts";
 import type { ProgressLine } from "./progress.ts";
@@ -17,11 +17,13 @@ export class TextPresenter implements Presenter {
   readonly #stdout: TextOutput;
   readonly #stderr: TextOutput;
   readonly #progress: ProgressLine | undefined;
+  readonly #rows: RowTexts;
   #source = 0;
 
   /** progress: undefined where there is no terminal to draw on. */
   constructor(run: Run, stdout: TextOutput, stderr: TextOutput, progress: ProgressLine | undefined) {
     this.#run = run;
+    this.#rows = new RowTexts(run.form ?? { long: true, tree: false });
     this.#stdout = stdout;
     this.#stderr = stderr;
     this.#progress = run.quiet ? undefined : progress;
@@ -47,10 +49,21 @@ export class TextPresenter implements Presenter {
   }
 
   listed(entry: ListedEntry): void | Promise<void> {
-    // As `ls` with several operands; the first needs no heading, it begins the list.
-    const heading = entry.source === this.#source ? "" : `\nsource ${entry.source}:\n`;
-    this.#source = entry.source;
-    return this.#stdout.writeRow(`${heading}${rowText(entry)}\n`);
+    return this.#stdout.writeRow(`${this.#heading(entry.source)}${this.#rows.text(entry)}\n`);
+  }
+
+  summed({ source, path, bytes, entries }: DirectorySum): void | Promise<void> {
+    const name = path.length === 0 ? "." : escapeName(path);
+    return this.#stdout.writeRow(
+      `${this.#heading(source)}${formatSize(bytes).padStart(10)} ${count(entries).padStart(11)} ${name}\n`,
+    );
+  }
+
+  /** As `ls` with several operands; the first needs no heading, it begins the list. */
+  #heading(source: number): string {
+    if (source === this.#source) return "";
+    this.#source = source;
+    return `\nsource ${source}:\n`;
   }
 
   plan(lines: readonly string[], asking: boolean): void {
@@ -98,7 +111,7 @@ function summaryLines(run: Run, result: Exclude<Result, { command: "archinfo" }>
     case "verify":
       return verifyLines(run, result.outcome.details, elapsedMs);
     default:
-      return []; // list, cat: what was written is the result
+      return []; // list, du, cat: what was written is the result
   }
 }
 

@@ -1,45 +1,71 @@
-// list: the entries of an archive, from its catalog: no data is decompressed.
+// list: the entries of an archive, from its catalog: no data is decompressed. Rows are streamed in the archive's order, unless they are sorted.
 
+import { EntryPaths } from "../archive/entry-paths.ts";
 import { ArchiveReader } from "../archive/reader.ts";
-import { TsfsaError } from "../base/errors.ts";
 import { compileSelection } from "../base/pattern.ts";
-import { prefixBytes } from "../format/head.ts";
-import { MemberPath } from "../format/member-path.ts";
-import { decodeBlockRows } from "../format/segmentDecoder.ts";
-import type { CatalogRow } from "../model/catalog.ts";
+import { blockRows } from "../format/segmentDecoder.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { CommandContext, ListedEntry, ListOptions, Outcome } from "../model/options.ts";
 import { throwIfDamaged } from "./outcome.ts";
+import { chosenSources } from "./parts.ts";
+import { SortedEntries } from "./sorted-entries.ts";
 
-/** Calls `onEntry` for each selected entry, in order. Throws ARCHIVE_DAMAGED afterwards when a part of the catalog is lost. */
+type OnEntry = (entry: ListedEntry) => void | Promise<void>;
+
+/** Calls `onEntry` for each selected entry. Throws ARCHIVE_DAMAGED afterwards when a part of the catalog is lost. */
 export async function list(
   options: ListOptions,
   context: CommandContext,
-  onEntry: (entry: ListedEntry) => void | Promise<void>,
+  onEntry: OnEntry,
 ): Promise<Outcome<{ readonly entries: number }>> {
+  let entries = 0;
+  const sorted = options.sort === undefined ? undefined : new SortedEntries(options.sort);
+  await readEntries(options, context, (entry) => {
+    entries++;
+    return sorted === undefined ? onEntry(entry) : sorted.add(entry);
+  });
+  for (const entry of sorted?.inOrder() ?? []) {
+    const done = onEntry(entry);
+    if (done !== undefined) await done;
+  }
+  return { status: 0, warnings: 0, details: { entries } };
+}
+
+/** Hands out the selected entries in the archive's order; what is lost of the catalog is told, and thrown at the end. */
+export async function readEntries(
+  options: Pick<ListOptions, "archive" | "patterns" | "source">,
+  context: CommandContext,
+  onEntry: OnEntry,
+): Promise<void> {
   const selection = compileSelection(options.patterns);
   const reader = await ArchiveReader.open(options.archive, context.signal);
-  let entries = 0;
   try {
-    const paths = new ListedPaths(reader.head.sources.map(prefixBytes));
-    for await (const { catalog } of reader.groups(false)) {
+    const sources = chosenSources(reader.head, options.source);
+    const isChosen = reader.head.sources.map((_, id) => sources.includes(id));
+    const paths = new EntryPaths(isChosen.length);
+    /** Paths of entries with several names, by number. */
+    const linked = new Map<number, Uint8Array>();
+    for await (const group of reader.groups(false)) {
       context.signal.throwIfAborted();
-      if (catalog === undefined) {
-        reader.damages.push({
-          offset: reader.input.position,
-          message: "a catalog segment is lost: its entries cannot be listed",
-        });
-        paths.lose();
+      const { catalog } = group;
+      if (!paths.enter(group) || catalog === undefined) {
+        const message = "a catalog segment is lost: its entries cannot be listed";
+        reader.damages.push({ offset: reader.input.position, message });
         continue;
       }
-      paths.moveTo(catalog.ancestors);
-      let number = catalog.header.firstEntry;
+      let number = catalog.header.firstEntry - 1;
       for (const block of catalog.blocks) {
-        for (const row of decodeBlockRows(block, reader.digest.length)) {
-          const entry = paths.next(row, number++);
-          if (!selection.empty && !selection.selects(entry.path, row.kind === EntryKind.directory)) continue;
-          entries++;
-          const done = onEntry(entry);
+        for (const row of blockRows(block, reader.digest.length)) {
+          number++;
+          const path = paths.next(row);
+          const { source } = paths;
+          if (row.linked) linked.set(number, path);
+          if (isChosen[source] !== true) continue;
+          if (!selection.empty && !selection.selects(path, row.kind === EntryKind.directory)) continue;
+          const linkPath = row.linkEntry === undefined ? undefined : linked.get(row.linkEntry);
+          const done = onEntry(
+            linkPath === undefined ? { source, number, path, row } : { source, number, path, row, linkPath },
+          );
           if (done !== undefined) await done;
         }
       }
@@ -51,56 +77,9 @@ export async function list(
         message: `at byte ${offset} of the archive: ${message}`,
       });
     }
-    throwIfDamaged(
-      options.archive,
-      { damagedBlocks: [], hostile: reader.damages.find(({ hostile }) => hostile)?.message },
-      reader.damages.length,
-      "the rest is listed",
-    );
-    return { status: 0, warnings: 0, details: { entries } };
+    const nothing = { damagedBlocks: [], hostile: undefined };
+    throwIfDamaged(options.archive, nothing, reader.damages.length, "the rest is listed");
   } finally {
     await reader.close();
-  }
-}
-
-/** Paths of rows in order, below the root of their source. */
-class ListedPaths {
-  readonly #prefixes: readonly Uint8Array[];
-  #source = -1;
-  #path = new MemberPath(new Uint8Array(0));
-  /** Linked entries by number, for the targets of hard links. */
-  readonly #linked = new Map<number, Uint8Array>();
-
-  constructor(prefixes: readonly Uint8Array[]) {
-    this.#prefixes = prefixes;
-  }
-
-  /** A segment is lost: where the next one starts is only known by its ancestors. */
-  lose(): void {
-    this.#path = new MemberPath(new Uint8Array(0));
-  }
-
-  moveTo(ancestors: readonly Uint8Array[]): void {
-    if (ancestors.length === 0) return;
-    if (this.#source < 0) this.#source = 0;
-    this.#path = new MemberPath(new Uint8Array(0));
-    for (const name of ancestors.slice(1)) this.#path.enter(name);
-  }
-
-  next(row: CatalogRow, number: number): ListedEntry {
-    if (row.depth === 0) {
-      this.#source++;
-      if (this.#source >= this.#prefixes.length) {
-        throw new TsfsaError("ARCHIVE_DAMAGED", "the catalog has more roots than the head has sources");
-      }
-      this.#path = new MemberPath(new Uint8Array(0));
-      return { source: this.#source, number, path: new Uint8Array(0), row };
-    }
-    while (this.#path.depth >= row.depth) this.#path.leave();
-    const path = this.#path.join(row.name);
-    if (row.kind === EntryKind.directory) this.#path.enter(row.name);
-    if (row.linked) this.#linked.set(number, path);
-    const linkPath = row.linkEntry === undefined ? undefined : this.#linked.get(row.linkEntry);
-    return { source: this.#source, number, path, row, ...(linkPath === undefined ? {} : { linkPath }) };
   }
 }

@@ -127,9 +127,36 @@ export interface RestoreDetails {
   readonly incomplete: number;
 }
 
+export const listOrders = ["size", "name", "path", "mtime"] as const;
+export type ListOrder = (typeof listOrders)[number];
+
 export interface ListOptions {
   readonly archive: string;
   readonly patterns: readonly string[];
+  readonly source: number | undefined;
+  /** Undefined: the archive's order. Sorting holds all that is listed. */
+  readonly sort: ListOrder | undefined;
+}
+
+export interface DuOptions {
+  readonly archive: string;
+  readonly patterns: readonly string[];
+  readonly source: number | undefined;
+  /** Directories so far below the root are told of; Infinity: all. */
+  readonly depth: number;
+}
+
+/** What stands below a directory, at any depth. */
+export interface DirectorySum {
+  readonly source: number;
+  /** Below the source's root; empty for the root. */
+  readonly path: Uint8Array;
+  /** 0 for the root. */
+  readonly depth: number;
+  readonly entries: number;
+  readonly files: number;
+  /** Sum of the files' logical sizes, each file once. */
+  readonly bytes: number;
 }
 
 /** One row of a listing with its whole path (without the source's prefix; the root is empty). */

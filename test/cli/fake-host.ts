@@ -62,6 +62,7 @@ export class FakeHost implements Host {
       cat: missing,
       archinfo: missing,
       list: missing,
+      du: missing,
       verify: missing,
       ...commands,
     };

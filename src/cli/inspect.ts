@@ -1,0 +1,165 @@
+// The commands that look into archives, as commander sees them: extract, cat, archinfo, list, du, verify.
+
+import { type Command, Option } from "commander";
+import { limits } from "../base/limits.ts";
+import { compilePatterns } from "../base/pattern.ts";
+import { type ListOrder, listOrders } from "../model/options.ts";
+import { nonEmpty, oneOf, wholeNumber } from "./arguments.ts";
+import { addOutputOptions, type OutputFlags } from "./flags.ts";
+import type { Request } from "./invocation.ts";
+
+interface ExtractFlags extends OutputFlags {
+  to: string;
+  id?: number;
+  jobs: number;
+  overwrite?: true;
+  strict?: true;
+}
+
+interface CatFlags extends OutputFlags {
+  id?: number;
+}
+
+interface ListFlags extends OutputFlags {
+  id?: number;
+  long?: true;
+  short?: true;
+  tree?: true;
+  sort?: ListOrder;
+}
+
+interface DuFlags extends OutputFlags {
+  id?: number;
+  depth?: number;
+}
+
+interface VerifyFlags extends OutputFlags {
+  jobs: number;
+  quick?: true;
+}
+
+type Take = (flags: OutputFlags, request: Request) => void;
+
+const archiveArgument = ["<archive>", "file to read, or - for standard input"] as const;
+const patternArgument = ["[pattern...]", "only what these fit, with everything below (docs/PATTERNS.md)"] as const;
+
+/** Below the help of the commands that are not plain from their options. */
+const examples = {
+  extract: `
+Examples:
+  tsfsa extract root.tsfsa /etc/fstab
+  tsfsa extract --to /tmp/old root.tsfsa /home/anna '!*.iso'
+`,
+  list: `
+Sorting holds all that is listed in memory: about 100 bytes and the path for each entry.
+
+Examples:
+  tsfsa list root.tsfsa /etc '*.conf'
+  tsfsa list --sort size root.tsfsa | head
+`,
+} as const;
+
+/** `jobs`: makes the option -j. `take` gets what a command line asks for. */
+export function addInspectCommands(program: Command, jobs: () => Option, take: Take): void {
+  const extract = program
+    .command("extract")
+    .description("take some entries out of an archive")
+    .argument(...archiveArgument)
+    .argument("<pattern...>", "what these fit, with everything below (docs/PATTERNS.md)")
+    .option("--to <directory>", "directory to extract into; made if it is missing", ".")
+    .addOption(idOption())
+    .addOption(jobs())
+    .option("-o, --overwrite", "replace files that exist")
+    .option("--strict", "stop at the first entry that cannot be extracted whole")
+    .addHelpText("after", examples.extract);
+  addOutputOptions(extract).action((archive: string, patterns: string[], flags: ExtractFlags) => {
+    const options = {
+      ...reading(archive, patterns, flags.id),
+      destination: nonEmpty("--to", flags.to),
+      workers: flags.jobs,
+      overwrite: flags.overwrite === true,
+      strict: flags.strict === true,
+    };
+    take(flags, { command: "extract", options });
+  });
+
+  const cat = program
+    .command("cat")
+    .description("write the content of one file to standard output")
+    .argument(...archiveArgument)
+    .argument("<path>", "path below the root of what was saved")
+    .addOption(idOption());
+  addOutputOptions(cat).action((archive: string, path: string, flags: CatFlags) => {
+    const options = { archive: nonEmpty("ARCHIVE", archive), path: nonEmpty("PATH", path), source: flags.id };
+    take(flags, { command: "cat", options });
+  });
+
+  const archinfo = program
+    .command("archinfo")
+    .description("show what an archive is and what it holds")
+    .argument(...archiveArgument);
+  addOutputOptions(archinfo).action((archive: string, flags: OutputFlags) => {
+    take(flags, { command: "archinfo", options: { archive: nonEmpty("ARCHIVE", archive) } });
+  });
+
+  const list = program
+    .command("list")
+    .description("list the entries of an archive")
+    .argument(...archiveArgument)
+    .argument(...patternArgument)
+    .addOption(idOption())
+    .option("-l, --long", "rows like those of ls -l (the default, unless there is --tree)")
+    .addOption(new Option("-s, --short", "paths only").conflicts("long"))
+    .addOption(new Option("--tree", "names indented below their directories").conflicts("short"))
+    .addOption(
+      new Option("--sort <order>", `by ${listOrders.join(", ")}: the largest and the latest first`)
+        .argParser(oneOf("--sort", listOrders))
+        .conflicts("tree"),
+    )
+    .addHelpText("after", examples.list);
+  addOutputOptions(list).action((archive: string, patterns: string[], flags: ListFlags) => {
+    const { tree = false, short = false, long = !tree && !short } = flags;
+    const options = { ...reading(archive, patterns, flags.id), sort: flags.sort };
+    take(flags, { command: "list", options, form: { long, tree } });
+  });
+
+  const du = program
+    .command("du")
+    .description("sum up sizes and entries below each directory of an archive")
+    .argument(...archiveArgument)
+    .argument(...patternArgument)
+    .addOption(idOption())
+    .option("-d, --depth <n>", "only directories so far below the root", wholeNumber("--depth", 0, limits.depth));
+  addOutputOptions(du).action((archive: string, patterns: string[], flags: DuFlags) => {
+    const depth = flags.depth ?? Number.POSITIVE_INFINITY;
+    take(flags, { command: "du", options: { ...reading(archive, patterns, flags.id), depth } });
+  });
+
+  const verify = program
+    .command("verify")
+    .description("read an archive and check all of it")
+    .argument(...archiveArgument)
+    .addOption(jobs())
+    .option("--quick", "check the blocks' checksums only, decompress nothing");
+  addOutputOptions(verify).action((archive: string, flags: VerifyFlags) => {
+    const options = { archive: nonEmpty("ARCHIVE", archive), workers: flags.jobs, quick: flags.quick === true };
+    take(flags, { command: "verify", options });
+  });
+}
+
+/** Chooses one of several sources. */
+function idOption(): Option {
+  return new Option("--id <n>", "only this source of the archive").argParser(
+    wholeNumber("--id", 0, limits.sources - 1),
+  );
+}
+
+/** What is read, and of which source; bad patterns are refused before anything is opened. */
+function reading(
+  archive: string,
+  patterns: readonly string[],
+  source: number | undefined,
+): { readonly archive: string; readonly patterns: readonly string[]; readonly source: number | undefined } {
+  compilePatterns(patterns);
+  return { archive: nonEmpty("ARCHIVE", archive), patterns, source };
+}

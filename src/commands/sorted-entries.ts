@@ -1,0 +1,85 @@
+// Listed entries in another order than the archive's. All of them are held, as encoded rows: about 100 bytes and the path for each.
+
+import { ByteReader, ByteWriter } from "../base/bytes.ts";
+import { limits } from "../base/limits.ts";
+import { encodeRow } from "../format/row.ts";
+import { decodeRow } from "../format/rowDecoder.ts";
+import type { CatalogRow } from "../model/catalog.ts";
+import type { ListedEntry, ListOrder } from "../model/options.ts";
+
+/** Bytes held in one buffer. */
+const chunkBytes = 4 * 1024 * 1024;
+const digestBytesMax = 32;
+
+export class SortedEntries {
+  readonly #order: ListOrder;
+  readonly #full: Uint8Array[] = [];
+  #chunk = new ByteWriter(64 * 1024);
+  /** Where each entry begins: chunk × 2^32 + offset. */
+  readonly #places: number[] = [];
+  readonly #keys: number[] = [];
+
+  constructor(order: ListOrder) {
+    this.#order = order;
+  }
+
+  add({ source, number, path, row, linkPath }: ListedEntry): void {
+    if (this.#chunk.length >= chunkBytes) {
+      this.#full.push(this.#chunk.take());
+      this.#chunk = new ByteWriter(chunkBytes + 64 * 1024);
+    }
+    const chunk = this.#chunk;
+    this.#places.push(this.#full.length * 2 ** 32 + chunk.length);
+    this.#keys.push(keyOf(this.#order, row));
+    chunk.byteString(path);
+    chunk.varint(source);
+    chunk.varint(number);
+    chunk.byteString(linkPath ?? new Uint8Array(0));
+    chunk.byteString(row.digest ?? new Uint8Array(0));
+    encodeRow(chunk, row);
+  }
+
+  /** The largest size and the latest mtime first, names and paths ascending; equal ones in the archive's order. */
+  *inOrder(): Generator<ListedEntry, void> {
+    const chunks = [...this.#full, this.#chunk.view()];
+    const compare = this.#order === "name" || this.#order === "path" ? this.#compareTexts(chunks) : this.#compareKeys;
+    const order = [...this.#places.keys()].toSorted((a, b) => compare(a, b) || a - b);
+    for (const index of order) yield this.#read(chunks, index);
+  }
+
+  readonly #compareKeys = (a: number, b: number): number => (this.#keys[b] as number) - (this.#keys[a] as number);
+
+  /** As latin1 texts, whose order is that of their bytes. */
+  #compareTexts(chunks: readonly Uint8Array[]): (a: number, b: number) => number {
+    const texts = this.#places.map((_, index) => {
+      const path = this.#at(chunks, index).byteString(limits.pathBytes);
+      const start = this.#order === "path" ? 0 : path.lastIndexOf(0x2f) + 1;
+      return Buffer.from(path.buffer, path.byteOffset + start, path.length - start).toString("latin1");
+    });
+    return (a, b) => {
+      const [left, right] = [texts[a] as string, texts[b] as string];
+      return left < right ? -1 : left > right ? 1 : 0;
+    };
+  }
+
+  #at(chunks: readonly Uint8Array[], index: number): ByteReader {
+    const place = this.#places[index] as number;
+    return new ByteReader(chunks[Math.floor(place / 2 ** 32)] as Uint8Array, "sorted entry", place % 2 ** 32);
+  }
+
+  #read(chunks: readonly Uint8Array[], index: number): ListedEntry {
+    const reader = this.#at(chunks, index);
+    const path = reader.byteString(limits.pathBytes);
+    const source = reader.varint();
+    const number = reader.varint();
+    const linkPath = reader.byteString(limits.pathBytes);
+    const digest = reader.byteString(digestBytesMax);
+    const row = decodeRow(reader, () => digest);
+    return { source, number, path, row, ...(linkPath.length === 0 ? {} : { linkPath }) };
+  }
+}
+
+function keyOf(order: ListOrder, row: CatalogRow): number {
+  if (order === "size") return row.size;
+  return order === "mtime" ? row.mtime.seconds + row.mtime.nanoseconds / 1e9 : 0;
+}
