@@ -52,6 +52,12 @@ export class Canary {
     return readFileSync(join(this.destination, name), "latin1");
   }
 
+  /** Empties the destination for another restore. */
+  empty(): void {
+    execFileSync("find", [this.destination, "-mindepth", "1", "-delete"]);
+    chmodSync(this.destination, 0o755);
+  }
+
   plant(name: string, target: string): void {
     symlinkSync(target, join(this.destination, name));
   }
