@@ -11,8 +11,8 @@ import { addon } from "../sys/addon.ts";
 import { ESTALE, errnoName } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { batchFlags, type ReadEntry } from "./batch.ts";
-import { dataSegments, segmentsToExtents, sumOfSegments } from "./segments.ts";
-import { type Gathered, unwrittenExtents } from "./metadata.ts";
+import { dataSegments, segmentsToExtents, sumOfSegments } from "../sys/data-runs.ts";
+import { type Gathered, unwrittenExtents } from "../sys/gathered.ts";
 import type { PackInput } from "./protocol.ts";
 
 export interface DraftWarning {

@@ -14,7 +14,7 @@ import { readBatch } from "./batch.ts";
 import { ContentReader } from "./content.ts";
 import { Drafter, type EntryDraft } from "./draft.ts";
 import { noDirectory, PackJob, type SealedTar } from "./job.ts";
-import { type Gathered, readGathered } from "./metadata.ts";
+import { type Gathered, readGathered } from "../sys/gathered.ts";
 import type { PackInput, PackOutput, SaveWorkerData, SliceInput } from "./protocol.ts";
 
 /** Times entries are read again because a file among them changed or failed, before they are kept as they are and marked. */

@@ -20,7 +20,7 @@ import { check } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { statDescriptor } from "../sys/stat.ts";
 import { abortableOutput } from "./abortable.ts";
-import { sumOfSegments } from "./segments.ts";
+import { sumOfSegments } from "../sys/data-runs.ts";
 import { directoriesPerJob, type PlannedJob, type PlannedLarge } from "./job-cutter.ts";
 import { acquireIfThere } from "./lost-directory.ts";
 import { planSource } from "./plan.ts";

@@ -9,7 +9,7 @@ import { O_DIRECTORY, S_IFDIR, S_IFMT, S_IFREG } from "../sys/constants.ts";
 import { check } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { EntryFilter } from "./filter.ts";
-import { unwrittenExtents } from "./metadata.ts";
+import { unwrittenExtents } from "../sys/gathered.ts";
 import { openQuietly } from "./open-quietly.ts";
 import type {
   SaveWorkerData,
@@ -21,7 +21,7 @@ import type {
   StatInput,
   StatOutput,
 } from "./protocol.ts";
-import { dataSegments } from "./segments.ts";
+import { dataSegments } from "../sys/data-runs.ts";
 
 /** Entries whose stat comes with the listing; a larger directory gets the rest by stat jobs, a part at a time. */
 export const statsPerListing = 16_384;

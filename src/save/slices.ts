@@ -1,7 +1,7 @@
 // How a file of several blocks is cut: into slices of the logical content at multiples of the leaf size, each holding at most a block of data.
 
 import { leafSizeBytes, limits } from "../base/limits.ts";
-import { alignSegments } from "./segments.ts";
+import { alignSegments } from "../sys/data-runs.ts";
 
 export interface Slice {
   /** Logical range [start, end) in bytes. */

@@ -1,7 +1,7 @@
-// Data runs of a file as pairs of offset and length in one Float64Array: where they are, and how tar wants them.
+// Data runs of a file as pairs of offset and length in one Float64Array: where they are, and aligned as tar wants them.
 
 import type { Extent } from "../model/entry.ts";
-import { addon } from "../sys/addon.ts";
+import { addon } from "./addon.ts";
 
 /**
  * Data runs of an open file of `size` bytes without its unwritten extents, aligned outwards to 512 and merged; undefined where it has no holes. Unwritten

@@ -1,8 +1,8 @@
 // What the addon's gather call found of one entry beyond its stat, read from a gather record (sys/layout.ts).
 
 import type { ExtendedAttribute, Extent } from "../model/entry.ts";
-import { addon } from "../sys/addon.ts";
-import { gatherLayout } from "../sys/layout.ts";
+import { addon } from "./addon.ts";
+import { gatherLayout } from "./layout.ts";
 
 export interface Gathered {
   /** errno of opening, reading the link or the identity check; 0 = fine. */

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { leafSizeBytes } from "../../src/base/limits.ts";
-import { alignSegments, segmentsToExtents, sumOfSegments } from "../../src/save/segments.ts";
+import { alignSegments, segmentsToExtents, sumOfSegments } from "../../src/sys/data-runs.ts";
 import { cutSlices, planLargeFile } from "../../src/save/slices.ts";
 
 const MiB = leafSizeBytes;
