@@ -76,7 +76,7 @@ export class Canary {
 export function stateOf(dir: string, skip: (path: string) => boolean = () => false): string[] {
   const lines: string[] = [];
   const visit = (path: string): void => {
-    for (const name of readdirSync(join(dir, path), { encoding: "latin1" }).sort()) {
+    for (const name of readdirSync(join(dir, path), { encoding: "latin1" }).toSorted()) {
       const below = path === "" ? name : `${path}/${name}`;
       if (skip(below)) continue;
       const full = Buffer.from(join(dir, below), "latin1");

@@ -69,8 +69,7 @@ describe("a hard link", () => {
   });
 
   it("from one source to another is refused", async () => {
-    const source = (prefix: string) => ({ kind: "directory" as const, prefix, origin: "" });
-    const head = { sources: [source("0/"), source("1/")] };
+    const head = { sources: [sourceAt("0/"), sourceAt("1/")] };
     const entries = [root, file(1, "a", "x", linked), root, hardlink(1, "b", "0/a", 1)];
     await expectRefused(await forgeEntries(entries, { head }), { status: 11 });
   });
@@ -152,6 +151,10 @@ describe("metadata", () => {
     }
   });
 });
+
+function sourceAt(prefix: string) {
+  return { kind: "directory" as const, prefix, origin: "" };
+}
 
 function broken(tar: Uint8Array): Uint8Array {
   return new Uint8Array(tar.length + 20).fill(7);

@@ -60,7 +60,7 @@ const evilBytes = fc.oneof(
     ].map((bytes) => Uint8Array.from(bytes)),
   ),
 );
-const mutation: fc.Arbitrary<Mutation> = fc.oneof(
+const anyMutation: fc.Arbitrary<Mutation> = fc.oneof(
   fc.record({ kind: fc.constant("set" as const), at: anywhere, bytes: evilBytes }),
   fc.record({
     kind: fc.constantFrom("remove" as const, "double" as const, "zero" as const, "copy" as const),
@@ -70,7 +70,7 @@ const mutation: fc.Arbitrary<Mutation> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("cut" as const), at: anywhere }),
 );
-const mutations = fc.array(mutation, { minLength: 1, maxLength: 4 });
+const mutations = fc.array(anyMutation, { minLength: 1, maxLength: 4 });
 
 let encoder: FrameEncoder;
 let canary: Canary;
@@ -179,9 +179,9 @@ describe("random changes", { timeout: timeoutMs }, () => {
       { requiredKeys: [] },
     );
     await fc.assert(
-      fc.asyncProperty(fc.nat(entries.length - 1), row, async (which, change) => {
+      fc.asyncProperty(fc.nat(entries.length - 1), row, async (which, fields) => {
         const changed = entries.map((entry, i) =>
-          i === which ? { ...entry, row: { ...entry.row, ...change } } : entry,
+          i === which ? { ...entry, row: { ...entry.row, ...fields } } : entry,
         );
         let archive: Buffer;
         try {

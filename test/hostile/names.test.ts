@@ -151,9 +151,7 @@ describe("a link that waits in the destination", () => {
   const entries = [root, directory(1, "d", { mode: 0o700 }), file(2, "secret", "planted", { mode: 0o777 })];
 
   it("is not followed, neither for a directory nor for a file", async () => {
-    const plant = (canary: Canary): void => canary.plant("d", "../../outside");
-    await expectRefused(await forgeEntries(entries), { status: { restore: 1, verify: 0 }, plant });
-    const plantFile = (canary: Canary): void => canary.plant("secret", "../../outside/secret");
+    await expectRefused(await forgeEntries(entries), { status: { restore: 1, verify: 0 }, plant: plantFolder });
     await expectRefused(await forgeEntries([root, file(1, "secret", "planted")]), {
       status: { restore: 1, verify: 0 },
       plant: plantFile,
@@ -161,15 +159,22 @@ describe("a link that waits in the destination", () => {
   });
 
   it("is replaced itself with --overwrite, not what it points to", async () => {
-    const plant = (canary: Canary): void => canary.plant("d", "../../outside");
     await expectRefused(await forgeEntries(entries), {
       status: 0,
-      plant,
+      plant: plantFolder,
       request: { overwrite: true },
       inside: ["d", "d/secret"],
     });
   });
 });
+
+function plantFolder(canary: Canary): void {
+  canary.plant("d", "../../outside");
+}
+
+function plantFile(canary: Canary): void {
+  canary.plant("secret", "../../outside/secret");
+}
 
 /** Offset behind the copy of the head, which ends the first group. */
 function segmentEnd(archive: Buffer): number {

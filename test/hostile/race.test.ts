@@ -49,17 +49,9 @@ describe("while a restore runs", () => {
   });
 
   it("a new entry that becomes a link does not lead its metadata outside", async () => {
-    const special = (i: number): ForgedEntry => ({
-      kind: EntryKind.fifo,
-      depth: 1,
-      name: `f${String(i).padStart(5, "0")}`,
-      mode: 0o4777,
-      member: { uid: 1000 },
-      row: { uid: 1000 },
-    });
     const count = 8000;
     const archive = await forge({
-      groups: [{ blocks: [{ entries: [root, ...Array.from({ length: count }, (_, i) => special(i))] }] }],
+      groups: [{ blocks: [{ entries: [root, ...Array.from({ length: count }, (_, i) => fifo(i))] }] }],
     });
     let next = 0;
     await attack(archive, (canary) => {
@@ -77,15 +69,15 @@ async function attack(archive: Buffer, step: (canary: Canary, turn: number) => v
   try {
     const [program = "", ...words] = tsfsaArgv("restdir", "-q", "-j2", canary.archive(archive), canary.destination);
     const child = spawn(program, words, { stdio: "ignore" });
-    let status: number | null | undefined;
+    const end: { status?: number | null } = {};
     const ended = new Promise<void>((resolve) => {
       child.once("exit", (code) => {
-        status = code;
+        end.status = code;
         resolve();
       });
     });
     let turns = 0;
-    while (status === undefined) {
+    while (end.status === undefined) {
       for (let i = 0; i < 50; i++) {
         try {
           step(canary, turns);
@@ -97,7 +89,7 @@ async function attack(archive: Buffer, step: (canary: Canary, turn: number) => v
       await breathe();
     }
     await ended;
-    expect([0, 1, 2]).toContain(status);
+    expect([0, 1, 2]).toContain(end.status);
     expect(turns).toBeGreaterThan(0);
     canary.expectUntouched();
   } finally {
@@ -105,10 +97,17 @@ async function attack(archive: Buffer, step: (canary: Canary, turn: number) => v
   }
 }
 
+function fifo(i: number): ForgedEntry {
+  const name = `f${String(i).padStart(5, "0")}`;
+  return { kind: EntryKind.fifo, depth: 1, name, mode: 0o4777, member: { uid: 1000 }, row: { uid: 1000 } };
+}
+
 function tree(name: string): ForgedEntry[] {
-  const files = (prefix: string, depth: number): ForgedEntry[] =>
-    Array.from({ length: 1000 }, (_, i) =>
-      file(depth, `${prefix}${String(i).padStart(4, "0")}`, "planted", { mode: 0o4777 }),
-    );
   return [directory(1, name), directory(2, "inner"), ...files("i", 3), ...files("z", 2)];
+}
+
+function files(prefix: string, depth: number): ForgedEntry[] {
+  return Array.from({ length: 1000 }, (_, i) =>
+    file(depth, `${prefix}${String(i).padStart(4, "0")}`, "planted", { mode: 0o4777 }),
+  );
 }

@@ -68,7 +68,7 @@ describe("an archive", () => {
       const damaged = Buffer.concat([lab.archive.subarray(0, start), lab.archive.subarray(segment.end)]);
       const judged = await lab.expectHonest(
         damaged,
-        `without the group of ${segment.names}`,
+        `without the group of ${segment.names.join()}`,
         "file",
         (path) => isOf(segment, path) || path.startsWith("z-"),
       );

@@ -149,8 +149,8 @@ class Forge {
     const preamble = seal(preambleTar);
     this.#add(preamble);
     const length = preamble.length;
-    const head = { preamble: { length, digest: toHex(this.#digest.hash(preamble)) }, ...this.#head };
-    const headPayload = encodeHead(head as Head);
+    const head: Head = { preamble: { length, digest: toHex(this.#digest.hash(preamble)) }, ...this.#head };
+    const headPayload = encodeHead(head);
     const headLength = this.#record(RecordType.head, headPayload);
     const table: { blocks: Table["blocks"][number][]; segments: Table["segments"][number][] } = {
       blocks: [],

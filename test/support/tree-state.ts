@@ -21,7 +21,8 @@ export function treeState(dir: string, links = true): Map<string, string> {
     const what = [mode.toString(8), `${uid}:${gid}`, mtimeNs, rdev, length, content, object, attributesOf(dir, path)];
     state.set(path, what.join(" "));
     if (!isDirectory) return;
-    for (const name of readdirSync(full, { encoding: "latin1" }).sort()) visit(path === "" ? name : `${path}/${name}`);
+    for (const name of readdirSync(full, { encoding: "latin1" }).toSorted())
+      visit(path === "" ? name : `${path}/${name}`);
   };
   visit("");
   return state;
@@ -50,8 +51,9 @@ function attributesOf(dir: string, path: string): string {
     const listed = Buffer.from(names)
       .toString("latin1")
       .split("\0")
-      .filter((each) => each !== "");
-    const values = listed.sort().map((each) => native.getAttribute(folder, name, Buffer.from(each, "latin1")));
+      .filter((each) => each !== "")
+      .toSorted();
+    const values = listed.map((each) => native.getAttribute(folder, name, Buffer.from(each, "latin1")));
     return listed.map((each, i) => `${each}=${Buffer.from(values[i] as Uint8Array).toString("hex")}`).join(",");
   } finally {
     closeSync(folder);
