@@ -94,8 +94,13 @@ class PipeSink implements Sink {
 
   async commit(): Promise<void> {
     const socket = (this.#socket ??= await this.#connect());
-    await new Promise<void>((resolve) => socket.end(resolve));
-    if (this.#failure !== undefined) throw cannotWrite(this.name, this.#failure);
+    await new Promise<void>((resolve, reject) => {
+      socket.end((error?: Error | null) => {
+        const failure = this.#failure ?? error ?? undefined;
+        if (failure === undefined) resolve();
+        else reject(cannotWrite(this.name, failure));
+      });
+    });
   }
 
   abort(): void {
@@ -106,8 +111,10 @@ class PipeSink implements Sink {
   #writePart(socket: Socket, part: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       socket.write(part, (error) => {
-        if (error) reject(cannotWrite(this.name, this.#failure ?? error));
-        else resolve();
+        // A socket that is destroyed in the middle of a write calls that a success.
+        const failure = this.#failure ?? error ?? (this.#aborted ? { code: "ECANCELED" } : undefined);
+        if (failure === undefined) resolve();
+        else reject(cannotWrite(this.name, failure));
       });
     });
   }

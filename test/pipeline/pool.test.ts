@@ -108,7 +108,7 @@ describe("WorkerPool", () => {
   ])("fails all jobs with the cause when a thread %s", async (_, kind, input, cause) => {
     const pool = start(2);
     const jobs: Promise<unknown>[] = [1, 2, 3].map(() => pool.run("wait", 10_000));
-    jobs.push(pool.run(kind, input as never));
+    jobs.push(pool.run(kind, input));
     for (const settled of await Promise.allSettled(jobs)) {
       expect(settled).toMatchObject({ status: "rejected", reason: { code: "INTERNAL" } });
     }

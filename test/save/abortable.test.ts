@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { abortableOutput } from "../../src/save/abortable.ts";
 
 describe("abortableOutput", () => {
@@ -26,19 +26,14 @@ describe("abortableOutput", () => {
 
   it("leaves nothing behind at the signal, however many blocks are written", async () => {
     const { signal } = new AbortController();
-    let listeners = 0;
-    const { addEventListener, removeEventListener } = signal;
-    signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
-      listeners++;
-      addEventListener.apply(signal, args);
-    };
-    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
-      listeners--;
-      removeEventListener.apply(signal, args);
-    };
+    const added = vi.spyOn(signal, "addEventListener");
+    const removed = vi.spyOn(signal, "removeEventListener");
     const output = abortableOutput({ offset: 0, write: () => Promise.resolve() }, signal);
     for (let i = 0; i < 50; i++) await output.write([]);
     await new Promise(setImmediate);
-    expect(listeners).toBe(0);
+    expect(added).toHaveBeenCalledTimes(50);
+    expect(removed.mock.calls.map(([, listener]) => listener)).toEqual(
+      added.mock.calls.map(([, listener]) => listener),
+    );
   });
 });

@@ -32,7 +32,7 @@ const MiB = 1024 * 1024;
 
 interface LiveResult {
   readonly back: ReadArchive;
-  readonly told: readonly string[];
+  readonly warned: readonly string[];
 }
 
 /** Saves a folder and lets something happen just before the first job of a kind runs. */
@@ -45,7 +45,7 @@ async function saveWhile(folder: string, kind: keyof SaveJobs, happen: () => voi
   };
   const { archive, warnings } = await saveTree(folder, { live: true, serial: true, before });
   expect(happened).toBe(true);
-  return { back: await readBack(archive), told: told(warnings) };
+  return { back: await readBack(archive), warned: told(warnings) };
 }
 
 describe("a small file that changed after the scan", () => {
@@ -58,8 +58,8 @@ describe("a small file that changed after the scan", () => {
       const path = join(folder, "file");
       writeFileSync(path, noise(10_000, 1));
       writeFileSync(join(folder, "other"), "other");
-      const { back, told } = await saveWhile(folder, "pack", () => change(path));
-      expect(told).toEqual([]);
+      const { back, warned } = await saveWhile(folder, "pack", () => change(path));
+      expect(warned).toEqual([]);
       const entry = back.byPath.get("0:file");
       expect(entry?.row).toMatchObject({
         size,
@@ -74,8 +74,8 @@ describe("a small file that changed after the scan", () => {
     await inFolder(async (folder) => {
       const path = join(folder, "file");
       writeFileSync(path, noise(1000, 1));
-      const { back, told } = await saveWhile(folder, "pack", () => appendFileSync(path, noise(3 * MiB, 2)));
-      expect(told).toEqual(["file: ENTRY_CHANGED"]);
+      const { back, warned } = await saveWhile(folder, "pack", () => appendFileSync(path, noise(3 * MiB, 2)));
+      expect(warned).toEqual(["file: ENTRY_CHANGED"]);
       const entry = back.byPath.get("0:file");
       expect(entry?.row).toMatchObject({ size: MiB, changed: true });
       expect(contentOf(entry).subarray(0, 1000).equals(noise(1000, 1))).toBe(true);
@@ -87,12 +87,12 @@ describe("a small file that changed after the scan", () => {
       const path = join(folder, "file");
       writeFileSync(path, "public!", { mode: 0o644 });
       utimesSync(path, 1000, 1000);
-      const { back, told } = await saveWhile(folder, "pack", () => {
+      const { back, warned } = await saveWhile(folder, "pack", () => {
         writeFileSync(join(folder, "new"), "secret!", { mode: 0o600 });
         utimesSync(join(folder, "new"), 1000, 1000);
         renameSync(join(folder, "new"), path);
       });
-      expect(told).toEqual([]);
+      expect(warned).toEqual([]);
       const entry = back.byPath.get("0:file");
       expect(contentOf(entry).toString()).toBe("secret!");
       expect(entry?.row).toMatchObject({ mode: 0o600, changed: false });
@@ -103,11 +103,11 @@ describe("a small file that changed after the scan", () => {
     await inFolder(async (folder) => {
       writeFileSync(join(folder, "a"), "first inode");
       linkSync(join(folder, "a"), join(folder, "b"));
-      const { back, told } = await saveWhile(folder, "pack", () => {
+      const { back, warned } = await saveWhile(folder, "pack", () => {
         writeFileSync(join(folder, "new"), "other inode");
         renameSync(join(folder, "new"), join(folder, "a"));
       });
-      expect(told).toEqual(["a: ENTRY_CHANGED"]);
+      expect(warned).toEqual(["a: ENTRY_CHANGED"]);
       expect(back.byPath.get("0:b")?.row.kind).toBe(EntryKind.hardlink);
     });
   });
@@ -131,8 +131,8 @@ describe("a small file that changed after the scan", () => {
     await inFolder(async (folder) => {
       writeFileSync(join(folder, "file"), "content");
       writeFileSync(join(folder, "z"), "z");
-      const { back, told } = await saveWhile(folder, "pack", () => change(join(folder, "file")));
-      expect(told).toEqual([`file: ${code}`]);
+      const { back, warned } = await saveWhile(folder, "pack", () => change(join(folder, "file")));
+      expect(warned).toEqual([`file: ${code}`]);
       expect(back.byPath.get("0:file")?.row).toMatchObject({
         kind: EntryKind.absent,
         absentKind: EntryKind.file,
@@ -164,11 +164,11 @@ describe("a file with holes that changed after the scan", () => {
       const path = join(folder, "holes");
       writeFileSync(path, "");
       truncateSync(path, 300_000);
-      const { back, told } = await saveWhile(folder, "pack", () => {
+      const { back, warned } = await saveWhile(folder, "pack", () => {
         truncateSync(path, 500_000);
         appendFileSync(path, "end");
       });
-      expect(told).toEqual([]);
+      expect(warned).toEqual([]);
       const entry = back.byPath.get("0:holes");
       expect(entry?.row).toMatchObject({ size: 500_003, changed: false, sparse: true });
       expect(contentOf(entry).subarray(-3).toString()).toBe("end");
@@ -181,12 +181,12 @@ describe("a file of several blocks", () => {
     await inFolder(async (folder) => {
       const path = join(folder, "large");
       writeFileSync(path, noise(5 * MiB, 1));
-      const { back, told } = await saveWhile(folder, "slice", () => {
+      const { back, warned } = await saveWhile(folder, "slice", () => {
         const { atime, mtimeMs } = statSync(path);
         // The same second as before, another nanosecond.
         utimesSync(path, atime, Math.floor(mtimeMs / 1000) + ((((mtimeMs / 1000) % 1) + 0.4) % 0.999));
       });
-      expect(told).toEqual(["large: ENTRY_CHANGED"]);
+      expect(warned).toEqual(["large: ENTRY_CHANGED"]);
       expect(back.byPath.get("0:large")?.completion).toMatchObject({ changed: true, damaged: false });
     });
   });
@@ -198,8 +198,8 @@ describe("a file of several blocks", () => {
     await inFolder(async (folder) => {
       const path = join(folder, "large");
       writeFileSync(path, noise(5 * MiB, 1));
-      const { back, told } = await saveWhile(folder, kind, () => truncateSync(path, left));
-      expect(told).toEqual(["large: ENTRY_CHANGED"]);
+      const { back, warned } = await saveWhile(folder, kind, () => truncateSync(path, left));
+      expect(warned).toEqual(["large: ENTRY_CHANGED"]);
       const content = contentOf(back.byPath.get("0:large"));
       expect(content.length).toBe(5 * MiB);
       const kept = kind === "pack" ? 0 : left;
@@ -215,13 +215,13 @@ describe("a file of several blocks", () => {
         const path = join(folder, "large");
         const content = noise(5 * MiB, 1);
         writeFileSync(path, content);
-        const { back, told } = await saveWhile(folder, "slice", () => {
+        const { back, warned } = await saveWhile(folder, "slice", () => {
           if (what === "replaced") {
             writeFileSync(join(folder, "new"), noise(5 * MiB, 2));
             renameSync(join(folder, "new"), path);
           } else unlinkSync(path);
         });
-        expect(told).toEqual(["large: ENTRY_DAMAGED"]);
+        expect(warned).toEqual(["large: ENTRY_DAMAGED"]);
         const entry = back.byPath.get("0:large");
         const ranges = entry?.completion?.damagedRanges ?? [];
         const read = contentOf(entry);
@@ -238,11 +238,11 @@ describe("a file of several blocks, replaced before its first block", () => {
     await inFolder(async (folder) => {
       const path = join(folder, "large");
       writeFileSync(path, noise(3 * MiB, 1));
-      const { back, told } = await saveWhile(folder, "pack", () => {
+      const { back, warned } = await saveWhile(folder, "pack", () => {
         writeFileSync(join(folder, "new"), noise(3 * MiB, 2));
         renameSync(join(folder, "new"), path);
       });
-      expect(told).toContain("large: ENTRY_DAMAGED");
+      expect(warned).toContain("large: ENTRY_DAMAGED");
       expect(contentOf(back.byPath.get("0:large")).every((byte) => byte === 0)).toBe(true);
     });
   });
@@ -277,13 +277,13 @@ describe("a directory that is gone", () => {
         writeFileSync(join(folder, name, "sub/file"), "x");
       }
       const gone = Array.from({ length: 20 }, (_, i) => `d${String(400 + i).padStart(5, "0")}`);
-      const { back, told } = await saveWhile(folder, "pack", () => {
+      const { back, warned } = await saveWhile(folder, "pack", () => {
         for (const name of gone) rmSync(join(folder, name), { recursive: true });
         mkdirSync(join(folder, gone[0] as string)); // another directory of the same name
         chmodSync(join(folder, gone[0] as string), 0o700);
       });
-      expect(told.length).toBeGreaterThan(0);
-      expect(told.every((line) => gone.some((name) => line.startsWith(name)))).toBe(true);
+      expect(warned.length).toBeGreaterThan(0);
+      expect(warned.every((line) => gone.some((name) => line.startsWith(name)))).toBe(true);
       const all = back.entries.filter(({ row }) => row.kind === EntryKind.file);
       expect(all).toHaveLength(2 * (count - gone.length));
       for (const name of gone)

@@ -28,12 +28,9 @@ interface Deferred {
 }
 
 function deferred(): Deferred {
-  let resolve: (output: PackOutput) => void = () => {};
-  let reject: (error: Error) => void = () => {};
-  const result = new Promise<PackOutput>((onResolve, onReject) => {
-    resolve = onResolve;
-    reject = onReject;
-  });
+  const settle = {} as Pick<Deferred, "resolve" | "reject">;
+  const result = new Promise<PackOutput>((resolve, reject) => Object.assign(settle, { resolve, reject }));
+  const { resolve, reject } = settle;
   return { job: (slot) => ({ source: 0, slot, ancestorsOf: () => [], result }), resolve, reject };
 }
 
@@ -72,8 +69,8 @@ describe("Sequencer", () => {
   });
 
   it("gives a slot again only after its block was written", async () => {
-    let finish: () => void = () => {};
-    const { sequencer } = await makeSequencer(1, () => new Promise((resolve) => (finish = resolve)));
+    const finish: (() => void)[] = [];
+    const { sequencer } = await makeSequencer(1, () => new Promise((resolve) => finish.push(resolve)));
     const first = deferred();
     sequencer.push(first.job(await sequencer.acquireSlot()));
     let given = false;
@@ -81,7 +78,7 @@ describe("Sequencer", () => {
     first.resolve(output(10));
     await new Promise(setImmediate);
     expect(given).toBe(false);
-    finish();
+    finish[0]?.();
     await second;
     expect(given).toBe(true);
   });

@@ -35,7 +35,7 @@ export interface SavedTree {
 
 /** `path latin1: CODE` of each warning, sorted. */
 export function told(warnings: readonly Warning[]): string[] {
-  return warnings.map(({ code, path }) => `${Buffer.from(path).toString("latin1")}: ${code}`).sort();
+  return warnings.map(({ code, path }) => `${Buffer.from(path).toString("latin1")}: ${code}`).toSorted();
 }
 
 export async function saveTree(roots: string | readonly string[], options: SaveTreeOptions = {}): Promise<SavedTree> {
