@@ -8,7 +8,7 @@ import { EntryKind, type Extent } from "../model/entry.ts";
 import { addon } from "../sys/addon.ts";
 import { statLayout } from "../sys/layout.ts";
 import type { EntryDraft } from "./draft.ts";
-import { openQuietly } from "./open-quietly.ts";
+import { openQuietly } from "../sys/open-quietly.ts";
 import type { SliceInput } from "./protocol.ts";
 
 export interface SliceContent {

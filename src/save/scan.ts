@@ -10,7 +10,7 @@ import { check } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { EntryFilter } from "./filter.ts";
 import { unwrittenExtents } from "../sys/gathered.ts";
-import { openQuietly } from "./open-quietly.ts";
+import { openQuietly } from "../sys/open-quietly.ts";
 import type {
   SaveWorkerData,
   ScanInput,

@@ -1,8 +1,8 @@
 // Opening for reading without leaving a trace: a save should not change access times.
 
-import { addon } from "../sys/addon.ts";
-import { O_NOATIME, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../sys/constants.ts";
-import { EPERM } from "../sys/errors.ts";
+import { addon } from "./addon.ts";
+import { O_NOATIME, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "./constants.ts";
+import { EPERM } from "./errors.ts";
 
 /** Opens for reading, never following a link, where allowed without changing the access time. Returns a descriptor or −errno. */
 export function openQuietly(dirFd: number, name: Uint8Array, flags = 0): number {
