@@ -77,8 +77,8 @@ export async function readEntries(
         message: `at byte ${offset} of the archive: ${message}`,
       });
     }
-    const nothing = { damagedBlocks: [], hostile: undefined };
-    throwIfDamaged(options.archive, nothing, reader.damages.length, "the rest is listed");
+    const found = { damagedBlocks: [], hostile: reader.damages.find(({ hostile }) => hostile)?.message };
+    throwIfDamaged(options.archive, found, reader.damages.length, "the rest is listed");
   } finally {
     await reader.close();
   }
