@@ -27,7 +27,7 @@ import { dataSegments } from "../sys/data-runs.ts";
 export const statsPerListing = 16_384;
 /** Directories one scan keeps open at most; fewer where the process may open few. */
 const directoriesPerScanMax = 256;
-/** A file of several blocks with more data runs than this is read as if its smallest holes were data. */
+/** A file of several blocks with more data runs than this is read as if it had no holes. */
 const mapLimit = 4 * limits.sparseSegments;
 
 const empty = new Uint8Array(0);
