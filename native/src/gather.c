@@ -1,5 +1,5 @@
 // The hot path of saving: what a job needs to know of its entries in one call, and the content of its small files in
-// another. The fewest system calls per file: open, fstat, three ioctls, flistxattr, lseek; then pread and close.
+// another. The fewest system calls per file: open, fstat, three ioctls, flistxattr (and lseek where the extents do not tell); then pread and close.
 
 #include <errno.h>
 #include <linux/fiemap.h>
@@ -140,25 +140,36 @@ static void take_status(const struct stat *status, struct gather_record *record)
   record->mtimeNs = (uint32_t)status->st_mtim.tv_nsec;
 }
 
-// True unless the first extents show that nothing of the file is preallocated only. SEEK_DATA alone cannot tell: where pages of such an extent are
-// cached, it calls them data. File systems without a device of their own (btrfs among them, where the call is slow) do not look at cached pages for
-// that: there only space beyond the end is asked for.
-static bool may_be_unwritten(int fd, const struct stat *status) {
+// Where a file's data is: the first hole, and whether extents may be unwritten. The first extents usually tell both in one call. SEEK_DATA alone cannot:
+// where pages of an unwritten extent are cached, it calls them data. File systems without a device of their own (btrfs among them, where FIEMAP is
+// slow) do not look at cached pages for that: there only space beyond the end is asked for.
+static void take_layout(int fd, const struct stat *status, struct gather_record *record) {
   struct {
     struct fiemap head;
     struct fiemap_extent extents[8];
   } request;
-  if (status->st_blocks == 0) return false;
-  if (major(status->st_dev) == 0 && status->st_blocks * 512 <= status->st_size + 4096) return false;
-  memset(&request.head, 0, sizeof request.head);
-  request.head.fm_length = FIEMAP_MAX_OFFSET;
-  request.head.fm_extent_count = 8;
-  if (ioctl(fd, FS_IOC_FIEMAP, &request) < 0) return false;
-  const uint32_t count = request.head.fm_mapped_extents;
-  for (uint32_t i = 0; i < count; i++) {
-    if ((request.extents[i].fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0) return true;
+  const bool has_device = major(status->st_dev) != 0;
+  const bool ask = status->st_blocks > 0 && (has_device || status->st_blocks * 512 > status->st_size + 4096);
+  uint64_t covered = 0;
+  if (ask) {
+    memset(&request.head, 0, sizeof request.head);
+    request.head.fm_length = FIEMAP_MAX_OFFSET;
+    request.head.fm_extent_count = 8;
+    if (ioctl(fd, FS_IOC_FIEMAP, &request) == 0) {
+      const uint32_t count = request.head.fm_mapped_extents;
+      bool whole = count < 8;
+      for (uint32_t i = 0; i < count; i++) {
+        const struct fiemap_extent *extent = &request.extents[i];
+        if ((extent->fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0) record->unwritten = 1;
+        if ((extent->fe_flags & FIEMAP_EXTENT_LAST) != 0) whole = true;
+        if (extent->fe_logical == covered) covered += extent->fe_length;
+      }
+      if (!whole) record->unwritten = 1;
+    }
   }
-  return count == 8 && (request.extents[7].fe_flags & FIEMAP_EXTENT_LAST) == 0;
+  if (status->st_size == 0) return;
+  const bool is_dense = has_device && record->unwritten == 0 && covered >= (uint64_t)status->st_size;
+  record->firstHole = is_dense ? status->st_size : lseek(fd, 0, SEEK_HOLE);
 }
 
 // A regular file; returns its descriptor or −1.
@@ -178,8 +189,7 @@ static int gather_file(int dir_fd, const char *name, struct refusals *refusals, 
   take_status(&status, &out->record);
   take_flags(fd, status.st_dev, refusals, &out->record);
   take_attributes(fd, NULL, out);
-  if (status.st_size > 0) out->record.firstHole = lseek(fd, 0, SEEK_HOLE);
-  out->record.unwritten = may_be_unwritten(fd, &status) ? 1 : 0;
+  take_layout(fd, &status, &out->record);
   return fd;
 }
 
