@@ -17,10 +17,10 @@ export interface CatalogRow {
   /** Logical size of a file, length of a symlink's target, else 0. Bytes; ≤ 2^53 in practice, checked at decode. */
   readonly size: number;
   /** Char and block devices only. */
-  readonly device?: Device;
+  readonly device?: Device | undefined;
   readonly mtime: Timestamp;
   readonly atime: Timestamp;
-  readonly btime?: Timestamp;
+  readonly btime?: Timestamp | undefined;
   readonly inodeFlags: number;
   readonly projectId: number;
   /** nlink > 1: a later entry may be a hard link to this one. */
@@ -32,20 +32,20 @@ export interface CatalogRow {
   /** The file has several blocks; its digest stands in a completion, in this or a later segment. */
   readonly continued: boolean;
   /** Digest of the content (files of one block). */
-  readonly digest?: Uint8Array;
-  readonly symlinkTarget?: Uint8Array;
+  readonly digest?: Uint8Array | undefined;
+  readonly symlinkTarget?: Uint8Array | undefined;
   /** Hard links: entry number of the object. */
-  readonly linkEntry?: number;
-  readonly damagedRanges?: readonly Extent[];
-  readonly unwrittenExtents?: readonly Extent[];
-  readonly dataMap?: readonly Extent[];
+  readonly linkEntry?: number | undefined;
+  readonly damagedRanges?: readonly Extent[] | undefined;
+  readonly unwrittenExtents?: readonly Extent[] | undefined;
+  readonly dataMap?: readonly Extent[] | undefined;
   /** Entries without member only. */
-  readonly attributes?: readonly ExtendedAttribute[];
-  readonly absentReason?: string;
+  readonly attributes?: readonly ExtendedAttribute[] | undefined;
+  readonly absentReason?: string | undefined;
   /** Kind of an absent entry, where it is known. */
-  readonly absentKind?: EntryKind;
+  readonly absentKind?: EntryKind | undefined;
   /** Tags with bit 7 set that this version does not know. */
-  readonly unknownCriticalTags?: readonly number[];
+  readonly unknownCriticalTags?: readonly number[] | undefined;
 }
 
 /** What is known of a file of several blocks once its last one is there. */

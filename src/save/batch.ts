@@ -91,6 +91,8 @@ export interface ReadEntry extends BatchFields {
   readonly statOffset: number;
 }
 
+const noPath = new Uint8Array(0);
+
 export function readBatch(bytes: Uint8Array, count: number): ReadEntry[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const entries: ReadEntry[] = [];
@@ -109,7 +111,7 @@ export function readBatch(bytes: Uint8Array, count: number): ReadEntry[] {
       errno: view.getUint32(at + 24, true),
       statOffset: at + 32,
       name: bytes.subarray(nameAt, nameAt + nameLength),
-      linkPath: bytes.subarray(nameAt + nameLength, end),
+      linkPath: linkLength === 0 ? noPath : bytes.subarray(nameAt + nameLength, end),
     });
     at = (end + 7) & ~7;
   }

@@ -5,11 +5,11 @@ import { limits } from "../base/limits.ts";
 import type { Leaves } from "../codec/leaves.ts";
 import type { MemberFields } from "../format/member.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import { type Device, EntryKind, type ExtendedAttribute, type Extent, type Timestamp } from "../model/entry.ts";
+import { type Device, EntryKind, type Extent, type Timestamp } from "../model/entry.ts";
 import type { WarningCode } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import { ESTALE, errnoName } from "../sys/errors.ts";
-import { statLayout } from "../sys/layout.ts";
+import { readInt64, statLayout } from "../sys/layout.ts";
 import { batchFlags, type ReadEntry } from "./batch.ts";
 import { dataSegments, segmentsToExtents, sumOfSegments } from "../sys/data-runs.ts";
 import { type Gathered, unwrittenExtents } from "../sys/gathered.ts";
@@ -117,7 +117,7 @@ export class Drafter {
     let segments: Float64Array | undefined;
     let unwritten: readonly Extent[] | undefined;
     if (entry.kind === EntryKind.file) {
-      size = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
+      size = readInt64(view, at + statLayout.sizeBytes);
       if (this.#live && fd >= 0 && gathered !== undefined && !this.#isAsPlanned(entry, gathered)) {
         changed = large !== undefined || !this.#renew(entry, gathered, fd);
         if (large === undefined) size = gathered.size;
@@ -198,8 +198,8 @@ export class Drafter {
     const { size, mtime, mtimeNs } = gathered;
     return (
       !this.#isOther(entry, gathered) &&
-      Number(view.getBigInt64(at + statLayout.sizeBytes, true)) === size &&
-      Number(view.getBigInt64(at + statLayout.mtime, true)) === mtime &&
+      readInt64(view, at + statLayout.sizeBytes) === size &&
+      readInt64(view, at + statLayout.mtime) === mtime &&
       view.getUint32(at + statLayout.mtimeNs, true) === mtimeNs
     );
   }
@@ -263,24 +263,23 @@ export class Drafter {
         message: "one of its times is out of the range of archives, and was cut",
       });
     }
-    for (const [what, errno] of [
-      ["extended attributes", gathered.attributeError],
-      ["inode flags", gathered.flagsError],
-    ] as const) {
-      if (errno === 0) continue;
-      const name = errnoName(errno);
-      warnings.push({ code: "ATTRIBUTE_LOST", message: `its ${what} could not be read: ${name}`, errno: name });
-    }
-    return warnings.some(({ code }) => code === "ATTRIBUTE_LOST");
+    warnOfLoss(warnings, "extended attributes", gathered.attributeError);
+    warnOfLoss(warnings, "inode flags", gathered.flagsError);
+    return warnings.length > 0 && warnings.some(({ code }) => code === "ATTRIBUTE_LOST");
   }
 
   /** A time that no archive holds: its seconds over 2^53, or nanoseconds that no clock has (damaged inodes). */
   #hasStrangeTime(at: number): boolean {
-    const view = this.#view;
-    return timeFields.some(([seconds, nanoseconds]) => {
-      const high = view.getInt32(at + seconds + 4, true);
-      return high > 0x1f_ffff || high <= -0x20_0000 || view.getUint32(at + nanoseconds, true) > nanosecondsMax;
-    });
+    return (
+      this.#isStrange(at + statLayout.mtime, at + statLayout.mtimeNs) ||
+      this.#isStrange(at + statLayout.atime, at + statLayout.atimeNs) ||
+      this.#isStrange(at + statLayout.btime, at + statLayout.btimeNs)
+    );
+  }
+
+  #isStrange(secondsAt: number, nanosecondsAt: number): boolean {
+    const high = this.#view.getInt32(secondsAt + 4, true);
+    return high > 0x1f_ffff || high <= -0x20_0000 || this.#view.getUint32(nanosecondsAt, true) > nanosecondsMax;
   }
 
   #fields(
@@ -360,21 +359,22 @@ export class Drafter {
       sparse: fields?.sparse !== undefined,
       attributesLost: draft.attributesLost,
       continued: draft.large !== undefined,
-      ...(isDevice(kind) ? { device: this.#device(at) } : {}),
-      ...(hasBirth ? { btime: this.#time(at + statLayout.btime, at + statLayout.btimeNs) } : {}),
-      ...(draft.digest === undefined ? {} : { digest: draft.digest }),
-      ...(isLink && fields?.linkPath !== undefined ? { symlinkTarget: fields.linkPath } : {}),
-      ...(entry.linkEntry >= 0 ? { linkEntry: entry.linkEntry } : {}),
-      ...(draft.damagedRanges.length > 0 ? { damagedRanges: draft.damagedRanges } : {}),
-      ...(draft.unwritten === undefined ? {} : { unwrittenExtents: draft.unwritten }),
-      ...(draft.exactMap === undefined ? {} : { dataMap: segmentsToExtents(draft.exactMap) }),
-      ...(kind === EntryKind.socket ? socketAttributes(gathered) : {}),
-      ...(kind === EntryKind.absent ? absentReason(entry, draft.absentErrno) : {}),
+      device: isDevice(kind) ? this.#device(at) : undefined,
+      btime: hasBirth ? this.#time(at + statLayout.btime, at + statLayout.btimeNs) : undefined,
+      digest: draft.digest,
+      symlinkTarget: isLink ? fields?.linkPath : undefined,
+      linkEntry: entry.linkEntry >= 0 ? entry.linkEntry : undefined,
+      damagedRanges: draft.damagedRanges.length > 0 ? draft.damagedRanges : undefined,
+      unwrittenExtents: draft.unwritten,
+      dataMap: draft.exactMap === undefined ? undefined : segmentsToExtents(draft.exactMap),
+      attributes: kind === EntryKind.socket && gathered?.attributes.length ? gathered.attributes : undefined,
+      absentReason: kind === EntryKind.absent ? errnoName(draft.absentErrno) : undefined,
+      absentKind: kind === EntryKind.absent && entry.kind !== EntryKind.absent ? entry.kind : undefined,
     };
   }
 
   #time(secondsAt: number, nanosecondsAt: number): Timestamp {
-    return legalTime(Number(this.#view.getBigInt64(secondsAt, true)), this.#view.getUint32(nanosecondsAt, true));
+    return legalTime(readInt64(this.#view, secondsAt), this.#view.getUint32(nanosecondsAt, true));
   }
 
   /** A uid or gid; −1, which no chown takes, becomes the id before it. */
@@ -383,12 +383,13 @@ export class Drafter {
   }
 }
 
+function warnOfLoss(warnings: DraftWarning[], what: string, errno: number): void {
+  if (errno === 0) return;
+  const name = errnoName(errno);
+  warnings.push({ code: "ATTRIBUTE_LOST", message: `its ${what} could not be read: ${name}`, errno: name });
+}
+
 const nanosecondsMax = 999_999_999;
-const timeFields = [
-  [statLayout.mtime, statLayout.mtimeNs],
-  [statLayout.atime, statLayout.atimeNs],
-  [statLayout.btime, statLayout.btimeNs],
-] as const;
 
 /** The nearest time that archives hold. */
 function legalTime(seconds: number, nanoseconds: number): Timestamp {
@@ -396,17 +397,6 @@ function legalTime(seconds: number, nanoseconds: number): Timestamp {
   return {
     seconds: Math.min(Math.max(seconds, -limit), limit),
     nanoseconds: Math.min(nanoseconds, nanosecondsMax),
-  };
-}
-
-function socketAttributes(gathered: Gathered | undefined): { attributes?: readonly ExtendedAttribute[] } {
-  return gathered === undefined || gathered.attributes.length === 0 ? {} : { attributes: gathered.attributes };
-}
-
-function absentReason(entry: ReadEntry, errno: number): { absentReason: string; absentKind?: EntryKind } {
-  return {
-    absentReason: errnoName(errno),
-    ...(entry.kind === EntryKind.absent ? {} : { absentKind: entry.kind }),
   };
 }
 

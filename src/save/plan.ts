@@ -6,7 +6,7 @@ import { EntryKind } from "../model/entry.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../sys/constants.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { EFBIG, EINVAL, EIO, ENAMETOOLONG } from "../sys/errors.ts";
-import { statLayout } from "../sys/layout.ts";
+import { readInt64, statLayout } from "../sys/layout.ts";
 import { batchFlags } from "./batch.ts";
 import { JobCutter, type PlannedEntry, type PlannedJob } from "./job-cutter.ts";
 import { LinkTable } from "./links.ts";
@@ -204,13 +204,13 @@ class EntryPlanner {
       entry.kind !== EntryKind.directory &&
       view.getUint32(at + statLayout.nlink, true) > 1 &&
       this.#isFurtherName(entry, view, at);
-    const size = Number(view.getBigInt64(at + statLayout.sizeBytes, true));
+    const size = readInt64(view, at + statLayout.sizeBytes);
     const linkLength = entry.kind === EntryKind.symlink ? size : entry.linkPath.length;
     const isWholeSecond = view.getUint32(at + statLayout.mtimeNs, true) === 0;
     entry.estimate += extendedHeader(this.#path.length + nameLength, linkLength, isWholeSecond);
     if (isFurther || entry.kind !== EntryKind.file) return entry;
     if (size > this.#options.blockSize) entry.large = planLargeFile(map?.map ?? Float64Array.of(0, size), size);
-    const allocated = Number(view.getBigInt64(at + statLayout.blocks, true)) * 512;
+    const allocated = readInt64(view, at + statLayout.blocks) * 512;
     entry.estimate += Math.min(Math.ceil(size / 512) * 512, allocated + 4096);
     return entry;
   }

@@ -2,7 +2,7 @@
 
 import type { ExtendedAttribute, Extent } from "../model/entry.ts";
 import { addon } from "./addon.ts";
-import { gatherLayout } from "./layout.ts";
+import { gatherLayout, readInt64 } from "./layout.ts";
 
 export interface Gathered {
   /** errno of opening, reading the link or the identity check; 0 = fine. */
@@ -27,6 +27,7 @@ export interface Gathered {
 }
 
 const noAttributes: readonly ExtendedAttribute[] = [];
+const noLink = new Uint8Array(0);
 
 export function readGathered(bytes: Uint8Array, view: DataView, at: number): Gathered {
   const linkLength = view.getUint32(at + gatherLayout.linkLength, true);
@@ -36,15 +37,15 @@ export function readGathered(bytes: Uint8Array, view: DataView, at: number): Gat
     errno: view.getUint32(at + gatherLayout.error, true),
     inodeFlags: view.getUint32(at + gatherLayout.inodeFlags, true),
     projectId: view.getUint32(at + gatherLayout.projectId, true),
-    link: bytes.slice(linkAt, linkAt + linkLength),
+    link: linkLength === 0 ? noLink : bytes.slice(linkAt, linkAt + linkLength),
     attributes: count === 0 ? noAttributes : readAttributes(bytes, view, linkAt + linkLength, count),
     attributeError: view.getUint32(at + gatherLayout.attributeError, true),
     flagsError: view.getUint32(at + gatherLayout.flagsError, true),
     ino: view.getBigUint64(at + gatherLayout.ino, true),
-    size: Number(view.getBigInt64(at + gatherLayout.sizeBytes, true)),
-    mtime: Number(view.getBigInt64(at + gatherLayout.mtime, true)),
+    size: readInt64(view, at + gatherLayout.sizeBytes),
+    mtime: readInt64(view, at + gatherLayout.mtime),
     mtimeNs: view.getUint32(at + gatherLayout.mtimeNs, true),
-    firstHole: Number(view.getBigInt64(at + gatherLayout.firstHole, true)),
+    firstHole: readInt64(view, at + gatherLayout.firstHole),
     unwritten: view.getUint32(at + gatherLayout.unwritten, true) !== 0,
     length: view.getUint32(at + gatherLayout.length, true),
   };

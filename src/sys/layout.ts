@@ -72,3 +72,8 @@ export const scatterLayout = {
 } as const;
 
 export const scatterFlags = { keepOpen: 1, wantInode: 2, digest: 4, skipOwner: 8, skipTimes: 16 } as const;
+
+/** An i64 as a number, exact up to ±2^53: without the bigint that DataView would make. */
+export function readInt64(view: DataView, at: number): number {
+  return view.getInt32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
+}
