@@ -17,7 +17,10 @@ export function replayError(path: string, type: string, cause?: unknown): TsfsaE
     `the ${type} in ${path} was not unmounted cleanly: its journal must be replayed before it can be read`,
     {
       path,
-      hints: ["mount it and unmount it once, then save it", "or make a read-write snapshot, mount and unmount that once, and save it"],
+      hints: [
+        "mount it and unmount it once, then save it",
+        "or make a read-write snapshot, mount and unmount that once, and save it",
+      ],
       ...(cause === undefined ? {} : { cause }),
     },
   );

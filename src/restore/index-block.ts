@@ -42,7 +42,7 @@ export function indexBlock(tar: Uint8Array, prefixes: readonly Uint8Array[]): In
       attributesLost: true,
       continued,
       ...(member.device === undefined ? {} : { device: member.device }),
-      ...(member.kind === EntryKind.symlink ? { symlinkTarget: member.linkPath as Uint8Array } : {}),
+      ...(member.kind === EntryKind.symlink ? { symlinkTarget: member.linkPath } : {}),
     });
   });
   const { count, rows, digests } = encoder.finish();

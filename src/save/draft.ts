@@ -265,7 +265,7 @@ export class Drafter {
     }
     warnOfLoss(warnings, "extended attributes", gathered.attributeError);
     warnOfLoss(warnings, "inode flags", gathered.flagsError);
-    return warnings.length > 0 && warnings.some(({ code }) => code === "ATTRIBUTE_LOST");
+    return warnings.some(({ code }) => code === "ATTRIBUTE_LOST");
   }
 
   /** A time that no archive holds: its seconds over 2^53, or nanoseconds that no clock has (damaged inodes). */

@@ -316,7 +316,7 @@ function tarOffsetAt({ blocks }: Table, item: TableBlock): number {
 }
 
 function withoutDigest(row: Partial<CatalogRow>): Partial<CatalogRow> {
-  return { ...row, digest: undefined } as unknown as Partial<CatalogRow>;
+  return { ...row, digest: undefined };
 }
 
 function block(field: keyof TableBlock) {
