@@ -23,8 +23,8 @@ import type { Summary, TableBlock, TableSegment } from "../model/archive.ts";
 import { addon } from "../sys/addon.ts";
 import type { ArchiveReader, BlockLocation, GroupCatalog } from "./reader.ts";
 
-/** Segments kept decompressed: a search comes back to the same ones. */
-const segmentsKept = 4;
+/** Bytes of segments that are kept decompressed: a search comes back to the same ones. */
+const keptBytesMax = 32 * 1024 * 1024;
 
 interface SegmentContent {
   readonly header: SegmentHeader;
@@ -41,6 +41,7 @@ export class ArchiveIndex {
   readonly #archiveId: Uint8Array;
   readonly #decoder: FrameDecoder;
   readonly #kept = new Map<number, SegmentContent>();
+  #keptBytes = 0;
 
   private constructor(
     reader: ArchiveReader,
@@ -102,8 +103,12 @@ export class ArchiveIndex {
     }
     const content = new Uint8Array(header.contentLength);
     this.#decoder.decompress(content, frame);
-    const oldest = this.#kept.keys().next().value;
-    if (this.#kept.size >= segmentsKept && oldest !== undefined) this.#kept.delete(oldest);
+    this.#keptBytes += content.length;
+    for (const [oldest, { content: old }] of this.#kept) {
+      if (this.#keptBytes <= keptBytesMax) break;
+      this.#kept.delete(oldest);
+      this.#keptBytes -= old.length;
+    }
     const kept = { header, content };
     this.#kept.set(number, kept);
     return kept;

@@ -1,10 +1,13 @@
 // The table of the commands. Each is imported when it is asked for, so that `--help` and a refusal start at once. Tests put fakes here.
 
+import type { Difference } from "../model/difference.ts";
 import type {
   ArchiveInformation,
   CatDetails,
   CatOptions,
   CommandContext,
+  DiffDetails,
+  DiffOptions,
   DirectorySum,
   DuOptions,
   ExtractOptions,
@@ -42,7 +45,16 @@ export interface CommandTable {
     context: CommandContext,
     onDirectory: (sum: DirectorySum) => void | Promise<void>,
   ): Promise<Outcome<{ readonly entries: number; readonly bytes: number }>>;
-  verify(options: VerifyOptions, context: CommandContext): Promise<Outcome<VerifyDetails>>;
+  diff(
+    options: DiffOptions,
+    context: CommandContext,
+    onDifference: (difference: Difference) => void | Promise<void>,
+  ): Promise<Outcome<DiffDetails>>;
+  verify(
+    options: VerifyOptions,
+    context: CommandContext,
+    onDifference?: (difference: Difference) => void | Promise<void>,
+  ): Promise<Outcome<VerifyDetails>>;
 }
 
 export const commands: CommandTable = {
@@ -55,5 +67,8 @@ export const commands: CommandTable = {
   archinfo: async (options, context) => (await import("../commands/archinfo.ts")).archinfo(options, context),
   list: async (options, context, onEntry) => (await import("../commands/list.ts")).list(options, context, onEntry),
   du: async (options, context, onDirectory) => (await import("../commands/du.ts")).du(options, context, onDirectory),
-  verify: async (options, context) => (await import("../commands/verify.ts")).verify(options, context),
+  diff: async (options, context, onDifference) =>
+    (await import("../commands/diff.ts")).diff(options, context, onDifference),
+  verify: async (options, context, onDifference) =>
+    (await import("../commands/verify.ts")).verify(options, context, onDifference),
 };

@@ -1,10 +1,11 @@
-// The commands that look into archives, as commander sees them: extract, cat, archinfo, list, du, verify.
+// The commands that look into archives, as commander sees them: extract, cat, archinfo, list, du, diff, verify.
 
 import { type Command, Option } from "commander";
+import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { compilePatterns } from "../base/pattern.ts";
-import { type ListOrder, listOrders } from "../model/options.ts";
-import { nonEmpty, oneOf, wholeNumber } from "./arguments.ts";
+import { type DiffOptions, type ListOrder, listOrders } from "../model/options.ts";
+import { collect, nonEmpty, oneOf, wholeNumber } from "./arguments.ts";
 import { addOutputOptions, type OutputFlags } from "./flags.ts";
 import type { Request } from "./invocation.ts";
 
@@ -36,6 +37,16 @@ interface DuFlags extends OutputFlags {
 interface VerifyFlags extends OutputFlags {
   jobs: number;
   quick?: true;
+  against?: string;
+}
+
+interface DiffFlags extends OutputFlags {
+  jobs: number;
+  exclude?: readonly string[];
+  include?: readonly string[];
+  holes?: true;
+  atime?: true;
+  btime?: true;
 }
 
 type Take = (flags: OutputFlags, request: Request) => void;
@@ -49,6 +60,17 @@ const examples = {
 Examples:
   tsfsa extract root.tsfsa /etc/fstab
   tsfsa extract --to /tmp/old root.tsfsa /home/anna '!*.iso'
+`,
+  diff: `
+Lines begin with - for what is only in the archive, + for what is not in it, ~ for what has changed: content (by digest), size, mode, owner, mtime, link
+target, device numbers, hard links, extended attributes and ACLs, inode flags, project id. Of a directory that only one side has, nothing below it is told.
+Two archives are compared by their catalogs: without attributes and ACLs.
+Exit status: 0 no difference, 1 differences, or something could not be compared.
+
+Examples:
+  tsfsa diff home.tsfsa /home
+  tsfsa diff host.tsfsa id=1=/dev/vg/home
+  tsfsa diff monday.tsfsa tuesday.tsfsa
 `,
   list: `
 Sorting holds all that is listed in memory: about 100 bytes and the path for each entry.
@@ -135,16 +157,53 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     take(flags, { command: "du", options: { ...reading(archive, patterns, flags.id), depth } });
   });
 
+  const diff = program
+    .command("diff")
+    .description("tell what differs between an archive and a directory, a file system or another archive")
+    .argument(...archiveArgument)
+    .argument("<target>", "[id=N=]DIRECTORY, device or image; or an archive")
+    .addOption(jobs())
+    .option("-e, --exclude <pattern>", "leave out what the pattern fits (repeatable; docs/PATTERNS.md)", collect)
+    .option("--include <pattern>", "compare only what the pattern fits, with everything below (repeatable)", collect)
+    .option("--holes", "compare holes and preallocated space, too")
+    .option("--atime", "compare access times, too")
+    .option("--btime", "compare birth times, too")
+    .addHelpText("after", examples.diff);
+  addOutputOptions(diff).action((archive: string, target: string, flags: DiffFlags) => {
+    take(flags, { command: "diff", options: diffOptions(archive, target, flags) });
+  });
+
   const verify = program
     .command("verify")
     .description("read an archive and check all of it")
     .argument(...archiveArgument)
     .addOption(jobs())
-    .option("--quick", "check the blocks' checksums only, decompress nothing");
+    .option("--quick", "check the blocks' checksums only, decompress nothing")
+    .option("--against <target>", "then compare with a directory, device or image, as diff does");
   addOutputOptions(verify).action((archive: string, flags: VerifyFlags) => {
     const options = { archive: nonEmpty("ARCHIVE", archive), workers: flags.jobs, quick: flags.quick === true };
-    take(flags, { command: "verify", options });
+    if (flags.against === undefined) return take(flags, { command: "verify", options });
+    if (archive === "-") {
+      throw new TsfsaError("USAGE", "--against reads the archive twice, which a pipe does not allow");
+    }
+    const against = diffOptions(archive, flags.against, { jobs: flags.jobs });
+    return take(flags, { command: "verify", options: { ...options, against } });
   });
+}
+
+function diffOptions(archive: string, target: string, flags: DiffFlags): DiffOptions {
+  const { exclude: excludes = [], include: includes = [], holes = false, atime = false, btime = false } = flags;
+  compilePatterns([...excludes, ...includes]); // refuses bad ones before anything is opened
+  const match = /^id=(\d{1,4})=(.*)$/s.exec(target);
+  return {
+    archive: nonEmpty("ARCHIVE", archive),
+    target: nonEmpty("TARGET", match?.[2] ?? target),
+    source: match === null ? undefined : Number(match[1]),
+    workers: flags.jobs,
+    excludes,
+    includes,
+    compare: { holes, atime, btime },
+  };
 }
 
 /** Chooses one of several sources. */

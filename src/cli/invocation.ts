@@ -2,6 +2,7 @@
 
 import type {
   CatOptions,
+  DiffOptions,
   DuOptions,
   ExtractOptions,
   ListOptions,
@@ -34,6 +35,7 @@ export type Request =
   | { readonly command: "archinfo"; readonly options: { readonly archive: string } }
   | { readonly command: "list"; readonly options: ListOptions; readonly form: ListForm }
   | { readonly command: "du"; readonly options: DuOptions }
+  | { readonly command: "diff"; readonly options: DiffOptions }
   | { readonly command: "verify"; readonly options: VerifyOptions };
 
 export type CommandName = Request["command"];

@@ -2,6 +2,7 @@
 // is a string; bytes that are a name stand in `path` or, where they are not UTF-8, `pathBase64`; other bytes in hex.
 
 import { pathJson } from "../base/units.ts";
+import type { Difference } from "../model/difference.ts";
 import type { Progress, Warning } from "../model/events.ts";
 import type { DirectorySum, ListedEntry } from "../model/options.ts";
 import type { Failure } from "./failure.ts";
@@ -53,6 +54,13 @@ export class JsonPresenter implements Presenter {
     return this.#output.writeRow(line({ type: "directory", ...pathJson(path), ...sum }));
   }
 
+  differs({ change, source, path, fields }: Difference): void | Promise<void> {
+    const shown = fields.map(({ name, ...field }) => ({ ...field, ...(name === undefined ? {} : nameJson(name)) }));
+    return this.#output.writeRow(
+      line({ type: "difference", change, source, ...pathJson(path), ...(shown.length === 0 ? {} : { fields: shown }) }),
+    );
+  }
+
   plan(lines: readonly string[]): void {
     this.#put({ type: "plan", lines });
   }
@@ -80,6 +88,11 @@ export class JsonPresenter implements Presenter {
   #put(value: object): void {
     this.#output.write(line(value));
   }
+}
+
+function nameJson(bytes: Uint8Array): object {
+  const found = pathJson(bytes);
+  return "path" in found ? { name: found.path } : { nameBase64: found.pathBase64 };
 }
 
 /** What the summary says besides status and warnings. */

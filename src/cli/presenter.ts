@@ -1,9 +1,11 @@
 // What both ways of talking, text.ts and json.ts, have in common. A presenter shows; it decides nothing.
 
+import type { Difference } from "../model/difference.ts";
 import type { Reporter } from "../model/events.ts";
 import type {
   ArchiveInformation,
   CatDetails,
+  DiffDetails,
   DirectorySum,
   ListedEntry,
   Outcome,
@@ -23,6 +25,7 @@ export type Result =
   | { readonly command: "archinfo"; readonly outcome: Outcome<ArchiveInformation> }
   | { readonly command: "list"; readonly outcome: Outcome<{ readonly entries: number }> }
   | { readonly command: "du"; readonly outcome: Outcome<{ readonly entries: number; readonly bytes: number }> }
+  | { readonly command: "diff"; readonly outcome: Outcome<DiffDetails> }
   | { readonly command: "verify"; readonly outcome: Outcome<VerifyDetails> };
 
 /** What a presenter must know of the run it shows. */
@@ -41,6 +44,8 @@ export interface Presenter extends Reporter {
   listed(entry: ListedEntry): void | Promise<void>;
   /** As listed(), for du. */
   summed(sum: DirectorySum): void | Promise<void>;
+  /** As listed(), for what diff finds. */
+  differs(difference: Difference): void | Promise<void>;
   /** What is about to be done; `asking`: a person is asked next, and must see it. */
   plan(lines: readonly string[], asking: boolean): void;
   /** A first signal came; the command is undoing what it made. */

@@ -2,6 +2,7 @@
 // as a Host. Invariants: the status is decided here and nowhere else; nothing is written after the last flush.
 
 import { exitStatusOf, TsfsaError } from "../base/errors.ts";
+import type { Difference } from "../model/difference.ts";
 import type { CommandContext, ListedEntry } from "../model/options.ts";
 import type { CommandTable } from "./commands.ts";
 import { contextOf } from "./context.ts";
@@ -105,6 +106,7 @@ async function execute(
     context.signal.throwIfAborted();
     return presenter.listed(entry);
   };
+  const differs = (difference: Difference): void | Promise<void> => presenter.differs(difference);
   switch (command) {
     case "savefs":
     case "savedir":
@@ -123,8 +125,10 @@ async function execute(
       return { command, outcome: await commands.list(options, context, listed) };
     case "du":
       return { command, outcome: await commands.du(options, context, (sum) => presenter.summed(sum)) };
+    case "diff":
+      return { command, outcome: await commands.diff(options, context, differs) };
     default:
-      return { command, outcome: await commands.verify(options, context) };
+      return { command, outcome: await commands.verify(options, context, differs) };
   }
 }
 

@@ -2,8 +2,17 @@
 // a terminal here.
 
 import { escapeName, formatDuration, formatRate, formatSize } from "../base/units.ts";
+import type { Difference } from "../model/difference.ts";
 import type { Progress, Warning } from "../model/events.ts";
-import type { DirectorySum, ListedEntry, RestoreDetails, SaveDetails, VerifyDetails } from "../model/options.ts";
+import type {
+  DiffDetails,
+  DirectorySum,
+  ListedEntry,
+  RestoreDetails,
+  SaveDetails,
+  VerifyDetails,
+} from "../model/options.ts";
+import { differenceText } from "./differences.ts";
 import type { Failure } from "./failure.ts";
 import { informationText } from "./information.ts";
 import { RowTexts } from "./listing.ts";
@@ -59,6 +68,10 @@ export class TextPresenter implements Presenter {
     );
   }
 
+  differs(difference: Difference): void | Promise<void> {
+    return this.#stdout.writeRow(`${this.#heading(difference.source)}${differenceText(difference)}\n`);
+  }
+
   /** As `ls` with several operands; the first needs no heading, it begins the list. */
   #heading(source: number): string {
     if (source === this.#source) return "";
@@ -88,7 +101,7 @@ export class TextPresenter implements Presenter {
 
   async close(exitStatus: number, warnings: number): Promise<void> {
     this.#progress?.clear();
-    if (exitStatus === 1 && !this.#run.quiet) this.#tell(`${plural(warnings, "warning")}: exit status 1`);
+    if (exitStatus === 1 && warnings > 0 && !this.#run.quiet) this.#tell(`${plural(warnings, "warning")}: exit status 1`);
     await this.#stdout.flush();
     await this.#stderr.flush();
   }
@@ -108,8 +121,13 @@ function summaryLines(run: Run, result: Exclude<Result, { command: "archinfo" }>
     case "restdir":
     case "extract":
       return restoreLines(run, result.outcome.details, elapsedMs);
+    case "diff":
+      return [diffLine(result.outcome.details)];
     case "verify":
-      return verifyLines(run, result.outcome.details, elapsedMs);
+      return [
+        ...verifyLines(run, result.outcome.details, elapsedMs),
+        ...(result.outcome.details.against === undefined ? [] : [diffLine(result.outcome.details.against)]),
+      ];
     default:
       return []; // list, du, cat: what was written is the result
   }
@@ -150,6 +168,13 @@ function verifyLines(run: Run, { blocks, entries, bytes, damagedBlocks }: Verify
   const content = `${plural(blocks, "block")}, ${plural(entries, "entry", "entries")}, ${formatSize(bytes)}`;
   if (damagedBlocks.length === 0) return [`${name}: no damage found in ${content}, in ${speed(bytes, elapsedMs)}`];
   return [`${name}: ${count(damagedBlocks.length)} of ${content} damaged: block ${damagedBlocks.join(", ")}`];
+}
+
+function diffLine({ compared, removed, added, changed, content }: DiffDetails): string {
+  const how = content === "digest" ? "" : " (digests of different kinds: contents were compared by size and mtime)";
+  if (removed + added + changed === 0) return `no differences in ${plural(compared, "entry", "entries")}${how}`;
+  const only = `${count(removed)} only in the archive, ${count(added)} not in it, ${count(changed)} changed`;
+  return `${only}; ${plural(compared, "entry", "entries")} compared${how}`;
 }
 
 function speed(bytes: number, elapsedMs: number): string {

@@ -2,6 +2,7 @@
 
 import type { CatalogRow } from "./catalog.ts";
 import type { Codec, DigestName, Head, Summary } from "./archive.ts";
+import type { CompareOptions } from "./difference.ts";
 import type { Reporter } from "./events.ts";
 
 /** Everything a command needs from the outside besides its options. Commands print nothing themselves. */
@@ -177,11 +178,35 @@ export interface ArchiveInformation {
   readonly stockRestoreCommand: string;
 }
 
+export interface DiffOptions {
+  readonly archive: string;
+  /** Directory, device, image, or another archive. */
+  readonly target: string;
+  /** Source that the target is compared with; undefined: the only one, or each below its prefix in a directory. */
+  readonly source: number | undefined;
+  readonly workers: number;
+  readonly excludes: readonly string[];
+  readonly includes: readonly string[];
+  readonly compare: CompareOptions;
+}
+
+export interface DiffDetails {
+  /** Entries that both sides have. */
+  readonly compared: number;
+  readonly removed: number;
+  readonly added: number;
+  readonly changed: number;
+  /** How contents were compared. */
+  readonly content: "digest" | "size and mtime";
+}
+
 export interface VerifyOptions {
   readonly archive: string;
   readonly workers: number;
   /** Block checksums only: nothing is decompressed. */
   readonly quick: boolean;
+  /** Then compare with this, as diff does. */
+  readonly against?: DiffOptions;
 }
 
 export interface VerifyDetails {
@@ -189,4 +214,5 @@ export interface VerifyDetails {
   readonly entries: number;
   readonly bytes: number;
   readonly damagedBlocks: readonly number[];
+  readonly against?: DiffDetails;
 }

@@ -8,6 +8,7 @@ import { digestLeaves, type Leaves } from "../codec/leaves.ts";
 import { checkPadding, decodeMember } from "../format/memberDecoder.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
 import { segmentsOf } from "./create.ts";
+import { framePlace } from "./protocol.ts";
 import { BlockDamage, differenceOf, firstBytes, leafEnd, Unpacker } from "./unpack.ts";
 
 export type WriteBytes = (bytes: Uint8Array) => Promise<void>;
@@ -79,19 +80,11 @@ export class FileContent {
     this.#check(completion.digest);
   }
 
-  #decode({ record, frameOffset, frame }: BlockLocation): Uint8Array {
-    const { compressedLength, uncompressedLength, digest } = record;
-    const place = {
-      fd: this.#reader.input.fd ?? -1,
-      offset: frameOffset,
-      compressedLength,
-      uncompressedLength,
-      digest,
-    };
+  #decode(location: BlockLocation): Uint8Array {
     try {
-      return this.#unpacker.decode(frame === undefined ? place : { ...place, bytes: frame });
+      return this.#unpacker.decode(framePlace(location, this.#reader.input.fd));
     } catch (error) {
-      throw error instanceof BlockDamage ? damage(`block ${record.number}: ${error.message}`) : error;
+      throw error instanceof BlockDamage ? damage(`block ${location.record.number}: ${error.message}`) : error;
     }
   }
 

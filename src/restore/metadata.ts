@@ -59,6 +59,11 @@ const flagNames: readonly (readonly [number, string])[] = [
   [0x20000000, "P"],
 ];
 
+/** Letters as lsattr writes them. */
+export function flagLetters(flags: number): string {
+  return flagNames.flatMap(([bit, letter]) => ((flags & bit) === 0 ? [] : [letter])).join("");
+}
+
 const capability = "security.capability";
 const noName = new Uint8Array(0);
 
@@ -143,8 +148,7 @@ export class MetadataWriter {
   }
 
   #flagsLost(flags: number, errno: number): void {
-    const names = flagNames.filter(([bit]) => (flags & bit) !== 0).map(([, letter]) => letter);
-    this.lost(`inode flags ${names.join("")}`, errnoName(errno));
+    this.lost(`inode flags ${flagLetters(flags)}`, errnoName(errno));
   }
 
   /** Tells of something that could not be set. */

@@ -1,11 +1,14 @@
 // The jobs of reading an archive: a block goes to a worker by its place in the archive file (or with its bytes, from a pipe); the worker checks it against
 // its catalog rows and, when it restores, writes below the directories it was given. Nothing of the content comes back.
 
+import type { BlockLocation } from "../archive/reader.ts";
 import type { Leaves } from "../codec/leaves.ts";
 import type { Codec, DigestName } from "../model/archive.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import type { ExtendedAttribute } from "../model/entry.ts";
+import type { CompareOptions, FieldDifference } from "../model/difference.ts";
 import type { Warning } from "../model/events.ts";
+import type { RowPlace } from "./row-path.ts";
 
 /** Fixed for a run; given to each worker when it starts. */
 export interface RestoreWorkerData {
@@ -37,21 +40,27 @@ export interface FramePlace {
   readonly digest: Uint8Array;
 }
 
-/** A plain block and its rows. */
-export interface UnpackInput {
+/** `fd`: of the archive, where it is a file. */
+export function framePlace({ record, frameOffset, frame }: BlockLocation, fd: number | undefined): FramePlace {
+  const { compressedLength, uncompressedLength, digest } = record;
+  const place = { fd: fd ?? -1, offset: frameOffset, compressedLength, uncompressedLength, digest };
+  return frame === undefined ? place : { ...place, bytes: frame };
+}
+
+/** A block that is no continuation, and its rows. */
+export interface PlainBlock extends RowPlace {
   readonly frame: FramePlace;
-  readonly write: boolean;
   /** Encoded rows and digests (format/segment). */
   readonly count: number;
   readonly rows: Uint8Array;
   readonly digests: Uint8Array;
-  /** Member name of the directory that holds the first entry, with its slash; and the depth of that entry. */
-  readonly parentPath: Uint8Array;
-  readonly firstDepth: number;
-  /** For roots in the block: member names of the sources, by row index. */
-  readonly prefixes: readonly { readonly row: number; readonly prefix: Uint8Array }[];
   /** The end-of-archive block: its tar bytes are zeros, its rows have no members. */
   readonly end: boolean;
+}
+
+/** A plain block to be written or verified. */
+export interface UnpackInput extends PlainBlock {
+  readonly write: boolean;
   /** Rely on no default of new entries (see PlacedBlock). */
   readonly careful: boolean;
   /** Open directory of each row; −1: not to be written. Directories are made by the main thread. */
@@ -115,8 +124,53 @@ export interface IndexOutput {
   readonly firstPath: Uint8Array;
 }
 
+/** A plain block to be compared with live entries. */
+export interface CompareInput extends PlainBlock {
+  /** Open directory of each row in the live tree (its own for roots); −1: not to be compared. */
+  readonly dirFds: Int32Array;
+  readonly options: CompareOptions;
+}
+
+export interface CompareOutput {
+  /** As in UnpackOutput. */
+  readonly damage: string | undefined;
+  readonly hostile: boolean;
+  /** What differs, by row. Undefined fields: it vanished since its directory was read. */
+  readonly differences: readonly { readonly row: number; readonly fields: readonly FieldDifference[] | undefined }[];
+  /** Identity of live entries that have several names, or should, by row. */
+  readonly inodes: readonly {
+    readonly row: number;
+    readonly device: number;
+    readonly ino: bigint;
+    readonly linked: boolean;
+  }[];
+  /** Entries that could not be looked at. */
+  readonly unreadable: readonly { readonly row: number; readonly errno: number }[];
+  readonly bytes: number;
+}
+
+/** A range of a live file. */
+export interface LeavesInput {
+  readonly fd: number;
+  /** Logical range: multiples of 1 MiB but for the end of the file. */
+  readonly start: number;
+  readonly end: number;
+  /** Data runs inside the range: pairs of offset, length. */
+  readonly segments: Float64Array;
+}
+
+/** A file that became shorter meanwhile reads as zeros. errno 0: read. */
+export interface LeavesOutput {
+  readonly leaves: Leaves;
+  readonly errno: number;
+}
+
 export interface RestoreJobs {
   unpack: { input: UnpackInput; output: UnpackOutput };
   slice: { input: SliceRestoreInput; output: UnpackOutput };
   index: { input: { readonly frame: FramePlace; readonly prefixes: readonly Uint8Array[] }; output: IndexOutput };
+  compare: { input: CompareInput; output: CompareOutput };
+  leaves: { input: LeavesInput; output: LeavesOutput };
+  /** Proves a frame by its checksum alone; why it is damaged, or undefined. */
+  check: { input: FramePlace; output: string | undefined };
 }

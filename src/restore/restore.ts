@@ -101,7 +101,7 @@ async function run(reader: GroupSource, setup: RunSetup, context: RunContext): P
   }
 }
 
-function startThreads(workerData: RestoreWorkerData, workers: number, signal: AbortSignal): RestorePool {
+export function startThreads(workerData: RestoreWorkerData, workers: number, signal: AbortSignal): RestorePool {
   return new WorkerPool<RestoreJobs>({ url: workerUrl("restore/worker"), workers, workerData, signal });
 }
 

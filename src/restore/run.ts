@@ -14,7 +14,14 @@ import { componentsBelow } from "./index-block.ts";
 import { LargeRestore } from "./large.ts";
 import { LinkMaker } from "./links.ts";
 import { OrderedJobs } from "./ordered.ts";
-import { type FramePlace, renamedRow, type RestoreJobs, type UnpackOutput, type WritePolicy } from "./protocol.ts";
+import {
+  type FramePlace,
+  framePlace,
+  renamedRow,
+  type RestoreJobs,
+  type UnpackOutput,
+  type WritePolicy,
+} from "./protocol.ts";
 import type { PlacedBlock, Tree } from "./tree.ts";
 
 export type RestorePool = Pick<WorkerPool<RestoreJobs>, "workers" | "run" | "close">;
@@ -512,15 +519,8 @@ export class ReadRun {
     this.#blockDamage(number, error.message, error.code === "ARCHIVE_HOSTILE");
   }
 
-  #frame({ record, frameOffset, frame }: BlockLocation): FramePlace {
-    return {
-      fd: this.#options.reader.input.fd ?? -1,
-      offset: frameOffset,
-      compressedLength: record.compressedLength,
-      uncompressedLength: record.uncompressedLength,
-      digest: record.digest,
-      ...(frame === undefined ? {} : { bytes: frame }),
-    };
+  #frame(location: BlockLocation): FramePlace {
+    return framePlace(location, this.#options.reader.input.fd);
   }
 
   #progress(bytes: number, archiveBytes: number): void {

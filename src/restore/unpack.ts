@@ -21,6 +21,7 @@ import {
   type FramePlace,
   type IndexOutput,
   type LargeStart,
+  type PlainBlock,
   renamedRow,
   type RestoreWorkerData,
   type SliceRestoreInput,
@@ -28,7 +29,7 @@ import {
   type UnpackOutput,
 } from "./protocol.ts";
 import { carefulPolicy } from "./policy.ts";
-import { memberPaths, RowPath } from "./row-path.ts";
+import { memberPaths, RowPath, type RowPlace } from "./row-path.ts";
 
 /** A block that cannot be used, and why. */
 export class BlockDamage extends Error {
@@ -38,6 +39,14 @@ export class BlockDamage extends Error {
     super(message);
     this.hostile = hostile;
   }
+}
+
+/** A block whose tar bytes were proved; they are valid until the next one is opened. */
+export interface OpenedBlock {
+  readonly tar: Uint8Array;
+  readonly rows: readonly CatalogRow[];
+  /** By row; undefined: it has none. */
+  readonly members: readonly (Member | undefined)[];
 }
 
 export class Unpacker {
@@ -60,15 +69,19 @@ export class Unpacker {
   /** A plain block. */
   unpack(input: UnpackInput): JobResult<UnpackOutput> {
     try {
-      const tar = input.end ? this.#decodeEnd(input.frame) : this.decode(input.frame);
-      const rows = decodeBlockRows(
-        { count: input.count, rows: input.rows, digests: input.digests },
-        this.#digest.length,
-      );
-      return this.#unpackRows(input, tar, rows);
+      const { tar, rows, members } = this.open(input);
+      return this.#unpackRows(input, tar, rows, members);
     } catch (error) {
       return { output: damaged(error) };
     }
+  }
+
+  /** Rows and members of a plain block, which agree. Throws BlockDamage, ARCHIVE_DAMAGED, ARCHIVE_HOSTILE. */
+  open(input: PlainBlock): OpenedBlock {
+    const tar = input.end ? this.#decodeEnd(input.frame) : this.decode(input.frame);
+    const { count, rows: encoded, digests } = input;
+    const rows = decodeBlockRows({ count, rows: encoded, digests }, this.#digest.length);
+    return { tar, rows, members: matchMembers(input, tar, rows) };
   }
 
   /** A continuation block. */
@@ -112,12 +125,19 @@ export class Unpacker {
     }
   }
 
+  /** Why a frame is damaged, by its checksum alone; undefined: it is not. */
+  check(place: FramePlace): string | undefined {
+    try {
+      this.#prove(place);
+      return undefined;
+    } catch (error) {
+      return damageOf(error).damage;
+    }
+  }
+
   /** The tar bytes of a block, valid until the next call. Throws BlockDamage or ARCHIVE_DAMAGED. */
   decode(place: FramePlace): Uint8Array {
-    const frame = place.bytes ?? this.#readFrame(place);
-    if (!equalBytes(this.#digest.block(frame), place.digest)) {
-      throw new BlockDamage("its bytes are not those that were written: the checksum differs");
-    }
+    const frame = this.#prove(place);
     if (this.#tar.length < place.uncompressedLength) this.#tar = new Uint8Array(place.uncompressedLength);
     const tar = this.#tar.subarray(0, place.uncompressedLength);
     this.#decoder.decompress(tar, frame);
@@ -132,6 +152,13 @@ export class Unpacker {
     return tar.subarray(0, 0);
   }
 
+  /** The frame's bytes, whose checksum is right. */
+  #prove(place: FramePlace): Uint8Array {
+    const frame = place.bytes ?? this.#readFrame(place);
+    if (equalBytes(this.#digest.block(frame), place.digest)) return frame;
+    throw new BlockDamage("its bytes are not those that were written: the checksum differs");
+  }
+
   #readFrame(place: FramePlace): Uint8Array {
     const length = place.compressedLength;
     if (this.#frame.length < length) this.#frame = new Uint8Array(length);
@@ -141,8 +168,12 @@ export class Unpacker {
     return this.#frame.subarray(0, length);
   }
 
-  #unpackRows(input: UnpackInput, tar: Uint8Array, rows: readonly CatalogRow[]): JobResult<UnpackOutput> {
-    const members = matchMembers(input, tar, rows);
+  #unpackRows(
+    input: UnpackInput,
+    tar: Uint8Array,
+    rows: readonly CatalogRow[],
+    members: readonly (Member | undefined)[],
+  ): JobResult<UnpackOutput> {
     const pathOf = memberPaths(rows, input);
     const { policy } = this.#data;
     const creator = new EntryCreator(input.careful ? carefulPolicy(policy) : policy, this.#digest, tar);
@@ -250,15 +281,20 @@ const nothing: UnpackOutput = {
 
 /** Damage is an answer, not a failure of the job; anything else is thrown on. */
 function damaged(error: unknown): UnpackOutput {
-  if (error instanceof BlockDamage) return { ...nothing, damage: error.message, hostile: error.hostile };
+  return { ...nothing, ...damageOf(error) };
+}
+
+/** What is wrong with a block; throws on what is no damage. */
+export function damageOf(error: unknown): { readonly damage: string; readonly hostile: boolean } {
+  if (error instanceof BlockDamage) return { damage: error.message, hostile: error.hostile };
   if (error instanceof TsfsaError && (error.code === "ARCHIVE_DAMAGED" || error.code === "ARCHIVE_HOSTILE")) {
-    return { ...nothing, damage: error.message, hostile: error.code === "ARCHIVE_HOSTILE" };
+    return { damage: error.message, hostile: error.code === "ARCHIVE_HOSTILE" };
   }
   throw error;
 }
 
 /** The member of each row, or a thrown BlockDamage where tar and catalog disagree. */
-function matchMembers(input: UnpackInput, tar: Uint8Array, rows: readonly CatalogRow[]): (Member | undefined)[] {
+function matchMembers(input: RowPlace, tar: Uint8Array, rows: readonly CatalogRow[]): (Member | undefined)[] {
   const found: (Member | undefined)[] = Array.from({ length: rows.length });
   const path = new RowPath(input.parentPath, input.firstDepth, input.prefixes);
   let next = 0;

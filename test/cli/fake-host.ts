@@ -63,6 +63,7 @@ export class FakeHost implements Host {
       archinfo: missing,
       list: missing,
       du: missing,
+      diff: missing,
       verify: missing,
       ...commands,
     };
