@@ -6,7 +6,8 @@ import { MemberPath } from "../format/member-path.ts";
 import { rowFlags } from "../format/row.ts";
 import { decodeRow, RowGlance } from "../format/rowDecoder.ts";
 import { EntryKind } from "../model/entry.ts";
-import { type ArchiveIndex, lastAtMost } from "./archive-index.ts";
+import type { ArchiveIndex } from "./archive-index.ts";
+import { SegmentSearch } from "./segment-search.ts";
 
 /** Which entries are wanted, by path below the root of their source. */
 export interface Choice {
@@ -44,12 +45,6 @@ export interface Located {
   readonly otherPlaces: ReadonlyMap<number, OtherPlace>;
 }
 
-/** A place in the order of entries. */
-interface Position {
-  readonly source: number;
-  readonly components: readonly Uint8Array[];
-}
-
 interface OpenDirectory {
   readonly name: Uint8Array;
   /** The block it stands in; undefined: it stands before what was read, so nothing below it is wanted. */
@@ -66,7 +61,6 @@ interface WantedLink {
   readonly name: Uint8Array;
 }
 
-const slash = 0x2f;
 const noPath = new Uint8Array(0);
 
 /** `sources`: ids of those that are looked at. Throws ARCHIVE_DAMAGED. */
@@ -78,9 +72,7 @@ class Locator {
   readonly #index: ArchiveIndex;
   readonly #sources: ReadonlySet<number>;
   readonly #choice: Choice;
-  /** Segments in which entries start. */
-  readonly #segments: readonly number[];
-  readonly #starts = new Map<number, Position>();
+  readonly #search: SegmentSearch;
   readonly #parts = new Map<number, Part>();
   /** Numbers of wanted entries that links may point to. */
   readonly #objects = new Set<number>();
@@ -95,11 +87,11 @@ class Locator {
     this.#index = index;
     this.#sources = sources;
     this.#choice = choice;
-    this.#segments = [...index.segments.keys()].filter((number) => index.segments[number]?.entryCount !== 0);
+    this.#search = new SegmentSearch(index);
   }
 
   run(signal: AbortSignal): Located {
-    for (const segment of this.#segmentsToRead()) {
+    for (const segment of this.#search.segmentsFor(this.#sources, this.#choice.roots)) {
       signal.throwIfAborted();
       this.#read(segment);
     }
@@ -108,61 +100,9 @@ class Locator {
     return { parts, entries: this.#entries, otherPlaces };
   }
 
-  /** Segments in which a wanted entry or a directory above one can start. */
-  #segmentsToRead(): number[] {
-    const roots = this.#choice.roots ?? [noPath];
-    const wanted = new Set<number>();
-    for (const source of this.#sources) {
-      for (const root of roots) {
-        const components = split(root);
-        for (let depth = 0; depth <= components.length; depth++) {
-          wanted.add(this.#lastBefore({ source, components: components.slice(0, depth) }));
-        }
-        const first = this.#lastBefore({ source, components });
-        for (let i = first + 1; i < this.#segments.length && this.#startsBelow(i, { source, components }); i++) {
-          wanted.add(i);
-        }
-      }
-    }
-    return [...wanted].toSorted((a, b) => a - b).map((i) => this.#segments[i] as number);
-  }
-
-  /** Place in #segments of the last one that starts at or before a position. */
-  #lastBefore(position: Position): number {
-    return lastAtMost(this.#segments, 0, (segment) => comparePositions(this.#start(segment), position));
-  }
-
-  #startsBelow(place: number, { source, components }: Position): boolean {
-    const start = this.#start(this.#segments[place] as number);
-    return (
-      start.source === source &&
-      start.components.length >= components.length &&
-      components.every((name, i) => compareBytes(name, start.components[i] as Uint8Array) === 0)
-    );
-  }
-
-  /** Where a segment's first entry stands. */
-  #start(segment: number): Position {
-    const known = this.#starts.get(segment);
-    if (known !== undefined) return known;
-    const components = this.#index.firstOf(segment).map((name) => name.slice());
-    const start = { source: this.#sourceOf(segment), components };
-    this.#starts.set(segment, start);
-    return start;
-  }
-
-  /** Source of a segment's first row. */
-  #sourceOf(segment: number): number {
-    const { blocks, segments, summary } = this.#index;
-    let block = segments[segment]?.firstBlock ?? 0;
-    while (blocks[block]?.entryCount === 0) block++;
-    const found = blocks[block];
-    return found === undefined || found.end ? summary.sources.length - 1 : found.sourceId;
-  }
-
   #read(segment: number): void {
     const catalog = this.#index.segment(segment);
-    this.#moveTo(this.#sourceOf(segment), catalog.ancestors);
+    this.#moveTo(this.#search.sourceOf(segment), catalog.ancestors);
     let entry = catalog.header.firstEntry;
     for (const [i, { rows, count }] of catalog.blocks.entries()) {
       if (count === 0) continue;
@@ -247,7 +187,7 @@ class Locator {
     const block = this.#index.blockOf(object);
     const segment = this.#index.segmentOf(block);
     const catalog = this.#index.segment(segment);
-    this.#moveTo(this.#sourceOf(segment), catalog.ancestors);
+    this.#moveTo(this.#search.sourceOf(segment), catalog.ancestors);
     let entry = catalog.header.firstEntry;
     const glance = this.#glance;
     for (const [i, { rows, count }] of catalog.blocks.entries()) {
@@ -321,27 +261,4 @@ class Locator {
       this.#path.leave();
     }
   }
-}
-
-function split(path: Uint8Array): Uint8Array[] {
-  const components: Uint8Array[] = [];
-  for (let start = 0; start < path.length; ) {
-    const found = path.indexOf(slash, start);
-    const end = found < 0 ? path.length : found;
-    components.push(path.subarray(start, end));
-    start = end + 1;
-  }
-  return components;
-}
-
-/** Order of entries: by source, then by components; a directory before what it holds. */
-function comparePositions(left: Position, right: Position): number {
-  if (left.source !== right.source) return left.source - right.source;
-  for (const [i, name] of left.components.entries()) {
-    const other = right.components[i];
-    if (other === undefined) return 1;
-    const order = compareBytes(name, other);
-    if (order !== 0) return order;
-  }
-  return left.components.length - right.components.length;
 }

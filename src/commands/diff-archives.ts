@@ -11,9 +11,8 @@ import type { Difference, FieldDifference } from "../model/difference.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { CommandContext, DiffDetails, DiffOptions, Outcome } from "../model/options.ts";
 import { compareProperties } from "../restore/compare-fields.ts";
-import type { Selection } from "../restore/tree.ts";
 import { throwIfDamaged } from "./outcome.ts";
-import { selectionOf } from "./selection.ts";
+import { entryFilter } from "./selection.ts";
 
 interface Listed {
   readonly source: number;
@@ -73,7 +72,7 @@ class Comparison {
   readonly #left: ArchiveReader;
   readonly #right: ArchiveReader;
   readonly #options: DiffOptions;
-  readonly #selection: Selection;
+  readonly #accepts: (path: Uint8Array, isDirectory: boolean) => boolean;
   readonly #onDifference: (difference: Difference) => void | Promise<void>;
   readonly #byDigest: boolean;
   readonly #counts = { compared: 0, removed: 0, added: 0, changed: 0 };
@@ -91,7 +90,7 @@ class Comparison {
     this.#left = left;
     this.#right = right;
     this.#options = options;
-    this.#selection = selectionOf(options);
+    this.#accepts = entryFilter(options);
     this.#onDifference = onDifference;
     this.#byDigest = left.head.digest === right.head.digest;
   }
@@ -145,7 +144,7 @@ class Comparison {
           if (row.linked) linked.set(entry, path);
           const isDirectory = row.kind === EntryKind.directory;
           if (only !== undefined && source !== only) continue;
-          if (!this.#selection.empty && !this.#selection.selects(path, isDirectory)) continue;
+          if (!this.#accepts(path, isDirectory)) continue;
           const linkPath = row.linkEntry === undefined ? undefined : linked.get(row.linkEntry);
           yield { source, path, entry, row, linkPath };
         }

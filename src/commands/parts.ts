@@ -29,6 +29,18 @@ export function chosenSources(head: Head, id: number | undefined): number[] {
   });
 }
 
+/** What a restore reads: with --include only what that needs. */
+export async function chooseIncluded(
+  reader: ArchiveReader,
+  sources: readonly number[],
+  { includes, choice }: { readonly includes: readonly string[]; readonly choice: Choice },
+  signal: AbortSignal,
+): Promise<Pick<ChosenParts, "groups" | "otherPlaces">> {
+  return includes.length === 0
+    ? { groups: reader, otherPlaces: new Map() }
+    : chooseParts(reader, sources, choice, signal);
+}
+
 /** From a file with a whole end only what is needed; else everything, front to back. */
 export async function chooseParts(
   reader: ArchiveReader,

@@ -6,6 +6,7 @@ import type { CommandContext, Outcome, RestdirOptions, RestoreDetails } from "..
 import { restoreArchive } from "../restore/restore.ts";
 import { openBelow, openDestination, prefixComponents } from "./destination.ts";
 import { throwIfDamaged } from "./outcome.ts";
+import { chooseIncluded, chosenSources } from "./parts.ts";
 import { selectionOf } from "./selection.ts";
 import { countWarnings, strictly } from "./reporters.ts";
 
@@ -26,10 +27,13 @@ export async function restdir(options: RestdirOptions, context: CommandContext):
     } finally {
       closeSync(destination);
     }
-    const { workers, stripComponents, overwrite } = options;
-    const request = { rootFds, workers, selection, stripComponents, restoreRoots: true, overwrite };
-    const result = await restoreArchive(reader, request, { reporter, signal: context.signal });
-    throwIfDamaged(options.archive, result, reader.damages.length, "what is whole was restored");
+    const { workers, stripComponents, overwrite, includes } = options;
+    const { signal } = context;
+    const sources = chosenSources(reader.head, undefined);
+    const { groups, otherPlaces } = await chooseIncluded(reader, sources, { includes, choice: selection }, signal);
+    const request = { rootFds, workers, selection, stripComponents, restoreRoots: true, overwrite, otherPlaces };
+    const result = await restoreArchive(groups, request, { reporter, signal });
+    throwIfDamaged(options.archive, result, groups.damages.length, "what is whole was restored");
     const details = { entries: result.entries, bytes: result.bytes, incomplete: warnings() };
     return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
   } finally {

@@ -13,6 +13,7 @@ import { restoreArchive } from "../restore/restore.ts";
 import { addon } from "../sys/addon.ts";
 import { AT_REMOVEDIR } from "../sys/constants.ts";
 import { throwIfDamaged } from "./outcome.ts";
+import { chooseIncluded } from "./parts.ts";
 import { selectionOf } from "./selection.ts";
 import { countWarnings, strictly } from "./reporters.ts";
 
@@ -56,11 +57,14 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
       addon().unlinkAt(item.mounted.rootFd, Buffer.from("lost+found"), AT_REMOVEDIR);
     }
     const rootFds = reader.head.sources.map((_, id) => planned.find(({ wish }) => wish.id === id)?.mounted?.rootFd);
-    const { workers, stripComponents } = options;
-    const request = { rootFds, workers, selection, stripComponents, restoreRoots: true, overwrite: options.overwrite };
-    const result = await restoreArchive(reader, request, { reporter, signal: context.signal });
+    const { workers, stripComponents, overwrite, includes } = options;
+    const { signal } = context;
+    const sources = options.targets.map(({ id }) => id);
+    const { groups, otherPlaces } = await chooseIncluded(reader, sources, { includes, choice: selection }, signal);
+    const request = { rootFds, workers, selection, stripComponents, restoreRoots: true, overwrite, otherPlaces };
+    const result = await restoreArchive(groups, request, { reporter, signal });
     for (const { mounted } of planned) await mounted?.unmount();
-    throwIfDamaged(options.archive, result, reader.damages.length, "what is whole was restored");
+    throwIfDamaged(options.archive, result, groups.damages.length, "what is whole was restored");
     const details = { entries: result.entries, bytes: result.bytes, incomplete: warnings() };
     return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
   } finally {

@@ -1,10 +1,14 @@
-// Which entries a restore takes: --include and --exclude.
+// Which entries a restore or a comparison takes: --include and --exclude.
 
+import type { Choice } from "../archive/locate.ts";
 import { compilePatterns, compileSelection } from "../base/pattern.ts";
 import type { RestoreOptions } from "../model/options.ts";
 import type { Selection } from "../restore/tree.ts";
 
-export function selectionOf(options: Pick<RestoreOptions, "includes" | "excludes">): Selection {
+type Patterns = Pick<RestoreOptions, "includes" | "excludes">;
+
+/** For walks: below a directory that is not selected and may hold nothing, it is not asked. */
+export function selectionOf(options: Patterns): Selection & Choice {
   const included = compileSelection(options.includes);
   const excluded = compilePatterns(options.excludes);
   return {
@@ -12,5 +16,14 @@ export function selectionOf(options: Pick<RestoreOptions, "includes" | "excludes
     selects: (path, isDirectory) =>
       !excluded.matches(path, isDirectory) && (included.empty || included.selects(path, isDirectory)),
     mayHold: (path) => !excluded.matches(path, true) && (included.empty || included.mayHold(path)),
+    roots: included.empty ? undefined : included.roots,
   };
+}
+
+/** The same for whoever asks for each entry by itself. */
+export function entryFilter(options: Patterns): (path: Uint8Array, isDirectory: boolean) => boolean {
+  const included = compileSelection(options.includes);
+  const excluded = compilePatterns(options.excludes);
+  return (path, isDirectory) =>
+    !excluded.covers(path, isDirectory) && (included.empty || included.selects(path, isDirectory));
 }

@@ -283,6 +283,8 @@ export class Tree {
 
   /** A directory of the present source, anywhere in it. */
   #branchAt(directory: readonly Uint8Array[]): Branch | undefined {
+    const { stripComponents } = this.#options;
+    if (directory.length < stripComponents) return undefined;
     const current = this.#path.components().slice(1);
     let branch = this.#frames[0];
     let path: Uint8Array = noName;
@@ -296,6 +298,7 @@ export class Tree {
         branch = this.#frames[index + 1];
         continue;
       }
+      if (index < stripComponents) continue; // the root stands for it
       const key = this.#earlyKey(path);
       const next = this.#early.get(key) ?? waitingBranch(branch, name, false);
       this.#early.set(key, next);

@@ -248,6 +248,39 @@ describe("extract and restdir --include", () => {
   });
 });
 
+describe("restdir --include", () => {
+  it("gives hard links the content of objects that were left out, whatever is stripped or excluded", async () => {
+    await withLab(async (lab) => {
+      const { archive, source } = await archiveOf(lab);
+      const target = lab.folder("target");
+      const words = ["--include", "/b", "--include", "to-it", "-e", "noise", "-e", "holes", "--strip-components", "1"];
+      await expectStatus(0, ["restdir", ...words, archive, target]);
+      expect(names(target)).toEqual(["again-large", "again-shared", "deep", "deep/to-it", "empty", "third-shared"]);
+      for (const name of ["again-large", "third-shared"]) {
+        expect(readFileSync(join(target, name)).equals(readFileSync(join(source, "b", name))), name).toBe(true);
+      }
+      expect(statSync(join(target, "again-shared")).ino).toBe(statSync(join(target, "third-shared")).ino);
+      expect(statSync(join(target, "third-shared")).mode & 0o7777).toBe(0o4750);
+    });
+  });
+
+  it("makes a file system with only that in it", async () => {
+    await withLab(async (lab) => {
+      const image = await lab.filesystem(recipes.ext4);
+      const mountpoint = await lab.mount(image);
+      await buildTree(mountpoint, sampleTree());
+      await lab.unmount(mountpoint);
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["savefs", "-q", archive, image]);
+      const again = lab.image("again", recipes.ext4.sizeBytes);
+      await expectStatus(0, ["restfs", "-q", "--include", "third-shared", archive, `id=0,dest=${again}`]);
+      const restored = await lab.mount(again, { options: "ro" });
+      expect(names(restored)).toEqual(["b", "b/third-shared"]);
+      expect(statSync(restored).mode & 0o777).toBe(0o711);
+    });
+  });
+});
+
 describe("cat", () => {
   it("writes the content of files of one block and of many, holes as zeros", async () => {
     await withLab(async (lab) => {
