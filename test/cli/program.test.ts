@@ -182,7 +182,50 @@ describe("the command line of what reads an archive", () => {
   it("names the archive", async () => {
     expect(await request("archinfo", "A")).toEqual({ archive: "A" });
     expect(await request("list", "A", "/etc", "*.c")).toEqual({ archive: "A", patterns: ["/etc", "*.c"] });
+    expect(await request("list", "A", "--sort", "size", "--id=2")).toMatchObject({ sort: "size", source: 2 });
+    expect((await invocation("list", "A", "--tree")).request).toMatchObject({ form: { long: false, tree: true } });
+    expect((await invocation("list", "A", "-s")).request).toMatchObject({ form: { long: false, tree: false } });
+    expect((await invocation("list", "A")).request).toMatchObject({ form: { long: true, tree: false } });
+    expect(await request("du", "A", "-d1", "/etc")).toMatchObject({ depth: 1, patterns: ["/etc"] });
+    expect(await request("du", "A")).toMatchObject({ depth: Number.POSITIVE_INFINITY });
+    expect(await request("cat", "A", "etc/x")).toEqual({ archive: "A", path: "etc/x" });
     expect(await request("verify", "A", "--quick", "-j1")).toEqual({ archive: "A", workers: 1, quick: true });
+  });
+
+  it("asks for parts, and where they go", async () => {
+    expect(await request("extract", "A", "/etc", "!*.o")).toEqual({
+      archive: "A",
+      patterns: ["/etc", "!*.o"],
+      destination: ".",
+      source: undefined,
+      workers: 3,
+      overwrite: false,
+      strict: false,
+    });
+    expect(await request("extract", "--to", "D", "-o", "A", "x")).toMatchObject({ destination: "D", overwrite: true });
+  });
+
+  it("compares with a target, of which it may say which source it is", async () => {
+    const plain = { holes: false, atime: false, btime: false };
+    expect(await request("diff", "A", "/mnt")).toEqual({
+      archive: "A",
+      target: "/mnt",
+      source: undefined,
+      workers: 3,
+      excludes: [],
+      includes: [],
+      compare: plain,
+    });
+    expect(await request("diff", "A", "id=1=/dev/a=b", "--holes")).toMatchObject({
+      target: "/dev/a=b",
+      source: 1,
+      compare: { ...plain, holes: true },
+    });
+    expect(await request("verify", "A", "--against", "id=0=/mnt")).toMatchObject({
+      against: { archive: "A", target: "/mnt", source: 0, compare: plain },
+    });
+    expect((await refusal("verify", "-", "--against", "/mnt")).message).toContain("twice");
+    expect((await refusal("diff", "A", "id=1=")).message).toContain("TARGET");
   });
 
   it("says how to talk", async () => {
@@ -214,7 +257,19 @@ describe("a refusal", () => {
 
 describe("help", () => {
   it("is there for the program and each command", async () => {
-    for (const command of ["savefs", "savedir", "restfs", "restdir", "archinfo", "list", "verify"]) {
+    for (const command of [
+      "savefs",
+      "savedir",
+      "restfs",
+      "restdir",
+      "extract",
+      "cat",
+      "archinfo",
+      "list",
+      "du",
+      "diff",
+      "verify",
+    ]) {
       const { help } = (await parse(command, "--help")) as Help;
       expect(help).toMatch(new RegExp(`^Usage: tsfsa ${command} \\[options\\] <archive>`));
       expect(((await parse("help", command)) as Help).help).toBe(help);

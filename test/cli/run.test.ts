@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import { TsfsaError } from "../../src/base/errors.ts";
+import type { Difference } from "../../src/model/difference.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import type { CommandContext } from "../../src/model/options.ts";
 import { bytes, done, FakeHost, head, jsonLines, row, saved, summary } from "./fake-host.ts";
@@ -114,6 +115,74 @@ describe("a run that ends well", () => {
         "\nsource 1:\n-rw-r--r--  1000     0           12 1970-01-01T00:00:00Z x\n",
       stderr: "",
     });
+  });
+});
+
+describe("what commands find", () => {
+  const differences: readonly Difference[] = [
+    { change: "removed", source: 0, path: bytes("gone"), fields: [] },
+    { change: "added", source: 0, path: bytes("a\u001b"), fields: [] },
+    {
+      change: "changed",
+      source: 1,
+      path: bytes(""),
+      fields: [
+        { field: "mode", archived: "0644", found: "0600" },
+        { field: "flags", archived: "", found: "i" },
+        { field: "attribute", name: bytes("user.x") },
+        { field: "content" },
+      ],
+    },
+  ];
+  const found = { compared: 7, removed: 1, added: 1, changed: 1, content: "digest" } as const;
+  const host = (): FakeHost =>
+    new FakeHost({
+      async diff(_options, _context, onDifference) {
+        for (const difference of differences) await onDifference(difference);
+        return { status: 1, warnings: 0, details: found };
+      },
+      async du(_options, _context, onDirectory) {
+        await onDirectory({ source: 0, path: bytes("a"), depth: 1, entries: 1234, files: 2, bytes: 2048 });
+        return done({ entries: 1234, bytes: 2048 });
+      },
+      async cat(_options, _context, write) {
+        await write(Uint8Array.of(0x61, 0xff));
+        return done({ bytes: 2 });
+      },
+    });
+
+  it("differs in lines that say how, and ends with 1 without a word of warnings", async () => {
+    const { status, stdout, stderr } = await host().run("diff", "A", "/mnt");
+    expect(status).toBe(1);
+    expect(stdout).toBe(
+      "- gone\n+ a\\033\n\nsource 1:\n~ .: mode 0644 -> 0600, flags none -> i, attribute user.x, content\n",
+    );
+    expect(stderr).toBe("1 only in the archive, 1 not in it, 1 changed; 7 entries compared\n");
+  });
+
+  it("differs in objects with --json", async () => {
+    const { stdout } = await host().run("diff", "--json", "A", "/mnt");
+    expect(jsonLines(stdout)).toMatchObject([
+      { type: "difference", change: "removed", path: "gone" },
+      { type: "difference", change: "added" },
+      {
+        type: "difference",
+        source: 1,
+        path: "",
+        fields: [{ field: "mode" }, {}, { name: "user.x" }, { field: "content" }],
+      },
+      { type: "summary", command: "diff", status: 1, warnings: 0, ...found },
+    ]);
+  });
+
+  it("sums up in columns", async () => {
+    expect((await host().run("du", "A")).stdout).toBe("     2 KiB       1,234 a\n");
+  });
+
+  it("is bytes for cat, and all else goes to standard error", async () => {
+    const cat = host();
+    expect((await cat.run("cat", "--json", "A", "f")).stdout).toBe("a\ufffd");
+    expect(jsonLines(cat.stderr.text)).toMatchObject([{ type: "summary", command: "cat", bytes: 2 }]);
   });
 });
 
