@@ -3,6 +3,7 @@
 
 import { ByteReader, compareBytes } from "../base/bytes.ts";
 import { MemberPath } from "../format/member-path.ts";
+import { checkComponent } from "../format/path.ts";
 import { rowFlags } from "../format/row.ts";
 import { decodeRow, RowGlance } from "../format/rowDecoder.ts";
 import { EntryKind } from "../model/entry.ts";
@@ -166,6 +167,7 @@ class Locator {
     const row = decodeRow(new ByteReader(reader.bytes, reader.what, start, reader.end), () => noPath);
     if (row.linkEntry === undefined) return;
     const directory = this.#stack.slice(1).map(({ name }) => name.slice());
+    for (const name of directory) checkComponent(name); // a glance does not, and they may be made before their rows are read
     this.#links.push({ entry, object: row.linkEntry, directory, name: row.name.slice() });
   }
 

@@ -94,6 +94,35 @@ describe("locate", () => {
     }
   });
 
+  it.each(["..", "a/b", "."])("takes no link into a directory called %s", async (bad) => {
+    const folder = mkdtempSync(join(tmpdir(), "tsfsa-locate-"));
+    try {
+      const file = join(folder, "a.tsfsa");
+      const base = { kind: EntryKind.fifo, depth: 1, linked: true };
+      writeFileSync(
+        file,
+        await archiveOfRows([
+          rowOf({ source: 0, path: [], isDirectory: true, block: 0 }, 0),
+          { ...rowOf({ source: 0, path: ["-"], isDirectory: false, block: 0 }, 1), ...base },
+          rowOf({ source: 0, path: [bad], isDirectory: true, block: 0 }, 2),
+          {
+            ...rowOf({ source: 0, path: [bad, "link"], isDirectory: false, block: 0 }, 3),
+            kind: EntryKind.hardlink,
+            linkEntry: 1,
+          },
+        ]),
+      );
+      const reader = await ArchiveReader.open(file, signal);
+      const index = (await ArchiveIndex.open(reader)) as ArchiveIndex;
+      expect(() => locate(index, [0], compileSelection(["link"]), signal)).toThrow(
+        expect.objectContaining({ code: "ARCHIVE_HOSTILE" }),
+      );
+      await reader.close();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it("has no index where the end is cut off", async () => {
     const folder = mkdtempSync(join(tmpdir(), "tsfsa-locate-"));
     try {
@@ -174,7 +203,33 @@ function entriesOf(trees: readonly Node[], sizes: readonly number[]): Entry[] {
   return entries;
 }
 
-async function archiveOf(trees: readonly Node[], sizes: readonly number[]): Promise<Uint8Array> {
+function archiveOf(trees: readonly Node[], sizes: readonly number[]): Promise<Uint8Array> {
+  const entries = entriesOf(trees, sizes);
+  const blocks: Entry[][] = [];
+  for (const entry of entries) (blocks[entry.block] ??= []).push(entry);
+  return write(
+    trees.length,
+    blocks.map((block) => {
+      const { source, path } = block[0] as Entry;
+      const ancestors = path.length === 0 ? [] : ["", ...path.slice(0, -1)];
+      return { source, ancestors, rows: block.map(rowOf) };
+    }),
+  );
+}
+
+/** One source, one block. */
+function archiveOfRows(rows: readonly CatalogRow[]): Promise<Uint8Array> {
+  return write(1, [{ source: 0, ancestors: [], rows }]);
+}
+
+interface Block {
+  readonly source: number;
+  readonly ancestors: readonly string[];
+  readonly rows: readonly CatalogRow[];
+}
+
+/** An archive whose frames hold nothing of their rows: nobody decodes them here. */
+async function write(sources: number, blocks: readonly Block[]): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   const sink = {
     offset: 0,
@@ -186,31 +241,24 @@ async function archiveOf(trees: readonly Node[], sizes: readonly number[]): Prom
     },
   };
   const digest = await createDigest("xxh128");
-  const writer = await ArchiveWriter.create(sink, headOf(trees.length), digest);
+  const writer = await ArchiveWriter.create(sink, headOf(sources), digest);
   const encoder = await createEncoder("zstd", 1);
-  const frame = new Uint8Array(encoder.bound(512));
-  const length = encoder.compress(frame, 0, new Uint8Array(512), 0, 512);
-  const entries = entriesOf(trees, sizes);
-  const rows = new RowEncoder();
-  for (let start = 0; start < entries.length; ) {
-    const first = entries[start] as Entry;
-    let end = start;
-    for (; entries[end]?.block === first.block; end++) rows.add(rowOf(entries[end] as Entry, end - start));
+  const target = new Uint8Array(encoder.bound(512));
+  const frame = target.slice(0, encoder.compress(target, 0, new Uint8Array(512), 0, 512));
+  const encoded = new RowEncoder();
+  for (const { source, ancestors, rows } of blocks) {
+    for (const row of rows) encoded.add(row);
     await writer.writeBlock({
-      frame: frame.slice(0, length),
+      frame,
       uncompressedLength: 512,
-      sourceId: first.source,
-      rows: rows.finish(),
-      digest: digest.block(frame.subarray(0, length)),
-      ancestors: first.path.length === 0 ? [] : ["", ...first.path.slice(0, -1)].map((each) => Buffer.from(each)),
+      sourceId: source,
+      rows: encoded.finish(),
+      digest: digest.block(frame),
+      ancestors: ancestors.map((each) => Buffer.from(each)),
     });
-    start = end;
   }
-  await writer.finish(
-    trees.map(() => emptyTotals()),
-    entries.length,
-    undefined,
-  );
+  const totals = Array.from({ length: sources }, emptyTotals);
+  await writer.finish(totals, 0, undefined);
   return concatBytes(parts);
 }
 
