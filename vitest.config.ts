@@ -1,5 +1,5 @@
-// Two projects: unit tests share one module graph per worker (fast), end-to-end tests mount images and run the built CLI, two
-// files at a time. Benchmarks are not tests (npm run bench).
+// Two projects: unit tests, each file in a process of its own (they open and close descriptors by number), and end-to-end tests, which mount images
+// and run the built CLI, two files at a time. Benchmarks are not tests (npm run bench).
 
 import { defineConfig } from "vitest/config";
 
@@ -13,7 +13,6 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: endToEnd,
-          isolate: false,
           testTimeout: 30_000,
           globalSetup: ["test/support/build-once.ts"],
           sequence: { groupOrder: 0 },

@@ -252,7 +252,7 @@ describe("rows that no writer makes", () => {
       { mtime: { seconds: 0, nanoseconds: 1_000_000_000 } },
       { offset: 2 ** 40 },
       { kind: EntryKind.symlink },
-      { kind: EntryKind.hardlink },
+      { kind: EntryKind.fifo, linkEntry: 0 },
       { symlinkTarget: utf8("x") },
       { linkEntry: 0 },
       { kind: EntryKind.symlink, symlinkTarget: new Uint8Array(4096) },
