@@ -101,7 +101,8 @@ export class TextPresenter implements Presenter {
 
   async close(exitStatus: number, warnings: number): Promise<void> {
     this.#progress?.clear();
-    if (exitStatus === 1 && warnings > 0 && !this.#run.quiet) this.#tell(`${plural(warnings, "warning")}: exit status 1`);
+    if (exitStatus === 1 && warnings > 0 && !this.#run.quiet)
+      this.#tell(`${plural(warnings, "warning")}: exit status 1`);
     await this.#stdout.flush();
     await this.#stderr.flush();
   }
