@@ -1,6 +1,7 @@
 // Finds the blocks in which chosen entries stand, from the catalog alone: the entries' own, those of the directories above them (their attributes stand
 // there) and those of the objects of hard links. Segments in which nothing can stand are not read, subtrees in which nothing can are passed over.
 
+import { setImmediate } from "node:timers/promises";
 import { ByteReader, compareBytes } from "../base/bytes.ts";
 import { MemberPath } from "../format/member-path.ts";
 import { checkComponent } from "../format/path.ts";
@@ -65,7 +66,12 @@ interface WantedLink {
 const noPath = new Uint8Array(0);
 
 /** `sources`: ids of those that are looked at. Throws ARCHIVE_DAMAGED. */
-export function locate(index: ArchiveIndex, sources: readonly number[], choice: Choice, signal: AbortSignal): Located {
+export function locate(
+  index: ArchiveIndex,
+  sources: readonly number[],
+  choice: Choice,
+  signal: AbortSignal,
+): Promise<Located> {
   return new Locator(index, new Set(sources), choice).run(signal);
 }
 
@@ -91,8 +97,9 @@ class Locator {
     this.#search = new SegmentSearch(index);
   }
 
-  run(signal: AbortSignal): Located {
+  async run(signal: AbortSignal): Promise<Located> {
     for (const segment of this.#search.segmentsFor(this.#sources, this.#choice.roots)) {
+      await setImmediate(); // or no signal would be heard
       signal.throwIfAborted();
       this.#read(segment);
     }

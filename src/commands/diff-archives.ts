@@ -12,6 +12,7 @@ import { EntryKind } from "../model/entry.ts";
 import type { CommandContext, DiffDetails, DiffOptions, Outcome } from "../model/options.ts";
 import { compareProperties } from "../restore/compare-fields.ts";
 import { throwIfDamaged } from "./outcome.ts";
+import { nextTurn } from "./parts.ts";
 import { entryFilter } from "./selection.ts";
 
 interface Listed {
@@ -129,6 +130,7 @@ class Comparison {
     const linked = new Map<number, Uint8Array>();
     const { source: only } = this.#options;
     for await (const group of reader.groups(false)) {
+      await nextTurn();
       const { catalog } = group;
       if (!paths.enter(group) || catalog === undefined) {
         reader.damages.push({ offset: reader.input.position, message: "a catalog segment is lost" });

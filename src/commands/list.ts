@@ -7,7 +7,7 @@ import { blockRows } from "../format/segmentDecoder.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { CommandContext, ListedEntry, ListOptions, Outcome } from "../model/options.ts";
 import { throwIfDamaged } from "./outcome.ts";
-import { chosenSources } from "./parts.ts";
+import { chosenSources, nextTurn } from "./parts.ts";
 import { SortedEntries } from "./sorted-entries.ts";
 
 type OnEntry = (entry: ListedEntry) => void | Promise<void>;
@@ -46,6 +46,7 @@ export async function readEntries(
     /** Paths of entries with several names, by number. */
     const linked = new Map<number, Uint8Array>();
     for await (const group of reader.groups(false)) {
+      await nextTurn();
       context.signal.throwIfAborted();
       const { catalog } = group;
       if (!paths.enter(group) || catalog === undefined) {

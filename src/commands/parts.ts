@@ -1,5 +1,6 @@
 // What the commands that look at parts of an archive share: which sources are meant, and the part of the archive that has to be read.
 
+import { setImmediate } from "node:timers/promises";
 import { ArchiveIndex } from "../archive/archive-index.ts";
 import { type Choice, locate, type OtherPlace } from "../archive/locate.ts";
 import { PartReader } from "../archive/part-reader.ts";
@@ -27,6 +28,11 @@ export function chosenSources(head: Head, id: number | undefined): number[] {
   throw new TsfsaError("USAGE", `the archive has ${ids}, asked was for id ${id}`, {
     hints: ["`tsfsa archinfo` lists them"],
   });
+}
+
+/** Reading a file waits for nothing: without a turn of the event loop no signal would be heard until all is read. */
+export function nextTurn(): Promise<void> {
+  return setImmediate();
 }
 
 /** What a restore reads: with --include only what that needs. */
@@ -58,7 +64,7 @@ export async function chooseParts(
   const index = await ArchiveIndex.open(reader);
   if (index === undefined) return whole;
   try {
-    const { parts, entries, otherPlaces } = locate(index, sources, choice, signal);
+    const { parts, entries, otherPlaces } = await locate(index, sources, choice, signal);
     return {
       groups: new PartReader(reader, index, parts),
       entries,
