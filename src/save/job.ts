@@ -2,6 +2,7 @@
 
 import type { Leaves } from "../codec/leaves.ts";
 import type { RowEncoder } from "../format/segment.ts";
+import { emptyTotals } from "../format/summary.ts";
 import { EntryKind, type Extent } from "../model/entry.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { errnoName } from "../sys/errors.ts";
@@ -156,23 +157,7 @@ export class PackJob {
 }
 
 export function emptyPackTotals(): PackTotals {
-  return {
-    entries: 0,
-    members: 0,
-    files: 0,
-    directories: 0,
-    symlinks: 0,
-    hardlinks: 0,
-    devices: 0,
-    fifos: 0,
-    sockets: 0,
-    absent: 0,
-    changed: 0,
-    damaged: 0,
-    attributesLost: 0,
-    bytes: 0,
-    dataBytes: 0,
-  };
+  return { ...emptyTotals(), members: 0 };
 }
 
 const totalOfKind = {

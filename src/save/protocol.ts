@@ -2,7 +2,7 @@
 // what to read (an open directory and a name), a result is a sealed, compressed block.
 
 import type { Leaves } from "../codec/leaves.ts";
-import type { DigestName } from "../model/archive.ts";
+import type { DigestName, SourceTotals } from "../model/archive.ts";
 import type { Compression } from "../model/options.ts";
 import type { Extent } from "../model/entry.ts";
 import type { WarningCode } from "../model/events.ts";
@@ -162,22 +162,9 @@ export interface PackWarning {
   readonly errno?: string;
 }
 
-export interface PackTotals {
-  entries: number;
+/** What a job adds to the totals of its source. */
+export interface PackTotals extends SourceTotals {
   members: number;
-  files: number;
-  directories: number;
-  symlinks: number;
-  hardlinks: number;
-  devices: number;
-  fifos: number;
-  sockets: number;
-  absent: number;
-  changed: number;
-  damaged: number;
-  attributesLost: number;
-  bytes: number;
-  dataBytes: number;
 }
 
 export interface PackOutput {
