@@ -1,5 +1,6 @@
 // The table of the commands. Each is imported when it is asked for, so that `--help` and a refusal start at once. Tests put fakes here.
 
+import type { ProbeDetails } from "../commands/probe.ts";
 import type { Difference } from "../model/difference.ts";
 import type {
   ArchiveInformation,
@@ -14,6 +15,7 @@ import type {
   ListedEntry,
   ListOptions,
   Outcome,
+  ProbeOptions,
   RestdirOptions,
   RestfsOptions,
   RestoreDetails,
@@ -55,6 +57,7 @@ export interface CommandTable {
     context: CommandContext,
     onDifference?: (difference: Difference) => void | Promise<void>,
   ): Promise<Outcome<VerifyDetails>>;
+  probe(options: ProbeOptions, context: CommandContext): Promise<Outcome<ProbeDetails>>;
 }
 
 export const commands: CommandTable = {
@@ -71,4 +74,5 @@ export const commands: CommandTable = {
     (await import("../commands/diff.ts")).diff(options, context, onDifference),
   verify: async (options, context, onDifference) =>
     (await import("../commands/verify.ts")).verify(options, context, onDifference),
+  probe: async (options, context) => (await import("../commands/probe.ts")).probe(options, context),
 };

@@ -4,7 +4,7 @@ import type { Reporter } from "../model/events.ts";
 import type { CommandContext } from "../model/options.ts";
 import { ask } from "./confirm.ts";
 import type { Host } from "./host.ts";
-import type { OutputOptions, Request } from "./invocation.ts";
+import { archiveOf, type OutputOptions, type Request } from "./invocation.ts";
 import type { Presenter } from "./presenter.ts";
 
 interface CountingReporter extends Reporter {
@@ -33,7 +33,7 @@ export function contextOf(
     ...(output.verbose ? { entry: (path: Uint8Array) => presenter.entry?.(path) } : {}),
   };
   const yes = "yes" in request.options && request.options.yes;
-  const canAsk = !output.json && request.options.archive !== "-" && host.terminals.stdin && host.terminals.stderr;
+  const canAsk = !output.json && archiveOf(request) !== "-" && host.terminals.stdin && host.terminals.stderr;
   return {
     reporter,
     signal,

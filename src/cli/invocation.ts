@@ -6,6 +6,7 @@ import type {
   DuOptions,
   ExtractOptions,
   ListOptions,
+  ProbeOptions,
   RestdirOptions,
   RestfsOptions,
   SaveOptions,
@@ -36,7 +37,13 @@ export type Request =
   | { readonly command: "list"; readonly options: ListOptions; readonly form: ListForm }
   | { readonly command: "du"; readonly options: DuOptions }
   | { readonly command: "diff"; readonly options: DiffOptions }
-  | { readonly command: "verify"; readonly options: VerifyOptions };
+  | { readonly command: "verify"; readonly options: VerifyOptions }
+  | { readonly command: "probe"; readonly options: ProbeOptions };
+
+/** The archive that a command reads or writes; empty: it has none. */
+export function archiveOf({ options }: Request): string {
+  return "archive" in options ? options.archive : "";
+}
 
 export type CommandName = Request["command"];
 

@@ -5,6 +5,7 @@ import { pathJson } from "../base/units.ts";
 import type { Difference } from "../model/difference.ts";
 import type { Progress, Warning } from "../model/events.ts";
 import type { DirectorySum, ListedEntry } from "../model/options.ts";
+import { deviceJson } from "./devices.ts";
 import type { Failure } from "./failure.ts";
 import { rowJson } from "./listing.ts";
 import type { TextOutput } from "./output.ts";
@@ -77,6 +78,7 @@ export class JsonPresenter implements Presenter {
 
   finished(result: Result, elapsedMs: number): void {
     if (result.command === "archinfo") this.#put({ type: "archive", ...result.outcome.details });
+    if (result.command === "probe") for (const device of result.outcome.details.devices) this.#put(deviceJson(device));
     this.#details = { ...detailsOf(result), elapsedMs: Math.round(elapsedMs) };
   }
 
@@ -98,6 +100,7 @@ function nameJson(bytes: Uint8Array): object {
 /** What the summary says besides status and warnings. */
 function detailsOf(result: Result): object {
   if (result.command === "archinfo") return {};
+  if (result.command === "probe") return { devices: result.outcome.details.devices.length };
   if (result.command !== "savefs" && result.command !== "savedir") return result.outcome.details;
   const { archive, archiveBytes, verified, head, summary } = result.outcome.details;
   const { archiveId, label, codec, level, blockSize, digest } = head;

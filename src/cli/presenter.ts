@@ -1,5 +1,6 @@
 // What both ways of talking, text.ts and json.ts, have in common. A presenter shows; it decides nothing.
 
+import type { ProbeDetails } from "../commands/probe.ts";
 import type { Difference } from "../model/difference.ts";
 import type { Reporter } from "../model/events.ts";
 import type {
@@ -26,7 +27,8 @@ export type Result =
   | { readonly command: "list"; readonly outcome: Outcome<{ readonly entries: number }> }
   | { readonly command: "du"; readonly outcome: Outcome<{ readonly entries: number; readonly bytes: number }> }
   | { readonly command: "diff"; readonly outcome: Outcome<DiffDetails> }
-  | { readonly command: "verify"; readonly outcome: Outcome<VerifyDetails> };
+  | { readonly command: "verify"; readonly outcome: Outcome<VerifyDetails> }
+  | { readonly command: "probe"; readonly outcome: Outcome<ProbeDetails> };
 
 /** What a presenter must know of the run it shows. */
 export interface Run extends OutputOptions {

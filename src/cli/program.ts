@@ -80,6 +80,14 @@ Examples:
   tsfsa restfs root.tsfsa 'id=0,dest=/dev/sdc2,mkfs=xfs,mkfsopt=-m reflink=0\\,crc=1,label=new,uuid=new'
   ssh host cat root.tsfsa | tsfsa restfs --overwrite --yes - id=0,dest=disk.img
 `,
+  probe: `
+WRITABLE: somebody can write it, or a part of it, now; savefs refuses it then, and SNAPSHOT names the method that would help.
+Without root, devices that may not be opened are shown as far as the mount table tells.
+
+Examples:
+  tsfsa probe
+  tsfsa probe --json /dev/sda2 disk.img
+`,
 } as const;
 
 /** The commands inherit the settings of `program`. */
@@ -147,6 +155,15 @@ function addCommands(program: Command, processors: number, found: (invocation: I
   });
 
   addInspectCommands(program, jobs, take);
+
+  const probe = program
+    .command("probe")
+    .description("show block devices: what they hold, how they are used, which snapshot method fits")
+    .argument("[device...]", "block device or image file (default: all block devices)")
+    .addHelpText("after", examples.probe);
+  addOutputOptions(probe).action((devices: string[], flags: OutputFlags) => {
+    take(flags, { command: "probe", options: { devices: devices.map((each) => nonEmpty("DEVICE", each)) } });
+  });
 }
 
 function shapesOf(program: Command): OptionShapes {

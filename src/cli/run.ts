@@ -8,7 +8,7 @@ import type { CommandTable } from "./commands.ts";
 import { contextOf } from "./context.ts";
 import { describeFailure, type Failure } from "./failure.ts";
 import type { Host } from "./host.ts";
-import type { Invocation, Request } from "./invocation.ts";
+import { archiveOf, type Invocation, type Request } from "./invocation.ts";
 import { JsonPresenter } from "./json.ts";
 import { TextOutput } from "./output.ts";
 import type { Presenter, Result, Run } from "./presenter.ts";
@@ -56,7 +56,7 @@ async function perform(
   const shown: Run = {
     ...output,
     command: request.command,
-    archive: request.options.archive,
+    archive: archiveOf(request),
     dryRun: "dryRun" in request.options && request.options.dryRun,
     ...("form" in request ? { form: request.form } : {}),
   };
@@ -127,6 +127,8 @@ async function execute(
       return { command, outcome: await commands.du(options, context, (sum) => presenter.summed(sum)) };
     case "diff":
       return { command, outcome: await commands.diff(options, context, differs) };
+    case "probe":
+      return { command, outcome: await commands.probe(options, context) };
     default:
       return { command, outcome: await commands.verify(options, context, differs) };
   }
@@ -169,8 +171,8 @@ async function refuse(
   return failure.exitStatus;
 }
 
-function writesArchiveToStdout({ command, options }: Request): boolean {
-  return (command === "savefs" || command === "savedir") && options.archive === "-";
+function writesArchiveToStdout(request: Request): boolean {
+  return (request.command === "savefs" || request.command === "savedir") && archiveOf(request) === "-";
 }
 
 /** Standard output is for bytes: what there is to say goes to standard error. */
@@ -179,7 +181,7 @@ function takesStdout(request: Request): boolean {
 }
 
 function refuseTerminals(request: Request, host: Host): void {
-  if (request.options.archive !== "-") return;
+  if (archiveOf(request) !== "-") return;
   if (writesArchiveToStdout(request)) {
     if (!host.terminals.stdout) return;
     throw new TsfsaError("USAGE", "expected a pipe or a file for the archive, found a terminal as standard output", {

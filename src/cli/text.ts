@@ -12,6 +12,7 @@ import type {
   SaveDetails,
   VerifyDetails,
 } from "../model/options.ts";
+import { deviceTable } from "./devices.ts";
 import { differenceText } from "./differences.ts";
 import type { Failure } from "./failure.ts";
 import { informationText } from "./information.ts";
@@ -96,6 +97,7 @@ export class TextPresenter implements Presenter {
 
   finished(result: Result, elapsedMs: number): void {
     if (result.command === "archinfo") this.#stdout.write(informationText(this.#run.archive, result.outcome.details));
+    else if (result.command === "probe") this.#stdout.write(deviceTable(result.outcome.details.devices));
     else if (!this.#run.quiet) for (const line of summaryLines(this.#run, result, elapsedMs)) this.#tell(line);
   }
 
@@ -130,7 +132,7 @@ function summaryLines(run: Run, result: Exclude<Result, { command: "archinfo" }>
         ...(result.outcome.details.against === undefined ? [] : [diffLine(result.outcome.details.against)]),
       ];
     default:
-      return []; // list, du, cat: what was written is the result
+      return []; // list, du, cat, probe: what was written is the result
   }
 }
 

@@ -40,7 +40,7 @@ export function statOrUndefined(path: string | Buffer): Stats | undefined {
 }
 
 /** Directory of a block device in sysfs; undefined for numbers without one (anonymous devices of btrfs, tmpfs …). */
-function sysfsOf(device: DeviceNumber): string | undefined {
+export function sysfsOf(device: DeviceNumber): string | undefined {
   const path = `/sys/dev/block/${device.major}:${device.minor}`;
   return existsSync(path) ? path : undefined;
 }
@@ -151,7 +151,8 @@ export function btrfsDevices(): Map<string, string[]> {
   return filesystems;
 }
 
-function namesIn(directory: string): string[] {
+/** Names in a directory; none where it is not there or not ours to read. */
+export function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory);
   } catch {
@@ -160,7 +161,7 @@ function namesIn(directory: string): string[] {
 }
 
 /** The text of a small kernel file; empty where it is not there (any more). */
-function readText(path: string): string {
+export function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
@@ -168,7 +169,8 @@ function readText(path: string): string {
   }
 }
 
-function parseNumber(text: string): DeviceNumber[] {
+/** `8:1` as sysfs has it; empty where there is none. */
+export function parseNumber(text: string): DeviceNumber[] {
   const match = /^(\d+):(\d+)/.exec(text);
   return match === null ? [] : [{ major: Number(match[1]), minor: Number(match[2]) }];
 }

@@ -3,6 +3,8 @@
 // (recreate/plan.ts), makeFilesystem (recreate/make.ts), openTarget (target.ts), mountTarget (mount-target.ts), probe (probe.ts).
 
 import type { FilesystemDescription } from "../model/archive.ts";
+import type { DeviceKind } from "./kind.ts";
+import type { SnapshotChoice } from "./snapshot-method.ts";
 
 /** The types that can be saved as a whole and made again. */
 export const filesystemTypes = ["ext2", "ext3", "ext4", "xfs", "btrfs"] as const;
@@ -114,11 +116,15 @@ export type Writable =
   | { readonly writable: false }
   | { readonly writable: true; readonly reason: string; readonly ways: readonly string[] };
 
-/** One block device as `probe` shows it. */
+/** One block device or image file as `probe` shows it. */
 export interface ProbedDevice {
   readonly path: string;
+  readonly kind: DeviceKind;
+  /** 0 and 0 for an image file. */
   readonly major: number;
   readonly minor: number;
+  /** false: it may not be opened, so type, label, UUID and used are what the mount table and sysfs tell. */
+  readonly readable: boolean;
   /** null: nothing recognised. */
   readonly type: string | null;
   readonly usage: Identity["usage"] | null;
@@ -128,8 +134,22 @@ export interface ProbedDevice {
   readonly sizeBytes: number;
   /** null: unknown. */
   readonly usedBytes: number | null;
-  readonly mountPoints: readonly string[];
+  /** Where it is mounted itself, not its partitions. */
+  readonly mounts: readonly ProbedMount[];
+  /** Somebody can write it, or a part of it, now. */
   readonly writable: boolean;
-  /** `swap`, names of holders (`dm-0`, `md0`), `loop0` … */
+  /** Why, in one sentence; null where it is not. */
+  readonly writableBecause: string | null;
+  /** `swap`, paths of what is stacked on it (volumes, arrays, loop devices). */
   readonly heldBy: readonly string[];
+  readonly snapshot: SnapshotChoice;
+}
+
+export interface ProbedMount {
+  readonly mountPoint: Uint8Array;
+  /** What of it is mounted there: `/`, a directory or a subvolume. */
+  readonly root: Uint8Array;
+  readonly writable: boolean;
+  /** A process whose mount namespace has it; 0: that of tsfsa. */
+  readonly pid: number;
 }

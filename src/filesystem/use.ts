@@ -7,16 +7,18 @@ import type { DeviceNumber } from "../sys/stat.ts";
 import {
   btrfsDevices,
   deviceNumber,
-  devicePath,
   holdersOf,
   kernelName,
   type LoopDevice,
   loopDevices,
+  parseNumber,
   partitionsOf,
+  readText,
   sameDevice,
   statOrUndefined,
   swapPaths,
 } from "./block.ts";
+import { friendlyPath } from "./kind.ts";
 import { allMounts, type Mount } from "./mounts.ts";
 
 /** A file by what it is, not by its name. */
@@ -51,12 +53,12 @@ export function readTables(): Tables {
   return { mounts: allMounts(), loops: loopDevices(), swaps: swapPaths(), btrfs: [...btrfsDevices().values()] };
 }
 
-/** Use of an existing block device or regular file. */
-export function useOf(stat: Stats, tables: Tables = readTables()): Use {
+/** Use of an existing block device or regular file; of a disk's partitions as well, unless `alone`. */
+export function useOf(stat: Stats, tables: Tables = readTables(), alone = false): Use {
   const device = stat.isBlockDevice() ? deviceNumber(stat.rdev) : undefined;
   const loops = loopsOverSameBytes(stat, device, tables.loops);
   const devices = [...(device === undefined ? [] : [device]), ...loops];
-  const all = devices.flatMap((each) => [each, ...partitionsOf(each)]);
+  const all = alone ? devices : devices.flatMap((each) => [each, ...partitionsOf(each)]);
   const names = new Set(all.flatMap((each) => kernelName(each) ?? []));
   const members = tables.btrfs.filter((group) => group.some((name) => names.has(name)));
   const memberNames = new Set([...names, ...members.flat()]);
@@ -121,15 +123,19 @@ function isSame(path: Buffer, stat: Stats, devices: readonly DeviceNumber[]): bo
 
 /** Names of a device's users for a message. */
 export function usersText(use: Use): string {
-  const users = [
-    ...(use.swap ? ["swap"] : []),
-    ...use.holders.map((name) => devicePath(numberOfName(name) ?? { major: 0, minor: 0 }) ?? name),
-    ...(use.btrfsMember ? ["a mounted btrfs"] : []),
-  ];
+  const users = [...userNames(use), ...(use.btrfsMember ? ["a mounted btrfs"] : [])];
   return users.length === 0 ? "another program or a mount that no process shows" : users.join(", ");
 }
 
+/** `swap`, and paths of what is stacked on it. */
+export function userNames(use: Use): string[] {
+  const holders = use.holders.map((name) => {
+    const number = numberOfName(name);
+    return (number && friendlyPath(number)) ?? name;
+  });
+  return [...(use.swap ? ["swap"] : []), ...holders];
+}
+
 function numberOfName(name: string): DeviceNumber | undefined {
-  const stat = statOrUndefined(`/dev/${name}`);
-  return stat?.isBlockDevice() === true ? deviceNumber(stat.rdev) : undefined;
+  return parseNumber(readText(`/sys/class/block/${name}/dev`))[0];
 }

@@ -216,3 +216,8 @@ export interface VerifyDetails {
   readonly damagedBlocks: readonly number[];
   readonly against?: DiffDetails;
 }
+
+export interface ProbeOptions {
+  /** Block devices and image files; empty: all block devices of the machine. */
+  readonly devices: readonly string[];
+}

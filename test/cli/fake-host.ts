@@ -65,6 +65,7 @@ export class FakeHost implements Host {
       du: missing,
       diff: missing,
       verify: missing,
+      probe: missing,
       ...commands,
     };
   }
