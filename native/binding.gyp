@@ -10,6 +10,7 @@
         "src/attribute.c",
         "src/extent.c",
         "src/mount.c",
+        "src/guard.c",
         "src/device.c",
         "src/digest.c",
         "src/gather.c",

@@ -26,6 +26,9 @@ export const exitStatuses = {
   ARCHIVE_HOSTILE: 11,
   TARGET_REFUSED: 12,
   TARGET_TOO_SMALL: 13,
+  SNAPSHOT_LOST: 14,
+  SNAPSHOT_REFUSED: 15,
+  HOOK_FAILED: 16,
 } as const;
 
 export type ErrorCode = keyof typeof exitStatuses;

@@ -120,6 +120,15 @@ export interface Addon {
   freeze(fd: number): Result;
   thaw(fd: number): Result;
 
+  // --- guard.c -----------------------------------------------------------------------------------------------------
+  /**
+   * Starts a process of its own that takes hold of up to 64 things in order: kinds[i] 0: FIFREEZE of fds[i], 1: file system of fds[i] read-only, 2: the
+   * device-mapper device names[i] suspended (fds[i]: a descriptor on its file system, for syncfs, or −1). It gives them back, newest first, when it is written `k` (tables loaded into suspended devices
+   * become active) or `u` (they are dropped), when timeoutMs are over (0: never) or at end of file. Returns a stream socket on which it tells
+   * messages of 24 bytes: u32 event (1 held, 2 failed, 3 released, 4 done), u32 subject, i32 errno, u32 0, u64 CLOCK_REALTIME in nanoseconds.
+   */
+  startGuard(kinds: Int32Array, fds: Int32Array, names: readonly string[], timeoutMs: number): Result;
+
   // --- device.c ----------------------------------------------------------------------------------------------------
   /** BLKGETSIZE64, bytes. */
   deviceSize(fd: number): Result;

@@ -11,24 +11,49 @@ export interface ToolResult {
   readonly stderr: string;
 }
 
+export interface ToolOptions {
+  /** Text for standard input, or a descriptor that becomes it. */
+  readonly input?: string | number;
+  /** Descriptor that the tool finds as its descriptor 3. */
+  readonly fd3?: number;
+  /** In a session of its own: signals of the terminal do not reach it. */
+  readonly detached?: boolean;
+}
+
 /** Runs a command; tests give their own. */
-export type ToolRunner = (command: ToolCommand) => Promise<ToolResult>;
+export type ToolRunner = (command: ToolCommand, options?: ToolOptions) => Promise<ToolResult>;
 
 /** Bytes of output kept of each stream. */
-const outputBytesMax = 64 * 1024;
+const outputBytesMax = 16 * 1024 * 1024;
 
-/** PATH of a normal user leaves out where these tools live. MKE2FS_CONFIG: the host's mke2fs.conf decides nothing. */
+/**
+ * PATH of a normal user leaves out where these tools live. MKE2FS_CONFIG: the host's mke2fs.conf decides nothing. LVM remarks on every
+ * descriptor that it was not born with. Where no udev answers, libdevmapper must make its nodes itself.
+ */
 function environment(): NodeJS.ProcessEnv {
-  return { PATH: `${process.env["PATH"] ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`, LC_ALL: "C", MKE2FS_CONFIG: "/dev/null" };
+  const { PATH = "/usr/bin:/bin", DM_DISABLE_UDEV } = process.env;
+  return {
+    PATH: `${PATH}:/usr/sbin:/sbin`,
+    LC_ALL: "C",
+    MKE2FS_CONFIG: "/dev/null",
+    LVM_SUPPRESS_FD_WARNINGS: "1",
+    ...(DM_DISABLE_UDEV === undefined ? {} : { DM_DISABLE_UDEV }),
+  };
 }
 
 /** Throws TOOL_MISSING when the program is not there; a status other than 0 is the caller's to judge. */
-export const runTool: ToolRunner = (command) => {
-  const { program, words, input } = started(command);
+export const runTool: ToolRunner = (command, options = {}) => {
+  const { program, words, input = options.input } = started(command);
   return new Promise((resolve, reject) => {
     const child = spawn(program, words, {
       env: environment(),
-      stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      detached: options.detached === true,
+      stdio: [
+        typeof input === "number" ? input : input === undefined ? "ignore" : "pipe",
+        "pipe",
+        "pipe",
+        ...(options.fd3 === undefined ? [] : [options.fd3]),
+      ],
     });
     const output = { stdout: "", stderr: "" };
     for (const name of ["stdout", "stderr"] as const) {
@@ -40,11 +65,11 @@ export const runTool: ToolRunner = (command) => {
       reject(error.code === "ENOENT" ? toolMissing(command.program, error) : error);
     });
     child.on("close", (code) => {
-      if (input !== undefined && code === 127) reject(toolMissing(command.program));
+      if (program === "xargs" && code === 127) reject(toolMissing(command.program));
       else resolve({ status: code ?? 255, ...output });
     });
     child.stdin?.on("error", () => undefined); // its status tells
-    child.stdin?.end(input);
+    if (typeof input !== "number") child.stdin?.end(input);
   });
 };
 
@@ -66,6 +91,10 @@ function toolMissing(program: string, cause?: unknown): TsfsaError {
     debugfs: "e2fsprogs",
     "mkfs.xfs": "xfsprogs",
     "mkfs.btrfs": "btrfs-progs",
+    btrfs: "btrfs-progs",
+    dmsetup: "dmsetup",
+    lvs: "lvm2",
+    lvcreate: "lvm2",
   };
   const from = packages[program];
   return new TsfsaError("TOOL_MISSING", `${program} is needed and not installed`, {

@@ -1,0 +1,97 @@
+// What the two LVM providers share: finding the logical volume, removing, keeping, and putting right what a killed lvcreate left suspended.
+
+import { TsfsaError } from "../base/errors.ts";
+import type { ToolRunner } from "../filesystem/recreate/tools.ts";
+import { isSuspended } from "./devices.ts";
+import { keptOwner, type Owner, tagPrefix } from "./owner.ts";
+import { type LogicalVolume, lvsWords, mapperName, parseLvs } from "./reports.ts";
+import { attempt, call, isInstalled, persist } from "./tools.ts";
+import type { Volume } from "./volume.ts";
+
+/** dm UUID of an active logical volume: `LVM-`, 32 letters of the group and 32 of the volume; one of an inner layer has a suffix. */
+const volumeUuid = /^LVM-[0-9A-Za-z]{64}$/;
+
+/** The logical volume that a file system is mounted from directly, or why it is none. */
+export async function logicalVolumeOf(volume: Volume, run: ToolRunner): Promise<LogicalVolume | string> {
+  if (volume.mapped === undefined || !volumeUuid.test(volume.mapped.uuid)) {
+    return `${volume.devicePath} is no logical volume`;
+  }
+  if (!(await isInstalled(run, "lvs", "--version"))) return "lvm2 is not installed";
+  const [found] = await volumes(run, [volume.devicePath]);
+  return found ?? `LVM does not know ${volume.devicePath}`;
+}
+
+/** lvs of names or `@tag`; what does not exist is left out. */
+export async function volumes(run: ToolRunner, names: readonly string[]): Promise<LogicalVolume[]> {
+  const { status, stdout } = await attempt(run, "lvs", [...lvsWords, ...names]);
+  return status === 0 || stdout.trim() !== "" ? parseLvs(stdout) : [];
+}
+
+export function ownerTag(owner: Owner): string {
+  return `${tagPrefix}${owner}`;
+}
+
+/**
+ * Removes a snapshot that may be there, half made, or not. Where the tool that made it was killed, the origin may be suspended: then writers hang until
+ * it is put right, in the way that its state asks for (a resume alone could activate a table over a device without one).
+ */
+export async function removeLogical(run: ToolRunner, group: string, name: string, origin: string): Promise<void> {
+  const [snapshot, parent] = await pair(run, group, name, origin);
+  const mapper = mapperName(group, origin);
+  const isHeld = parent !== undefined && (await suspended(run, mapper));
+  if (isHeld && parent?.attributes.startsWith("o") === true) {
+    await call(run, "lvchange", ["--refresh", `${group}/${origin}`]);
+  } else if (isHeld) {
+    await call(run, "dmsetup", ["clear", mapper]);
+    await call(run, "dmsetup", ["resume", mapper]);
+  }
+  if (snapshot !== undefined) await persist(run, "lvremove", ["-y", `${group}/${name}`]);
+  if (isHeld && !parent?.attributes.startsWith("o")) {
+    await attempt(run, "dmsetup", ["remove", mapperName(group, origin, "real")]); // may never have been made
+  }
+}
+
+async function pair(
+  run: ToolRunner,
+  group: string,
+  name: string,
+  origin: string,
+): Promise<readonly [LogicalVolume | undefined, LogicalVolume | undefined]> {
+  const found = await volumes(run, [group]);
+  return [found.find((each) => each.name === name), found.find((each) => each.name === origin)];
+}
+
+async function suspended(run: ToolRunner, mapper: string): Promise<boolean> {
+  const { stdout } = await attempt(run, "dmsetup", ["info", "-c", "--noheadings", "-o", "suspended", mapper]);
+  return stdout.trim() === "Suspended";
+}
+
+/** Takes the owner's tag off, so that no cleanup removes it. */
+export async function keepLogical(run: ToolRunner, full: string, owner: Owner): Promise<readonly string[]> {
+  await call(run, "lvchange", ["--deltag", ownerTag(owner), "--addtag", ownerTag(keptOwner), full]);
+  return [
+    `kept the snapshot ${full}: save it with tsfsa savefs ARCHIVE /dev/${full}`,
+    `remove it with tsfsa snapshot remove ${full}`,
+  ];
+}
+
+/** Watches how long the origin is suspended while `work` runs. Resolves with milliseconds, as exact as 2 ms sampling is. */
+export async function timeSuspended(volume: Volume, work: () => Promise<void>): Promise<number> {
+  let firstMs: number | undefined;
+  let lastMs = 0;
+  const timer = setInterval(() => {
+    if (!isSuspended(volume.device)) return;
+    lastMs = performance.now();
+    firstMs ??= lastMs;
+  }, 2);
+  try {
+    await work();
+  } finally {
+    clearInterval(timer);
+  }
+  return firstMs === undefined ? 0 : Math.ceil(lastMs - firstMs + 2);
+}
+
+export function noRoom(volume: Volume, wanted: string): TsfsaError {
+  return new TsfsaError("SNAPSHOT_REFUSED", `${volume.path}: ${wanted}`, { path: volume.path });
+}

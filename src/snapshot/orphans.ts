@@ -1,0 +1,188 @@
+// Snapshots of ours on this machine: found by their tags and names, and removed where the run that made them is gone. Nothing else is touched.
+
+import { TsfsaError } from "../base/errors.ts";
+import { Cleanup } from "../filesystem/cleanup.ts";
+import { ownMounts } from "../filesystem/mounts.ts";
+import type { ToolRunner } from "../filesystem/recreate/tools.ts";
+import type { SnapshotInfo } from "../model/snapshot.ts";
+import { openTopLevel } from "./btrfs.ts";
+import { listSubvolumes, removeSubvolumes } from "./btrfs-list.ts";
+import { restoreDevice } from "./dm.ts";
+import { removeLogical } from "./lvm-volume.ts";
+import { parseSnapshotName, stateOf, tagPrefix } from "./owner.ts";
+import { type LogicalVolume, lvsWords, mapperName, parseLvs, parseSnapshotStatus } from "./reports.ts";
+import { attempt } from "./tools.ts";
+
+export interface FoundSnapshot extends SnapshotInfo {
+  readonly remove: () => Promise<void>;
+}
+
+/** All snapshots of ours. Tools that are not installed have made none. */
+export async function findSnapshots(run: ToolRunner): Promise<FoundSnapshot[]> {
+  const finders = [findLogical, findMapped, findSubvolumes];
+  const found: FoundSnapshot[] = [];
+  for (const find of finders) {
+    try {
+      found.push(...(await find(run)));
+    } catch (error) {
+      if (!(error instanceof TsfsaError) || error.code !== "TOOL_MISSING") throw error;
+    }
+  }
+  return found;
+}
+
+/** Removes what killed runs left; returns what that was. What cannot be removed is warned of. */
+export async function removeOrphans(
+  run: ToolRunner,
+  tell: { readonly step: (message: string) => void; readonly warn: (message: string) => void },
+): Promise<SnapshotInfo[]> {
+  const removed: SnapshotInfo[] = [];
+  let found: readonly FoundSnapshot[];
+  try {
+    found = await findSnapshots(run);
+  } catch (error) {
+    tell.warn(`could not look for what killed runs may have left: ${(error as Error).message}`);
+    return removed;
+  }
+  for (const snapshot of found) {
+    if (snapshot.state !== "orphan") continue;
+    try {
+      await snapshot.remove();
+      removed.push(snapshot);
+      tell.step(`removed ${snapshot.name}, left behind by a run that was killed`);
+    } catch (error) {
+      tell.warn(
+        `${snapshot.name}, left behind by a run that was killed, could not be removed: ${(error as Error).message}`,
+      );
+    }
+  }
+  return removed;
+}
+
+async function findLogical(run: ToolRunner): Promise<FoundSnapshot[]> {
+  if ((await attempt(run, "dmsetup", ["version"]).catch(() => undefined))?.status !== 0) return [];
+  const { status, stdout } = await attempt(run, "lvs", lvsWords);
+  if (status !== 0 && stdout.trim() === "") return [];
+  const all = parseLvs(stdout);
+  return all.flatMap((each) => {
+    const tag = each.tags.find((text) => text.startsWith(tagPrefix));
+    const name = parseSnapshotName(each.name);
+    // Both must be ours: a tag alone may have been copied.
+    if (tag === undefined || name === undefined) return [];
+    return [describeLogical(run, each, originOf(each, name.origin), tag.slice(tagPrefix.length))];
+  });
+}
+
+function originOf(volume: LogicalVolume, named: string): string {
+  return volume.origin === "" ? named : volume.origin;
+}
+
+function describeLogical(run: ToolRunner, volume: LogicalVolume, origin: string, owner: string): FoundSnapshot {
+  const isThin = volume.segmentType === "thin";
+  return {
+    method: isThin ? "lvm-thin" : "lvm",
+    name: `${volume.group}/${volume.name}`,
+    origin: `${volume.group}/${origin}`,
+    state: stateOf(owner),
+    valid: !volume.invalid,
+    ...(isThin
+      ? {}
+      : { usedBytes: Math.round((volume.sizeBytes * volume.dataPercent) / 100), storeBytes: volume.sizeBytes }),
+    remove: () => removeLogical(run, volume.group, volume.name, origin),
+  };
+}
+
+/** Devices of device-mapper: `ORIGIN.tsfsa-OWNER-N-real`, and `-snap` where it came so far. */
+async function findMapped(run: ToolRunner): Promise<FoundSnapshot[]> {
+  const { status, stdout } = await attempt(run, "dmsetup", [
+    "info",
+    "-c",
+    "--noheadings",
+    "-o",
+    "name,uuid",
+    "--separator",
+    "\t",
+  ]);
+  if (status !== 0) return [];
+  const found: FoundSnapshot[] = [];
+  for (const line of stdout.split("\n")) {
+    const [name = "", uuid = ""] = line.trim().split("\t");
+    const base = name.replace(/-real$/, "");
+    const parsed = base === name || uuid.startsWith("LVM-") ? undefined : parseSnapshotName(base);
+    if (parsed === undefined) continue;
+    const { stdout: text } = await attempt(run, "dmsetup", ["status", `${base}-snap`]);
+    const state = parseSnapshotStatus(text);
+    found.push({
+      method: "dm",
+      name: base,
+      origin: parsed.origin,
+      state: stateOf(parsed.owner),
+      valid: state.valid,
+      ...(state.valid ? { usedBytes: state.usedBytes, storeBytes: state.storeBytes } : {}),
+      remove: () => restoreDevice(run, parsed.origin, base, mountOfMapped(parsed.origin)),
+    });
+  }
+  return found;
+}
+
+/** Where a device of device-mapper is mounted here. */
+function mountOfMapped(name: string): string | undefined {
+  return ownMounts()
+    .find(({ source }) => source.toString() === `/dev/mapper/${name}`)
+    ?.mountPoint.toString();
+}
+
+async function findSubvolumes(run: ToolRunner): Promise<FoundSnapshot[]> {
+  const devices = new Set(
+    ownMounts()
+      .filter(({ type, superblockWritable }) => type === "btrfs" && superblockWritable)
+      .map(({ source }) => source.toString()),
+  );
+  const found: FoundSnapshot[] = [];
+  for (const device of devices) {
+    for (const name of await inTopLevel(device, (topFd) => ourSubvolumes(run, topFd))) {
+      const parsed = parseSnapshotName(name);
+      if (parsed === undefined) continue;
+      found.push({
+        method: "btrfs",
+        name,
+        origin: device,
+        state: stateOf(parsed.owner),
+        valid: true,
+        remove: () => inTopLevel(device, (topFd) => removeSubvolumes(run, topFd, name)),
+      });
+    }
+  }
+  return found;
+}
+
+async function ourSubvolumes(run: ToolRunner, topFd: number): Promise<string[]> {
+  const all = await listSubvolumes(run, topFd);
+  return all.map(({ path }) => path).filter((path) => path.startsWith(".tsfsa-") && !path.includes("/"));
+}
+
+async function inTopLevel<T>(device: string, work: (topFd: number) => Promise<T>): Promise<T> {
+  const cleanup = new Cleanup();
+  try {
+    return await work(openTopLevel(cleanup, device));
+  } finally {
+    await cleanup.run();
+  }
+}
+
+/** The one snapshot of that name. Throws FAILED. */
+export async function findSnapshot(run: ToolRunner, name: string): Promise<FoundSnapshot> {
+  const plain = name.replace(/^\/dev\/(mapper\/)?/, "");
+  const all = await findSnapshots(run);
+  const found = all.find((each) => each.name === name || each.name === plain || mapperNameOf(each) === plain);
+  if (found !== undefined) return found;
+  throw new TsfsaError("FAILED", `there is no snapshot of tsfsa named ${name}`, {
+    hints: all.length === 0 ? ["there are none at all"] : ["there are:", ...all.map((each) => `  ${each.name}`)],
+  });
+}
+
+function mapperNameOf({ method, name }: SnapshotInfo): string {
+  if (!method.startsWith("lvm")) return `${name}-snap`;
+  const [group = "", volume = ""] = name.split("/");
+  return mapperName(group, volume);
+}

@@ -1,0 +1,159 @@
+// What lvs and dmsetup answer, as values. Pure.
+
+import { TsfsaError } from "../base/errors.ts";
+
+/** Fields that are asked of lvs, always with `--units b --nosuffix`. */
+export const lvsFields = [
+  "vg_name",
+  "lv_name",
+  "lv_attr",
+  "segtype",
+  "origin",
+  "pool_lv",
+  "lv_size",
+  "vg_free",
+  "vg_extent_size",
+  "lv_tags",
+  "data_percent",
+  "metadata_percent",
+  "lv_snapshot_invalid",
+  "lv_dm_path",
+] as const;
+
+export const lvsWords: readonly string[] = [
+  "--reportformat",
+  "json",
+  "--units",
+  "b",
+  "--nosuffix",
+  "-o",
+  lvsFields.join(","),
+];
+
+export interface LogicalVolume {
+  readonly group: string;
+  readonly name: string;
+  /** Ten letters (lvs(8)). */
+  readonly attributes: string;
+  readonly segmentType: string;
+  readonly origin: string;
+  readonly pool: string;
+  readonly sizeBytes: number;
+  readonly groupFreeBytes: number;
+  readonly extentBytes: number;
+  readonly tags: readonly string[];
+  /** Of a pool or snapshot, 0 to 100. */
+  readonly dataPercent: number;
+  readonly metadataPercent: number;
+  readonly invalid: boolean;
+  readonly path: string;
+}
+
+/** The report of lvs; a volume of several segments counts once. Throws TOOL_FAILED for what is not one. */
+export function parseLvs(text: string): LogicalVolume[] {
+  let rows: Record<string, string>[];
+  try {
+    const { report } = JSON.parse(text) as { readonly report: readonly { readonly lv?: Record<string, string>[] }[] };
+    rows = report.flatMap(({ lv }) => lv ?? []);
+  } catch (cause) {
+    throw new TsfsaError("TOOL_FAILED", "lvs gave something else than its JSON report", { command: ["lvs"], cause });
+  }
+  const seen = new Set<string>();
+  return rows.flatMap((row) => {
+    const id = `${row["vg_name"]}/${row["lv_name"]}`;
+    if (seen.has(id)) return [];
+    seen.add(id);
+    const text_ = (field: (typeof lvsFields)[number]): string => row[field] ?? "";
+    return [
+      {
+        group: text_("vg_name"),
+        name: text_("lv_name"),
+        attributes: text_("lv_attr"),
+        segmentType: text_("segtype"),
+        origin: text_("origin"),
+        pool: text_("pool_lv"),
+        sizeBytes: Number(text_("lv_size")),
+        groupFreeBytes: Number(text_("vg_free")),
+        extentBytes: Number(text_("vg_extent_size")),
+        tags: text_("lv_tags")
+          .split(",")
+          .filter((tag) => tag !== ""),
+        dataPercent: Number(text_("data_percent")),
+        metadataPercent: Number(text_("metadata_percent")),
+        invalid: text_("lv_snapshot_invalid") === "snapshot invalid" || text_("lv_attr")[4] === "I",
+        path: text_("lv_dm_path"),
+      },
+    ];
+  });
+}
+
+export type SnapshotStatus =
+  | { readonly valid: true; readonly usedBytes: number; readonly storeBytes: number; readonly metadataBytes: number }
+  | { readonly valid: false; readonly reason: string };
+
+/** `0 819200 snapshot 9328/204800 48`, or `… Invalid`, `Overflow`, `Merge failed`, `Unknown` (dm-snap.c, snapshot_status). Also of snapshot-merge. */
+export function parseSnapshotStatus(text: string): SnapshotStatus {
+  const [, , target, fill = "", metadata = "", ...rest] = text.trim().split(/\s+/);
+  const [used, store] = fill.split("/").map(Number);
+  if (
+    (target !== "snapshot" && target !== "snapshot-merge") ||
+    used === undefined ||
+    store === undefined ||
+    Number.isNaN(used)
+  ) {
+    const said = [fill, metadata, ...rest].join(" ").trim();
+    return {
+      valid: false,
+      reason:
+        target === "snapshot" ? `the kernel says: ${said}` : `it is no snapshot any more (${target ?? "no table"})`,
+    };
+  }
+  return { valid: true, usedBytes: used * 512, storeBytes: store * 512, metadataBytes: Number(metadata) * 512 };
+}
+
+export interface PoolStatus {
+  /** 0 to 1. */
+  readonly dataShare: number;
+  readonly metadataShare: number;
+  readonly usedBytes: number;
+  readonly storeBytes: number;
+  /** `rw`, `ro`, `out_of_data_space`, or `Fail`, `Error`. */
+  readonly mode: string;
+  readonly needsCheck: boolean;
+}
+
+/** `0 1228800 thin-pool 2 116/1024 472/9600 - rw discard_passdown queue_if_no_space - 256` (thin-provisioning.rst). */
+export function parsePoolStatus(text: string): PoolStatus | undefined {
+  const [, lengthText, target, , metadata = "", data = "", , mode, , , check] = text.trim().split(/\s+/);
+  if (target !== "thin-pool") return undefined;
+  const [usedMetadata, allMetadata] = metadata.split("/").map(Number);
+  const [usedData, allData] = data.split("/").map(Number);
+  if (usedMetadata === undefined || allMetadata === undefined || usedData === undefined || allData === undefined) {
+    return { dataShare: 1, metadataShare: 1, usedBytes: 0, storeBytes: 0, mode: metadata || "Fail", needsCheck: true };
+  }
+  const storeBytes = Number(lengthText) * 512;
+  return {
+    dataShare: usedData / allData,
+    metadataShare: usedMetadata / allMetadata,
+    usedBytes: Math.round((storeBytes * usedData) / allData),
+    storeBytes,
+    mode: mode ?? "Fail",
+    needsCheck: check === "needs_check",
+  };
+}
+
+/** The name device-mapper has for `vg/lv[-layer]`: hyphens doubled (lib/misc/lvm-string.c, build_dm_name). */
+export function mapperName(group: string, name: string, layer?: string): string {
+  const doubled = [group, name].map((each) => each.replaceAll("-", "--")).join("-");
+  return layer === undefined ? doubled : `${doubled}-${layer}`;
+}
+
+/** Length in sectors of a table of one or more lines. */
+export function tableSectors(table: string): number {
+  const last = table.trim().split("\n").at(-1)?.split(" ") ?? [];
+  const sectors = Number(last[0]) + Number(last[1]);
+  if (!Number.isInteger(sectors) || sectors <= 0) {
+    throw new TsfsaError("TOOL_FAILED", "dmsetup gave something else than a table", { command: ["dmsetup", "table"] });
+  }
+  return sectors;
+}
