@@ -11,6 +11,7 @@
         "src/extent.c",
         "src/mount.c",
         "src/guard.c",
+        "src/subvolume.c",
         "src/device.c",
         "src/digest.c",
         "src/gather.c",

@@ -21,6 +21,8 @@ import type {
   RestoreDetails,
   SaveDetails,
   SaveOptions,
+  SnapshotCommandOptions,
+  SnapshotDetails,
   VerifyDetails,
   VerifyOptions,
 } from "../model/options.ts";
@@ -58,6 +60,8 @@ export interface CommandTable {
     onDifference?: (difference: Difference) => void | Promise<void>,
   ): Promise<Outcome<VerifyDetails>>;
   probe(options: ProbeOptions, context: CommandContext): Promise<Outcome<ProbeDetails>>;
+  snapshot(options: SnapshotCommandOptions, context: CommandContext): Promise<Outcome<SnapshotDetails>>;
+  cleanup(options: object, context: CommandContext): Promise<Outcome<SnapshotDetails>>;
 }
 
 export const commands: CommandTable = {
@@ -75,4 +79,6 @@ export const commands: CommandTable = {
   verify: async (options, context, onDifference) =>
     (await import("../commands/verify.ts")).verify(options, context, onDifference),
   probe: async (options, context) => (await import("../commands/probe.ts")).probe(options, context),
+  snapshot: async (options, context) => (await import("../commands/snapshot.ts")).snapshot(options, context),
+  cleanup: async (options, context) => (await import("../commands/snapshot.ts")).cleanup(options, context),
 };

@@ -7,6 +7,7 @@ import type { DigestName } from "../model/archive.ts";
 import type { Compression, RestoreOptions, SaveOptions } from "../model/options.ts";
 import { blockSize, collect, digestName, nonEmpty, wholeNumber } from "./arguments.ts";
 import type { OutputOptions } from "./invocation.ts";
+import { type SnapshotFlags, snapshotOptions } from "./snapshot.ts";
 
 export interface OutputFlags {
   json?: true;
@@ -14,7 +15,7 @@ export interface OutputFlags {
   quiet?: true;
 }
 
-export interface SaveFlags extends OutputFlags {
+export interface SaveFlags extends OutputFlags, SnapshotFlags {
   compress?: number;
   zstd?: number;
   jobs: number;
@@ -99,6 +100,10 @@ export async function saveOptions(archive: string, sources: readonly string[], f
   if (archive === "-" && flags.verify === true) {
     throw new TsfsaError("USAGE", "--verify reads the archive back: expected a file, found - (standard output)");
   }
+  const snapshot = snapshotOptions(flags, flags.snapshot);
+  if (snapshot !== undefined && flags.dryRun === true) {
+    throw new TsfsaError("USAGE", "--dry-run makes nothing, and a snapshot is something: use tsfsa snapshot plan");
+  }
   const excludes = flags.exclude ?? [];
   compilePatterns(excludes); // refuses bad ones before anything is opened
   return {
@@ -117,6 +122,7 @@ export async function saveOptions(archive: string, sources: readonly string[], f
     crossMounts: flags.crossMounts === true,
     verify: flags.verify === true,
     dryRun: flags.dryRun === true,
+    ...(snapshot === undefined ? {} : { snapshot }),
   };
 }
 

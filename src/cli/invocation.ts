@@ -10,6 +10,7 @@ import type {
   RestdirOptions,
   RestfsOptions,
   SaveOptions,
+  SnapshotCommandOptions,
   VerifyOptions,
 } from "../model/options.ts";
 
@@ -38,7 +39,9 @@ export type Request =
   | { readonly command: "du"; readonly options: DuOptions }
   | { readonly command: "diff"; readonly options: DiffOptions }
   | { readonly command: "verify"; readonly options: VerifyOptions }
-  | { readonly command: "probe"; readonly options: ProbeOptions };
+  | { readonly command: "probe"; readonly options: ProbeOptions }
+  | { readonly command: "snapshot"; readonly options: SnapshotCommandOptions }
+  | { readonly command: "cleanup"; readonly options: object };
 
 /** The archive that a command reads or writes; empty: it has none. */
 export function archiveOf({ options }: Request): string {

@@ -101,6 +101,10 @@ function nameJson(bytes: Uint8Array): object {
 function detailsOf(result: Result): object {
   if (result.command === "archinfo") return {};
   if (result.command === "probe") return { devices: result.outcome.details.devices.length };
+  if (result.command === "snapshot" || result.command === "cleanup") {
+    const { snapshots, plans } = result.outcome.details;
+    return { snapshots, plans };
+  }
   if (result.command !== "savefs" && result.command !== "savedir") return result.outcome.details;
   const { archive, archiveBytes, verified, head, summary } = result.outcome.details;
   const { archiveId, label, codec, level, blockSize, digest } = head;
@@ -119,6 +123,7 @@ function detailsOf(result: Result): object {
     entries,
     verified,
     sources,
+    snapshot: summary.snapshot,
   };
 }
 

@@ -12,6 +12,7 @@ import type {
   Outcome,
   RestoreDetails,
   SaveDetails,
+  SnapshotDetails,
   VerifyDetails,
 } from "../model/options.ts";
 import type { Failure } from "./failure.ts";
@@ -28,7 +29,8 @@ export type Result =
   | { readonly command: "du"; readonly outcome: Outcome<{ readonly entries: number; readonly bytes: number }> }
   | { readonly command: "diff"; readonly outcome: Outcome<DiffDetails> }
   | { readonly command: "verify"; readonly outcome: Outcome<VerifyDetails> }
-  | { readonly command: "probe"; readonly outcome: Outcome<ProbeDetails> };
+  | { readonly command: "probe"; readonly outcome: Outcome<ProbeDetails> }
+  | { readonly command: "snapshot" | "cleanup"; readonly outcome: Outcome<SnapshotDetails> };
 
 /** What a presenter must know of the run it shows. */
 export interface Run extends OutputOptions {

@@ -18,6 +18,7 @@ import {
 } from "./flags.ts";
 import { addInspectCommands } from "./inspect.ts";
 import type { Invocation, Request } from "./invocation.ts";
+import { addSnapshotCommands, addSnapshotOptions } from "./snapshot.ts";
 import { parseTargets } from "./targets.ts";
 
 /** `--help` and `--version`: text for standard output, nothing to run. */
@@ -65,7 +66,7 @@ export async function parseCommandLine(
 const examples = {
   savefs: `
 Examples:
-  tsfsa savefs root.tsfsa /dev/vg/root-snapshot
+  tsfsa savefs --snapshot root.tsfsa /
   tsfsa savefs - /dev/sdb1 | ssh host 'cat > sdb1.tsfsa'
 `,
   savedir: `
@@ -118,6 +119,7 @@ function addCommands(program: Command, processors: number, found: (invocation: I
       .argument("<archive>", "file to write, or - for standard output")
       .argument(`<${operand}...>`, name === "savefs" ? "block device, mount point or image file" : "directory to save");
     addSaveOptions(command, jobs());
+    if (name === "savefs") addSnapshotOptions(command);
     if (name === "savedir") command.option("--cross-mounts", "go into other file systems mounted below");
     command.addHelpText("after", examples[name]);
     addOutputOptions(command).action(async (archive: string, sources: string[], flags: SaveFlags) => {
@@ -164,12 +166,14 @@ function addCommands(program: Command, processors: number, found: (invocation: I
   addOutputOptions(probe).action((devices: string[], flags: OutputFlags) => {
     take(flags, { command: "probe", options: { devices: devices.map((each) => nonEmpty("DEVICE", each)) } });
   });
+  addSnapshotCommands(program, take);
 }
 
 function shapesOf(program: Command): OptionShapes {
   const valued = new Set<string>();
   const optional = new Map<string, string>();
-  for (const option of program.commands.flatMap((command) => command.options)) {
+  const all = program.commands.flatMap((command) => [command, ...command.commands]);
+  for (const option of all.flatMap((command) => command.options)) {
     if (option.required) for (const name of [option.short, option.long]) if (name !== undefined) valued.add(name);
     if (option.optional && option.long !== undefined)
       optional.set(option.long, typeof option.presetArg === "string" ? option.presetArg : "");

@@ -129,6 +129,10 @@ async function execute(
       return { command, outcome: await commands.diff(options, context, differs) };
     case "probe":
       return { command, outcome: await commands.probe(options, context) };
+    case "snapshot":
+      return { command, outcome: await commands.snapshot(options, context) };
+    case "cleanup":
+      return { command, outcome: await commands.cleanup(options, context) };
     default:
       return { command, outcome: await commands.verify(options, context, differs) };
   }

@@ -3,6 +3,7 @@
 
 import { escapeName, formatDuration, formatRate, formatSize } from "../base/units.ts";
 import type { Difference } from "../model/difference.ts";
+import type { SnapshotsRecord } from "../model/snapshot.ts";
 import type { Progress, Warning } from "../model/events.ts";
 import type {
   DiffDetails,
@@ -98,7 +99,9 @@ export class TextPresenter implements Presenter {
   finished(result: Result, elapsedMs: number): void {
     if (result.command === "archinfo") this.#stdout.write(informationText(this.#run.archive, result.outcome.details));
     else if (result.command === "probe") this.#stdout.write(deviceTable(result.outcome.details.devices));
-    else if (!this.#run.quiet) for (const line of summaryLines(this.#run, result, elapsedMs)) this.#tell(line);
+    else if (result.command === "snapshot" || result.command === "cleanup") {
+      this.#stdout.write(result.outcome.details.lines.map((line) => `${printable(line)}\n`).join(""));
+    } else if (!this.#run.quiet) for (const line of summaryLines(this.#run, result, elapsedMs)) this.#tell(line);
   }
 
   async close(exitStatus: number, warnings: number): Promise<void> {
@@ -115,7 +118,7 @@ export class TextPresenter implements Presenter {
   }
 }
 
-function summaryLines(run: Run, result: Exclude<Result, { command: "archinfo" }>, elapsedMs: number): string[] {
+function summaryLines(run: Run, result: Exclude<Result, { command: "archinfo" } | { command: "snapshot" | "cleanup" }>, elapsedMs: number): string[] {
   switch (result.command) {
     case "savefs":
     case "savedir":
@@ -149,7 +152,23 @@ function saveLines(run: Run, { archive, archiveBytes, verified, summary }: SaveD
     const which = summary.sources.length > 1 ? `source ${id}: ` : "";
     if (words.length > 0) lines.push(`${which}${words.join(", ")}`);
   }
+  lines.push(...snapshotLines(summary.snapshot));
   if (verified) lines.push("read back and verified");
+  return lines;
+}
+
+/** How the sources were frozen, as the archive records it. */
+function snapshotLines(recorded: Readonly<Record<string, unknown>> | undefined): string[] {
+  if (recorded === undefined) return [];
+  const { volumes, oneInstant, consistency } = recorded as unknown as SnapshotsRecord;
+  const lines = volumes.map(({ method, instant, frozenMs, usedBytes, storeBytes }) => {
+    if (method === "none") return "no snapshot: it was not mounted read-write";
+    const frozen = frozenMs === undefined ? "" : `, writers waited ${frozenMs} ms`;
+    const store = usedBytes === undefined || storeBytes === undefined ? "" : `, ${formatSize(usedBytes)} of ${formatSize(storeBytes)} used`;
+    return `${method} snapshot of ${instant}, valid after the last read${frozen}${store}`;
+  });
+  if (!oneInstant) lines.push("its parts show different instants");
+  if (consistency === "crash") lines.push("programs that were writing find their data as after a power cut at that instant");
   return lines;
 }
 

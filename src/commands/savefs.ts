@@ -1,50 +1,84 @@
-// savefs: whole file systems, from a frozen view of each: open → save → prove → commit.
+// savefs: whole file systems, from a frozen view of each: snapshot → open → save → prove → commit → give back.
 
+import { dirname, resolve } from "node:path";
 import { TsfsaError } from "../base/errors.ts";
 import { openSource } from "../filesystem/open-source.ts";
 import type { OpenSource } from "../filesystem/types.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
+import type { SnapshotOptions } from "../model/snapshot.ts";
+import { SnapshotSession } from "../snapshot/session.ts";
 import { readFilesFrom } from "./files-from.ts";
 import { originOf } from "./head.ts";
-import { writeArchive } from "./write-archive.ts";
+import { sessionContext } from "./snapshot-context.ts";
+import { type ArchiveInput, writeArchive } from "./write-archive.ts";
 
-/** Throws SOURCE_*, and what saving throws. Nothing is created before all sources are opened. */
+/** Throws SOURCE_*, SNAPSHOT_*, and what saving throws. Nothing is created before all sources are opened. */
 export async function savefs(options: SaveOptions, context: CommandContext): Promise<Outcome<SaveDetails>> {
   const only = readFilesFrom(options.filesFrom);
+  if (options.snapshot !== undefined) return saveSnapshots(options, options.snapshot, only, context);
   const opened: OpenSource[] = [];
   try {
-    for (const path of options.sources) {
-      const source = await openSource(path, { allowRw: options.allowRw });
-      opened.push(source);
-      context.reporter.step(`${path}: ${source.description.type}, ${source.frozen ? "frozen" : "writable by others"}`);
-      for (const message of source.warnings) {
-        context.reporter.warning({
-          code: "FILESYSTEM_FEATURE",
-          path: new Uint8Array(0),
-          message: `${path}: ${message}`,
-        });
-      }
-    }
-    const sources = opened.map(
-      (source, i): SourceDescription => ({
-        kind: "filesystem",
-        prefix: opened.length === 1 ? "./" : `${i}/`,
-        origin: originOf(source.origin),
-        filesystem: source.description,
-      }),
-    );
-    const roots = opened.map(({ rootFd }) => ({
-      rootFd,
-      filter: { excludes: options.excludes, only },
-      excludeCaches: options.excludeCaches,
-      crossMounts: false,
-    }));
-    const recheck = opened.some(({ frozen }) => !frozen);
-    return await writeArchive(options, { sources, roots, recheck, prove: () => prove(opened, options) }, context);
+    for (const path of options.sources) opened.push(await openSource(path, { allowRw: options.allowRw }));
+    return await saveOpened(opened, () => prove(opened, options), options, only, context);
   } finally {
     for (const source of opened.toReversed()) await source.close();
   }
+}
+
+async function saveSnapshots(
+  options: SaveOptions,
+  snapshot: SnapshotOptions,
+  only: ReturnType<typeof readFilesFrom>,
+  context: CommandContext,
+): Promise<Outcome<SaveDetails>> {
+  const archiveFolder = options.archive === "-" ? [] : [dirname(resolve(options.archive))];
+  const { session: asked, warnings } = sessionContext(context, options.allowRw, archiveFolder);
+  const session = await SnapshotSession.open(options.sources, snapshot, asked);
+  let outcome: Outcome<SaveDetails> | undefined;
+  try {
+    const signal = AbortSignal.any([context.signal, session.signal]);
+    const proof = async (): Promise<Readonly<Record<string, unknown>>> => {
+      await prove(session.sources, options);
+      return { ...(await session.prove()) };
+    };
+    outcome = await saveOpened(session.sources, proof, options, only, { ...context, signal });
+  } finally {
+    await session.close(outcome === undefined);
+  }
+  return warnings() === 0 ? outcome : { ...outcome, status: 1, warnings: outcome.warnings + warnings() };
+}
+
+async function saveOpened(
+  opened: readonly OpenSource[],
+  proof: NonNullable<ArchiveInput["prove"]>,
+  options: SaveOptions,
+  only: ReturnType<typeof readFilesFrom>,
+  context: CommandContext,
+): Promise<Outcome<SaveDetails>> {
+  for (const [i, source] of opened.entries()) {
+    const path = options.sources[i] as string;
+    context.reporter.step(`${path}: ${source.description.type}, ${source.frozen ? "frozen" : "writable by others"}`);
+    for (const message of source.warnings) {
+      context.reporter.warning({ code: "FILESYSTEM_FEATURE", path: new Uint8Array(0), message: `${path}: ${message}` });
+    }
+  }
+  const sources = opened.map(
+    (source, i): SourceDescription => ({
+      kind: "filesystem",
+      prefix: opened.length === 1 ? "./" : `${i}/`,
+      origin: originOf(source.origin),
+      filesystem: source.description,
+    }),
+  );
+  const roots = opened.map(({ rootFd }) => ({
+    rootFd,
+    filter: { excludes: options.excludes, only },
+    excludeCaches: options.excludeCaches,
+    crossMounts: false,
+  }));
+  const recheck = opened.some(({ frozen }) => !frozen);
+  return writeArchive(options, { sources, roots, recheck, prove: proof }, context);
 }
 
 /** After the last read: a view that was frozen must be so still. */

@@ -21,7 +21,11 @@ export type WarningCode =
   | "ATTRIBUTE_LOST"
   | "ATTRIBUTE_NOT_RESTORED"
   | "FILESYSTEM_FEATURE"
-  | "ARCHIVE_PART_LOST";
+  | "ARCHIVE_PART_LOST"
+  | "SNAPSHOT_KEPT"
+  | "SNAPSHOT_LEFT"
+  | "SNAPSHOT_INSTANTS"
+  | "HOOK_FAILED";
 
 export interface Progress {
   readonly bytesDone: number;

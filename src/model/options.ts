@@ -4,6 +4,7 @@ import type { CatalogRow } from "./catalog.ts";
 import type { Codec, DigestName, Head, Summary } from "./archive.ts";
 import type { CompareOptions } from "./difference.ts";
 import type { Reporter } from "./events.ts";
+import type { SnapshotInfo, SnapshotMethod, SnapshotOptions } from "./snapshot.ts";
 
 /** Everything a command needs from the outside besides its options. Commands print nothing themselves. */
 export interface CommandContext {
@@ -52,6 +53,32 @@ export interface SaveOptions {
   readonly crossMounts: boolean;
   readonly verify: boolean;
   readonly dryRun: boolean;
+  /** savefs: what is mounted read-write is frozen first. */
+  readonly snapshot?: SnapshotOptions;
+}
+
+export interface SnapshotCommandOptions {
+  readonly action: "plan" | "create" | "list" | "status" | "remove" | "merge";
+  /** Mount points and devices (plan, create) or names of snapshots. */
+  readonly names: readonly string[];
+  readonly snapshot: SnapshotOptions;
+}
+
+/** How one volume would be frozen. */
+export interface SnapshotPlan {
+  readonly path: string;
+  /** null: nothing of it is mounted read-write, so it needs none; or none fits. */
+  readonly method: SnapshotMethod | null;
+  readonly reason: string;
+  readonly passedOver: readonly string[];
+  readonly commands: readonly string[];
+}
+
+export interface SnapshotDetails {
+  /** For people. */
+  readonly lines: readonly string[];
+  readonly snapshots?: readonly SnapshotInfo[];
+  readonly plans?: readonly SnapshotPlan[];
 }
 
 export interface SaveDetails {

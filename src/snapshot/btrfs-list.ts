@@ -1,7 +1,11 @@
 // The subvolumes of a btrfs as `btrfs subvolume list` tells them. Pure but for the call.
 
+import { closeSync, constants, openSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { TsfsaError } from "../base/errors.ts";
 import type { ToolRunner } from "../filesystem/recreate/tools.ts";
+import { addon } from "../sys/addon.ts";
+import { check } from "../sys/errors.ts";
 import { call } from "./tools.ts";
 
 export interface Subvolume {
@@ -57,6 +61,15 @@ export async function removeSubvolumes(run: ToolRunner, topFd: number, name: str
     for (const { path } of found)
       await call(run, "btrfs", ["property", "set", "-ts", `${toolTop}/${path}`, "ro", "false"], options);
   }
-  for (const { path } of found.toReversed())
-    await call(run, "btrfs", ["subvolume", "delete", `${toolTop}/${path}`], options);
+  for (const { path } of found.toReversed()) deleteSubvolume(topFd, path);
+}
+
+/** By descriptor: btrfs(8) looks a name up from the root directory, where nothing of a detached mount can be found. */
+function deleteSubvolume(topFd: number, path: string): void {
+  const parent = openSync(`/proc/self/fd/${topFd}/${dirname(path)}`, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    check(addon().deleteSubvolume(parent, Buffer.from(basename(path))), "deleting the subvolume", path);
+  } finally {
+    closeSync(parent);
+  }
 }

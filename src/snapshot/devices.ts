@@ -1,17 +1,12 @@
 // Small questions to block devices and the files behind them.
 
-import { closeSync, constants, existsSync, openSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { loopDevices, deviceNumber, kernelName, sameDevice } from "../filesystem/block.ts";
-import { sizeOfFd } from "../filesystem/reader.ts";
 import type { DeviceNumber } from "../sys/stat.ts";
 
-export function sizeOfDevice(path: string): number {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    return sizeOfFd(fd);
-  } finally {
-    closeSync(fd);
-  }
+/** Bytes, by sysfs (sectors of 512): the device itself may not be ours to open. */
+export function sizeOfDevice(device: DeviceNumber): number {
+  return Number(readFileSync(`/sys/dev/block/${device.major}:${device.minor}/size`, "latin1")) * 512;
 }
 
 /** Whether device-mapper holds the device still now. */

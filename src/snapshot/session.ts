@@ -16,12 +16,14 @@ import { thisOwner } from "./owner.ts";
 import type { Health, Snapshot, SnapshotRun } from "./provider.ts";
 import { findVolume, type Volume } from "./volume.ts";
 
+export type SnapshotWarning = "SNAPSHOT_KEPT" | "SNAPSHOT_LEFT" | "SNAPSHOT_INSTANTS" | "HOOK_FAILED";
+
 export interface SessionContext {
   /** Aborted by the user. */
   readonly signal: AbortSignal;
   readonly step: (message: string) => void;
   /** Something is not as asked for, and the run goes on. */
-  readonly warn: (message: string) => void;
+  readonly warn: (code: SnapshotWarning, message: string) => void;
   /** Files and directories written meanwhile: the archive, temporary files, the log. */
   readonly written: readonly string[];
   /** Opens what needs no snapshot. */
@@ -95,7 +97,7 @@ export class SnapshotSession {
 
   async #open(paths: readonly string[]): Promise<void> {
     const { step, signal, warn } = this.#context;
-    await removeOrphans(this.#run, { step, warn });
+    await removeOrphans(this.#run, { step, warn: (message) => warn("SNAPSHOT_LEFT", message) });
     const volumes = paths.map(findVolume);
     const run: SnapshotRun = {
       options: this.#options,
@@ -152,7 +154,7 @@ export class SnapshotSession {
     this.#oneInstant =
       snapshots.length < 2 ? snapshots.every(({ method }) => method !== "btrfs") || isShared : isShared;
     if (snapshots.length > 1 && !isShared)
-      this.#context.warn("the volumes show different instants: their methods have no common one");
+      this.#context.warn("SNAPSHOT_INSTANTS", "the volumes show different instants: their methods have no common one");
     for (const snapshot of before) await this.#createOne(snapshot);
     if (snapshots.length === 1 && within[0]?.needsHold === false) {
       await this.#createOne(within[0]);
@@ -269,22 +271,22 @@ export class SnapshotSession {
     if (keep === "always" || (keep === "on-failure" && failed && this.#sources.length > 0)) await this.#keep();
     await this.#cleanup
       .run()
-      .catch((error: Error) => this.#context.warn(`not everything could be given back: ${told(error)}`));
+      .catch((error: Error) => this.#context.warn("SNAPSHOT_LEFT", `not everything could be given back: ${told(error)}`));
     const post = this.#parts.length === 0 ? undefined : hooks.post;
     this.#parts = [];
     if (post === undefined) return;
     const environment = { TSFSA_RESULT: failed ? "failed" : "done" };
     await runHook("post-snapshot", post, { timeoutMs: hooks.timeoutMs, environment }).catch((error: Error) =>
-      this.#context.warn(told(error)),
+      this.#context.warn("HOOK_FAILED", told(error)),
     );
   }
 
   async #keep(): Promise<void> {
     for (const { snapshot } of this.#parts) {
       try {
-        for (const sentence of (await snapshot?.keep()) ?? []) this.#context.warn(sentence);
+        for (const sentence of (await snapshot?.keep()) ?? []) this.#context.warn("SNAPSHOT_KEPT", sentence);
       } catch (error) {
-        this.#context.warn(`${snapshot?.volume.path}: not kept: ${told(error as Error)}`);
+        this.#context.warn("SNAPSHOT_LEFT", `${snapshot?.volume.path}: not kept: ${told(error as Error)}`);
       }
     }
   }

@@ -37,7 +37,7 @@ export function findVolume(path: string): Volume | undefined {
     type: mount.type,
     device: { major: device.major, minor: device.minor },
     devicePath: mapped === undefined ? source : `/dev/mapper/${mapped.name}`,
-    sizeBytes: sizeOfDevice(source),
+    sizeBytes: sizeOfDevice(device),
     ...(mapped === undefined ? {} : { mapped }),
     mount,
   };

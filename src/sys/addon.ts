@@ -129,6 +129,10 @@ export interface Addon {
    */
   startGuard(kinds: Int32Array, fds: Int32Array, names: readonly string[], timeoutMs: number): Result;
 
+  // --- subvolume.c -------------------------------------------------------------------------------------------------
+  /** BTRFS_IOC_SNAP_DESTROY: the subvolume `name` (one component) in an open directory; −EROFS where that lies in a read-only one. */
+  deleteSubvolume(dirFd: number, name: Uint8Array): Result;
+
   // --- device.c ----------------------------------------------------------------------------------------------------
   /** BLKGETSIZE64, bytes. */
   deviceSize(fd: number): Result;
