@@ -30,7 +30,8 @@ export type Result =
   | { readonly command: "diff"; readonly outcome: Outcome<DiffDetails> }
   | { readonly command: "verify"; readonly outcome: Outcome<VerifyDetails> }
   | { readonly command: "probe"; readonly outcome: Outcome<ProbeDetails> }
-  | { readonly command: "snapshot" | "cleanup"; readonly outcome: Outcome<SnapshotDetails> };
+  | { readonly command: "snapshot"; readonly outcome: Outcome<SnapshotDetails> }
+  | { readonly command: "cleanup"; readonly outcome: Outcome<SnapshotDetails> };
 
 /** What a presenter must know of the run it shows. */
 export interface Run extends OutputOptions {

@@ -42,31 +42,53 @@ function snapshotSize(text: string): SnapshotSize {
   const bytes = parseSize(text);
   if (percent !== undefined && Number(percent) > 0) return { percent: Number(percent) };
   if (bytes !== undefined && bytes > 0) return { bytes };
-  throw new TsfsaError("USAGE", `--snapshot-size: expected a size such as 2GiB or a share such as 20%, found ${JSON.stringify(text)}`);
+  throw new TsfsaError(
+    "USAGE",
+    `--snapshot-size: expected a size such as 2GiB or a share such as 20%, found ${JSON.stringify(text)}`,
+  );
 }
 
 function maxSize(text: string): number {
   const bytes = parseSize(text);
-  if (bytes === undefined || bytes === 0) throw new TsfsaError("USAGE", `--snapshot-max: expected a size such as 10GiB, found ${JSON.stringify(text)}`);
+  if (bytes === undefined || bytes === 0)
+    throw new TsfsaError("USAGE", `--snapshot-max: expected a size such as 10GiB, found ${JSON.stringify(text)}`);
   return bytes;
 }
 
 function addMakingOptions(command: Command): Command {
   return command
-    .option("--snapshot-size <size>", "room for what changes meanwhile: SIZE, or PERCENT% of the volume (default: all that can change)", snapshotSize)
-    .option("--snapshot-max <size>", "lvm: let the snapshot grow so far (default: as the volume group has room)", maxSize)
+    .option(
+      "--snapshot-size <size>",
+      "room for what changes meanwhile: SIZE, or PERCENT% of the volume (default: all that can change)",
+      snapshotSize,
+    )
+    .option(
+      "--snapshot-max <size>",
+      "lvm: let the snapshot grow so far (default: as the volume group has room)",
+      maxSize,
+    )
     .option("--snapshot-store <directory>", "dm: where what changes is kept; not on what is saved")
-    .option("--max-freeze <seconds>", `freeze nothing for longer (default: ${defaultFreezeSeconds})`, wholeNumber("--max-freeze", 1, 86_400))
+    .option(
+      "--max-freeze <seconds>",
+      `freeze nothing for longer (default: ${defaultFreezeSeconds})`,
+      wholeNumber("--max-freeze", 1, 86_400),
+    )
     .option("--pre-snapshot <command>", "run this (/bin/sh -c) before the snapshot")
     .option("--post-snapshot <command>", "run this at the end, whatever happened")
     .option("--hold <command>", "run this; it prints ready, and goes on when its input ends: right after the snapshot")
-    .option("--hook-timeout <seconds>", `how long each of them may take (default: ${defaultHookSeconds})`, wholeNumber("--hook-timeout", 1, 86_400))
+    .option(
+      "--hook-timeout <seconds>",
+      `how long each of them may take (default: ${defaultHookSeconds})`,
+      wholeNumber("--hook-timeout", 1, 86_400),
+    )
     .option("--stop-service <unit>", "stop this systemd unit for the instant of the snapshot (repeatable)", collect);
 }
 
 export function addSnapshotOptions(command: Command): void {
   command.addOption(
-    new Option("--snapshot [method]", `freeze what is mounted read-write first: ${methods.join(", ")}`).preset("auto").argParser(oneOf("--snapshot", methods)),
+    new Option("--snapshot [method]", `freeze what is mounted read-write first: ${methods.join(", ")}`)
+      .preset("auto")
+      .argParser(oneOf("--snapshot", methods)),
   );
   addMakingOptions(command).addOption(
     new Option("--keep-snapshot [when]", "leave the snapshot there: always, or on-failure")
@@ -76,12 +98,37 @@ export function addSnapshotOptions(command: Command): void {
 }
 
 /** What the flags ask for; undefined without a method. Throws USAGE where there is none and something is asked of it. */
-export function snapshotOptions(flags: SnapshotFlags, method: SnapshotMethod | "auto" | undefined): SnapshotOptions | undefined {
-  const { snapshotSize: size, snapshotMax: maxBytes, snapshotStore, maxFreeze, preSnapshot: pre, postSnapshot: post, hold } = flags;
+export function snapshotOptions(
+  flags: SnapshotFlags,
+  method: SnapshotMethod | "auto" | undefined,
+): SnapshotOptions | undefined {
+  const {
+    snapshotSize: size,
+    snapshotMax: maxBytes,
+    snapshotStore,
+    maxFreeze,
+    preSnapshot: pre,
+    postSnapshot: post,
+    hold,
+  } = flags;
   if (method === undefined) {
-    const others = { "--snapshot-size": size, "--snapshot-max": maxBytes, "--snapshot-store": snapshotStore, "--max-freeze": maxFreeze, "--pre-snapshot": pre };
-    const more = { "--post-snapshot": post, "--hold": hold, "--hook-timeout": flags.hookTimeout, "--stop-service": flags.stopService, "--keep-snapshot": flags.keepSnapshot };
-    const [given] = Object.entries({ ...others, ...more }).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+    const others = {
+      "--snapshot-size": size,
+      "--snapshot-max": maxBytes,
+      "--snapshot-store": snapshotStore,
+      "--max-freeze": maxFreeze,
+      "--pre-snapshot": pre,
+    };
+    const more = {
+      "--post-snapshot": post,
+      "--hold": hold,
+      "--hook-timeout": flags.hookTimeout,
+      "--stop-service": flags.stopService,
+      "--keep-snapshot": flags.keepSnapshot,
+    };
+    const [given] = Object.entries({ ...others, ...more }).flatMap(([name, value]) =>
+      value === undefined ? [] : [name],
+    );
     if (given !== undefined) throw new TsfsaError("USAGE", `${given} is for snapshots: expected --snapshot with it`);
     return undefined;
   }
@@ -119,12 +166,17 @@ const actions = [
 ] as const;
 
 export function addSnapshotCommands(program: Command, take: Take): void {
-  const parent = program.command("snapshot").description("take, list, remove and merge snapshots").addHelpText("after", help);
+  const parent = program
+    .command("snapshot")
+    .description("take, list, remove and merge snapshots")
+    .addHelpText("after", help);
   for (const [action, operand, description] of actions) {
     const command = parent.command(action).description(description);
     if (operand !== "") command.argument(operand);
     if (action === "plan" || action === "create") {
-      addMakingOptions(command).addOption(new Option("--method <method>", methods.join(", ")).argParser(oneOf("--method", methods)).default("auto"));
+      addMakingOptions(command).addOption(
+        new Option("--method <method>", methods.join(", ")).argParser(oneOf("--method", methods)).default("auto"),
+      );
     }
     if (action === "merge") command.option("-y, --yes", "do not ask");
     addTalkOptions(command).action((...given: unknown[]) => {

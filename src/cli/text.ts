@@ -118,7 +118,11 @@ export class TextPresenter implements Presenter {
   }
 }
 
-function summaryLines(run: Run, result: Exclude<Result, { command: "archinfo" } | { command: "snapshot" | "cleanup" }>, elapsedMs: number): string[] {
+function summaryLines(
+  run: Run,
+  result: Exclude<Result, { command: "archinfo" | "probe" | "snapshot" | "cleanup" }>,
+  elapsedMs: number,
+): string[] {
   switch (result.command) {
     case "savefs":
     case "savedir":
@@ -164,11 +168,15 @@ function snapshotLines(recorded: Readonly<Record<string, unknown>> | undefined):
   const lines = volumes.map(({ method, instant, frozenMs, usedBytes, storeBytes }) => {
     if (method === "none") return "no snapshot: it was not mounted read-write";
     const frozen = frozenMs === undefined ? "" : `, writers waited ${frozenMs} ms`;
-    const store = usedBytes === undefined || storeBytes === undefined ? "" : `, ${formatSize(usedBytes)} of ${formatSize(storeBytes)} used`;
+    const store =
+      usedBytes === undefined || storeBytes === undefined
+        ? ""
+        : `, ${formatSize(usedBytes)} of ${formatSize(storeBytes)} used`;
     return `${method} snapshot of ${instant}, valid after the last read${frozen}${store}`;
   });
   if (!oneInstant) lines.push("its parts show different instants");
-  if (consistency === "crash") lines.push("programs that were writing find their data as after a power cut at that instant");
+  if (consistency === "crash")
+    lines.push("programs that were writing find their data as after a power cut at that instant");
   return lines;
 }
 

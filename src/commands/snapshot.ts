@@ -3,7 +3,13 @@
 import { TsfsaError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import { runTool } from "../filesystem/recreate/tools.ts";
-import type { CommandContext, Outcome, SnapshotCommandOptions, SnapshotDetails, SnapshotPlan } from "../model/options.ts";
+import type {
+  CommandContext,
+  Outcome,
+  SnapshotCommandOptions,
+  SnapshotDetails,
+  SnapshotPlan,
+} from "../model/options.ts";
 import type { SnapshotInfo } from "../model/snapshot.ts";
 import { choose } from "../snapshot/choose.ts";
 import { mergeSnapshot } from "../snapshot/merge.ts";
@@ -15,7 +21,10 @@ import { findVolume, type Volume } from "../snapshot/volume.ts";
 import { sessionContext } from "./snapshot-context.ts";
 
 /** Throws SNAPSHOT_REFUSED, TOOL_*, FAILED for a name that does not exist. */
-export async function snapshot(options: SnapshotCommandOptions, context: CommandContext): Promise<Outcome<SnapshotDetails>> {
+export async function snapshot(
+  options: SnapshotCommandOptions,
+  context: CommandContext,
+): Promise<Outcome<SnapshotDetails>> {
   switch (options.action) {
     case "plan":
       return plan(options, context);
@@ -46,7 +55,10 @@ function done(details: SnapshotDetails): Outcome<SnapshotDetails> {
   return { status: 0, warnings: 0, details };
 }
 
-async function plan({ names, snapshot: asked }: SnapshotCommandOptions, context: CommandContext): Promise<Outcome<SnapshotDetails>> {
+async function plan(
+  { names, snapshot: asked }: SnapshotCommandOptions,
+  context: CommandContext,
+): Promise<Outcome<SnapshotDetails>> {
   const volumes = names.map(findVolume);
   const { session } = sessionContext(context, false, []);
   const run: SnapshotRun = {
@@ -69,7 +81,8 @@ async function planOne(
   run: SnapshotRun,
 ): Promise<SnapshotPlan> {
   const none = { path, method: null, passedOver: [], commands: [] };
-  if (volume === undefined) return { ...none, reason: "nothing of it is mounted read-write here: it needs no snapshot" };
+  if (volume === undefined)
+    return { ...none, reason: "nothing of it is mounted read-write here: it needs no snapshot" };
   try {
     const { method: chosen, fit, passedOver } = await choose(volume, method, run);
     return { path, method: chosen, reason: fit.reason, passedOver, commands: fit.commands };
@@ -88,13 +101,20 @@ function planLines({ path, method, reason, passedOver, commands }: SnapshotPlan)
 }
 
 /** Takes snapshots and keeps them. */
-async function create({ names, snapshot: asked }: SnapshotCommandOptions, context: CommandContext): Promise<Outcome<SnapshotDetails>> {
+async function create(
+  { names, snapshot: asked }: SnapshotCommandOptions,
+  context: CommandContext,
+): Promise<Outcome<SnapshotDetails>> {
   const { session: base, warnings } = sessionContext(context, false, []);
   const lines: string[] = [];
-  const session = await SnapshotSession.open(names, { ...asked, keep: "always" }, {
-    ...base,
-    warn: (code, message) => (code === "SNAPSHOT_KEPT" ? lines.push(message) : base.warn(code, message)),
-  });
+  const session = await SnapshotSession.open(
+    names,
+    { ...asked, keep: "always" },
+    {
+      ...base,
+      warn: (code, message) => (code === "SNAPSHOT_KEPT" ? lines.push(message) : base.warn(code, message)),
+    },
+  );
   let failed = true;
   try {
     await session.prove();
@@ -102,8 +122,11 @@ async function create({ names, snapshot: asked }: SnapshotCommandOptions, contex
   } finally {
     await session.close(failed);
   }
-  const snapshots = (await findSnapshots(runTool)).filter(({ name }) => lines.some((line) => line.includes(name))).map(infoOf);
-  if (snapshots.length === 0) throw new TsfsaError("SNAPSHOT_REFUSED", `${names.join(", ")}: nothing was kept`, { hints: lines });
+  const snapshots = (await findSnapshots(runTool))
+    .filter(({ name }) => lines.some((line) => line.includes(name)))
+    .map(infoOf);
+  if (snapshots.length === 0)
+    throw new TsfsaError("SNAPSHOT_REFUSED", `${names.join(", ")}: nothing was kept`, { hints: lines });
   return { status: warnings() === 0 ? 0 : 1, warnings: warnings(), details: { lines, snapshots } };
 }
 
@@ -112,7 +135,9 @@ async function remove(names: readonly string[]): Promise<Outcome<SnapshotDetails
   for (const name of names) {
     const each = await findSnapshot(runTool, name);
     if (each.state === "running") {
-      throw new TsfsaError("FAILED", `${each.name} belongs to a run that lives`, { hints: ["stop that run: it removes it"] });
+      throw new TsfsaError("FAILED", `${each.name} belongs to a run that lives`, {
+        hints: ["stop that run: it removes it"],
+      });
     }
     await each.remove();
     found.push(infoOf(each));
@@ -123,10 +148,9 @@ async function remove(names: readonly string[]): Promise<Outcome<SnapshotDetails
 /** Puts the origin back to the state of the snapshot. */
 async function merge(name: string, context: CommandContext): Promise<Outcome<SnapshotDetails>> {
   const found = await findSnapshot(runTool, name);
-  const lines = [
-    `${found.origin} is put back to the state of ${found.name}: what was written since then is lost`,
-  ];
-  if (!(await context.confirm(lines))) throw new TsfsaError("FAILED", "not merged: expected a yes", { hints: ["give --yes"] });
+  const lines = [`${found.origin} is put back to the state of ${found.name}: what was written since then is lost`];
+  if (!(await context.confirm(lines)))
+    throw new TsfsaError("FAILED", "not merged: expected a yes", { hints: ["give --yes"] });
   const said = await mergeSnapshot(runTool, found, context.signal, (message) => context.reporter.step(message));
   return done({ lines: [said], snapshots: [infoOf(found)] });
 }
@@ -134,7 +158,10 @@ async function merge(name: string, context: CommandContext): Promise<Outcome<Sna
 function shown(snapshots: readonly SnapshotInfo[]): Outcome<SnapshotDetails> {
   const lines = snapshots.map((each) => {
     const { usedBytes, storeBytes } = each;
-    const fill = usedBytes === undefined || storeBytes === undefined ? "" : `, ${formatSize(usedBytes)} of ${formatSize(storeBytes)} used`;
+    const fill =
+      usedBytes === undefined || storeBytes === undefined
+        ? ""
+        : `, ${formatSize(usedBytes)} of ${formatSize(storeBytes)} used`;
     return `${each.name}  ${each.method} of ${each.origin}, ${each.state}, ${each.valid ? "valid" : "INVALID"}${fill}`;
   });
   return done({ lines: lines.length === 0 ? ["there are no snapshots of tsfsa"] : lines, snapshots });

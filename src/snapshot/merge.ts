@@ -19,7 +19,8 @@ export async function mergeSnapshot(
   signal: AbortSignal,
   step: (message: string) => void,
 ): Promise<string> {
-  if (!found.valid) throw new TsfsaError("SNAPSHOT_LOST", `${found.name} is not valid any more: there is nothing to go back to`);
+  if (!found.valid)
+    throw new TsfsaError("SNAPSHOT_LOST", `${found.name} is not valid any more: there is nothing to go back to`);
   if (found.method === "lvm" || found.method === "lvm-thin") {
     const said = await call(run, "lvconvert", ["-y", "--merge", found.name]);
     return said.includes("next activation") || said.includes("Delaying")
@@ -69,5 +70,9 @@ async function swap(run: ToolRunner, device: string, table: string): Promise<voi
 function refuseMounted(path: string): void {
   const [mount] = useOf(statSource(path)).mounts;
   if (mount === undefined) return;
-  throw new TsfsaError("TARGET_REFUSED", `${path} is mounted at ${mount.mountPoint.toString()}: unmount it before it goes back`, { path });
+  throw new TsfsaError(
+    "TARGET_REFUSED",
+    `${path} is mounted at ${mount.mountPoint.toString()}: unmount it before it goes back`,
+    { path },
+  );
 }

@@ -271,7 +271,9 @@ export class SnapshotSession {
     if (keep === "always" || (keep === "on-failure" && failed && this.#sources.length > 0)) await this.#keep();
     await this.#cleanup
       .run()
-      .catch((error: Error) => this.#context.warn("SNAPSHOT_LEFT", `not everything could be given back: ${told(error)}`));
+      .catch((error: Error) =>
+        this.#context.warn("SNAPSHOT_LEFT", `not everything could be given back: ${told(error)}`),
+      );
     const post = this.#parts.length === 0 ? undefined : hooks.post;
     this.#parts = [];
     if (post === undefined) return;

@@ -19,6 +19,10 @@ const warningCodes: Readonly<Record<WarningCode, true>> = {
   ATTRIBUTE_NOT_RESTORED: true,
   FILESYSTEM_FEATURE: true,
   ARCHIVE_PART_LOST: true,
+  SNAPSHOT_KEPT: true,
+  SNAPSHOT_LEFT: true,
+  SNAPSHOT_INSTANTS: true,
+  HOOK_FAILED: true,
 };
 
 /** Rows of the table below a heading, as cells. */

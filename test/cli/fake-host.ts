@@ -54,6 +54,8 @@ export class FakeHost implements Host {
 
   constructor(commands: Partial<CommandTable>) {
     this.commands = {
+      snapshot: missing,
+      cleanup: missing,
       savefs: missing,
       savedir: missing,
       restfs: missing,
