@@ -39,14 +39,15 @@ export async function removeLogical(run: ToolRunner, group: string, name: string
   const [snapshot, parent] = await pair(run, group, name, origin);
   const mapper = mapperName(group, origin);
   const isHeld = parent !== undefined && (await suspended(run, mapper));
-  if (isHeld && parent?.attributes.startsWith("o") === true) {
+  const isOrigin = parent?.attributes.startsWith("o") ?? false;
+  if (isHeld && isOrigin) {
     await call(run, "lvchange", ["--refresh", `${group}/${origin}`]);
   } else if (isHeld) {
     await call(run, "dmsetup", ["clear", mapper]);
     await call(run, "dmsetup", ["resume", mapper]);
   }
   if (snapshot !== undefined) await persist(run, "lvremove", ["-y", `${group}/${name}`]);
-  if (isHeld && !parent?.attributes.startsWith("o")) {
+  if (isHeld && !isOrigin) {
     await attempt(run, "dmsetup", ["remove", mapperName(group, origin, "real")]); // may never have been made
   }
 }

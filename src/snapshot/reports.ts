@@ -63,25 +63,25 @@ export function parseLvs(text: string): LogicalVolume[] {
     const id = `${row["vg_name"]}/${row["lv_name"]}`;
     if (seen.has(id)) return [];
     seen.add(id);
-    const text_ = (field: (typeof lvsFields)[number]): string => row[field] ?? "";
+    const get = (field: (typeof lvsFields)[number]): string => row[field] ?? "";
     return [
       {
-        group: text_("vg_name"),
-        name: text_("lv_name"),
-        attributes: text_("lv_attr"),
-        segmentType: text_("segtype"),
-        origin: text_("origin"),
-        pool: text_("pool_lv"),
-        sizeBytes: Number(text_("lv_size")),
-        groupFreeBytes: Number(text_("vg_free")),
-        extentBytes: Number(text_("vg_extent_size")),
-        tags: text_("lv_tags")
+        group: get("vg_name"),
+        name: get("lv_name"),
+        attributes: get("lv_attr"),
+        segmentType: get("segtype"),
+        origin: get("origin"),
+        pool: get("pool_lv"),
+        sizeBytes: Number(get("lv_size")),
+        groupFreeBytes: Number(get("vg_free")),
+        extentBytes: Number(get("vg_extent_size")),
+        tags: get("lv_tags")
           .split(",")
           .filter((tag) => tag !== ""),
-        dataPercent: Number(text_("data_percent")),
-        metadataPercent: Number(text_("metadata_percent")),
-        invalid: text_("lv_snapshot_invalid") === "snapshot invalid" || text_("lv_attr")[4] === "I",
-        path: text_("lv_dm_path"),
+        dataPercent: Number(get("data_percent")),
+        metadataPercent: Number(get("metadata_percent")),
+        invalid: get("lv_snapshot_invalid") === "snapshot invalid" || get("lv_attr")[4] === "I",
+        path: get("lv_dm_path"),
       },
     ];
   });

@@ -177,19 +177,18 @@ export class SnapshotSession {
       timeoutMs,
     );
     this.#stamp(snapshots, new Date(guard.heldAtMs));
-    let isMade = false;
     try {
       for (const snapshot of snapshots) await snapshot.create(guard.fd);
-      isMade = true;
-    } finally {
-      const { reason, heldMs, failures } = await guard.release(isMade);
-      this.#heldMs = heldMs;
-      if (isMade && (reason !== "asked" || failures.length > 0)) {
-        const why =
-          failures.length > 0 ? failures.join("; ") : `they went on after ${Math.round(heldMs)} ms (--max-freeze)`;
-        throw new TsfsaError("SNAPSHOT_LOST", `the volumes did not stand still until all snapshots were made: ${why}`);
-      }
+    } catch (error) {
+      await guard.release(false);
+      throw error;
     }
+    const { reason, heldMs, failures } = await guard.release(true);
+    this.#heldMs = heldMs;
+    if (reason === "asked" && failures.length === 0) return;
+    const why =
+      failures.length > 0 ? failures.join("; ") : `they went on after ${Math.round(heldMs)} ms (--max-freeze)`;
+    throw new TsfsaError("SNAPSHOT_LOST", `the volumes did not stand still until all snapshots were made: ${why}`);
   }
 
   #stamp(snapshots: readonly Snapshot[], instant: Date): void {
