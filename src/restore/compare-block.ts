@@ -16,9 +16,9 @@ import { EIO, ENOENT, ENOSPC } from "../sys/errors.ts";
 import { type Gathered, readGathered } from "../sys/gathered.ts";
 import { statLayout } from "../sys/layout.ts";
 import { deviceKey } from "../sys/directory.ts";
-import { readStat, type Stat } from "../sys/stat.ts";
+import { kindOfMode, readStat, type Stat } from "../sys/stat.ts";
 import { compareExtents } from "./compare-extents.ts";
-import { compareAttributes, compareProperties, type EntryProperties, kindOfMode } from "./compare-fields.ts";
+import { compareAttributes, compareProperties, type EntryProperties } from "./compare-fields.ts";
 import type { CompareInput, CompareOutput, LeavesInput, LeavesOutput } from "./protocol.ts";
 import { damageOf, type OpenedBlock, type Unpacker } from "./unpack.ts";
 

@@ -4,7 +4,6 @@ import { equalBytes } from "../base/bytes.ts";
 import { escapeName } from "../base/units.ts";
 import type { CompareOptions, DifferenceField, FieldDifference } from "../model/difference.ts";
 import { type Device, EntryKind, type ExtendedAttribute, type Timestamp } from "../model/entry.ts";
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../sys/constants.ts";
 import { flagLetters, settableFlags } from "./metadata.ts";
 
 /** What a catalog row and a live entry both tell. */
@@ -83,21 +82,6 @@ const kindNames = new Map<EntryKind, string>(Object.entries(EntryKind).map(([nam
 
 export function kindName(kind: EntryKind): string {
   return kindNames.get(kind) ?? String(kind);
-}
-
-const kindOfType: Readonly<Record<number, EntryKind>> = {
-  [S_IFREG]: EntryKind.file,
-  [S_IFDIR]: EntryKind.directory,
-  [S_IFLNK]: EntryKind.symlink,
-  [S_IFCHR]: EntryKind.charDevice,
-  [S_IFBLK]: EntryKind.blockDevice,
-  [S_IFIFO]: EntryKind.fifo,
-  [S_IFSOCK]: EntryKind.socket,
-};
-
-/** Kind of a live entry, by its st_mode. */
-export function kindOfMode(mode: number): EntryKind {
-  return kindOfType[mode & S_IFMT] ?? EntryKind.absent;
 }
 
 function modeText(mode: number): string {

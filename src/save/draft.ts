@@ -217,16 +217,15 @@ export class Drafter {
   #absent(entry: ReadEntry, errno: number, fd: number): EntryDraft {
     const name = errnoName(errno);
     const vanished = name === "ENOENT";
-    const others = (entry.flags & batchFlags.linked) === 0 ? "" : ", nor are its other names";
     const warning: DraftWarning = vanished
       ? {
           code: "ENTRY_VANISHED",
-          message: `it vanished while the source was read${others && `: it is not in the archive${others}`}`,
+          message: "it vanished while the source was read",
           errno: name,
         }
       : {
           code: "ENTRY_UNREADABLE",
-          message: `it could not be read and is not in the archive${others}: ${name}`,
+          message: `it could not be read and is not in the archive: ${name}`,
           errno: name,
         };
     return {
@@ -353,7 +352,7 @@ export class Drafter {
       atime: this.#time(at + statLayout.atime, at + statLayout.atimeNs),
       inodeFlags: gathered?.inodeFlags ?? 0,
       projectId: gathered?.projectId ?? 0,
-      linked: (entry.flags & batchFlags.linked) !== 0 && kind !== EntryKind.hardlink,
+      linked: (entry.flags & batchFlags.linked) !== 0 && kind !== EntryKind.absent,
       changed: draft.changed,
       damaged,
       sparse: fields?.sparse !== undefined,

@@ -18,6 +18,8 @@ export interface PlannedJob {
   readonly dirPathEnds: Uint32Array;
   /** The last entry is a file of several blocks: how it is cut, and what its later slices need to open it. */
   readonly large: PlannedLarge | undefined;
+  /** Objects in earlier jobs that its entries are links to. */
+  readonly objects: readonly number[];
   release(): void;
 }
 
@@ -100,6 +102,7 @@ class OpenJob {
   readonly #directories = new Map<DirectoryHandle, number>();
   readonly #fds: number[] = [];
   readonly #paths: Uint8Array[] = [];
+  readonly #objects: number[] = [];
   #large: PlannedLarge | undefined;
   #lastHandle: DirectoryHandle | undefined;
   #lastDirectory = -1;
@@ -120,6 +123,7 @@ class OpenJob {
     }
     this.batch.add(this.#lastDirectory, entry, entry);
     this.estimate += entry.estimate;
+    if (entry.linkEntry >= 0 && entry.linkEntry < this.#firstEntry) this.#objects.push(entry.linkEntry);
     if (entry.large !== undefined) {
       const stat = entry.stats.slice(entry.statOffset, entry.statOffset + statLayout.size);
       const name = entry.names.slice(entry.nameStart, entry.nameStart + entry.nameLength);
@@ -153,6 +157,7 @@ class OpenJob {
       dirPaths,
       dirPathEnds,
       large: this.#large,
+      objects: this.#objects,
       release: () => {
         for (const [handle, index] of this.#directories) if ((this.#fds[index] as number) >= 0) handle.release();
       },

@@ -6,9 +6,9 @@ import { emptyTotals } from "../format/summary.ts";
 import { EntryKind, type Extent } from "../model/entry.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { errnoName } from "../sys/errors.ts";
-import type { ReadEntry } from "./batch.ts";
+import { batchFlags, type ReadEntry } from "./batch.ts";
 import type { Drafter, EntryDraft } from "./draft.ts";
-import type { PackedBlock, PackInput, PackOutput, PackTotals, PackWarning } from "./protocol.ts";
+import type { LostEntry, PackedBlock, PackInput, PackOutput, PackTotals, PackWarning } from "./protocol.ts";
 
 const slash = 0x2f;
 
@@ -21,6 +21,8 @@ export const noDirectory = -1;
 export class PackJob {
   readonly entries: readonly ReadEntry[];
   readonly blocks: PackedBlock[] = [];
+  /** Entries with further names that could not be read. */
+  readonly lost: LostEntry[] = [];
   readonly #input: PackInput;
   readonly #drafter: Drafter;
   readonly #prefixLength: number;
@@ -103,6 +105,9 @@ export class PackJob {
       draft.damagedRanges.push({ offset: 0, length: draft.large?.sliceEnd ?? draft.size });
     }
     for (const warning of draft.warnings) this.#warn(index, warning);
+    if (draft.kind === EntryKind.absent && (draft.entry.flags & batchFlags.linked) !== 0) {
+      this.lost.push({ entry: this.#input.firstEntry + index, errno: draft.absentErrno });
+    }
     if (draft.large === undefined) this.#warnOfContent(index, draft);
     else {
       this.#leaves = draft.large.leaves;

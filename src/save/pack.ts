@@ -15,7 +15,8 @@ import { ContentReader } from "./content.ts";
 import { Drafter, type EntryDraft } from "./draft.ts";
 import { noDirectory, PackJob, type SealedTar } from "./job.ts";
 import { type Gathered, readGathered } from "../sys/gathered.ts";
-import type { PackInput, PackOutput, SaveWorkerData, SliceInput } from "./protocol.ts";
+import { Relinker } from "./relink.ts";
+import type { LostEntry, PackInput, PackOutput, SaveWorkerData, SliceInput } from "./protocol.ts";
 
 /** Times entries are read again because a file among them changed or failed, before they are kept as they are and marked. */
 const attemptsMax = 3;
@@ -67,6 +68,15 @@ export class Packer {
 
   /** Packs whole entries into one block, or into several where their attributes are large. */
   pack(input: PackInput): JobResult<PackOutput> {
+    const links = new Relinker(input);
+    for (;;) {
+      const { lost, result } = this.#pack(links.input());
+      if (links.lose(lost)) continue;
+      return links.lost.size === 0 ? result : { ...result, output: { ...result.output, lost: links.lost } };
+    }
+  }
+
+  #pack(input: PackInput): { readonly lost: readonly LostEntry[]; readonly result: JobResult<PackOutput> } {
     const entries = readBatch(input.entries, input.count);
     const drafter = new Drafter(input, entries, this.#data.compression.blockSize, this.#data.recheck);
     const prefixLength = this.#data.sources[input.source]?.prefixLength ?? 0;
@@ -92,7 +102,7 @@ export class Packer {
       }
     }
     if (length > 0) job.addBlock(this.#seal(job.blocks.length, length, input.slot));
-    return job.finish(this.#rows);
+    return { lost: job.lost, result: job.finish(this.#rows) };
   }
 
   /** Packs one slice of a large file. */

@@ -3,10 +3,11 @@
 
 import { limits } from "../base/limits.ts";
 import { EntryKind } from "../model/entry.ts";
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../sys/constants.ts";
+import { S_IFDIR, S_IFMT } from "../sys/constants.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { EFBIG, EINVAL, EIO, ENAMETOOLONG } from "../sys/errors.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
+import { kindOfMode } from "../sys/stat.ts";
 import { batchFlags } from "./batch.ts";
 import { JobCutter, type PlannedEntry, type PlannedJob } from "./job-cutter.ts";
 import { LinkTable } from "./links.ts";
@@ -95,27 +96,6 @@ export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJ
   const last = jobs.take();
   if (last !== undefined) yield last;
   return jobs.nextEntry;
-}
-
-function kindOfMode(mode: number): EntryKind {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return EntryKind.file;
-    case S_IFDIR:
-      return EntryKind.directory;
-    case S_IFLNK:
-      return EntryKind.symlink;
-    case S_IFCHR:
-      return EntryKind.charDevice;
-    case S_IFBLK:
-      return EntryKind.blockDevice;
-    case S_IFIFO:
-      return EntryKind.fifo;
-    case S_IFSOCK:
-      return EntryKind.socket;
-    default:
-      return EntryKind.absent;
-  }
 }
 
 /** Bytes of the extended header that an entry's names and its time ask for, about; its attributes are not known yet. */

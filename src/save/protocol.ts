@@ -6,6 +6,7 @@ import type { DigestName, SourceTotals } from "../model/archive.ts";
 import type { Compression } from "../model/options.ts";
 import type { Extent } from "../model/entry.ts";
 import type { WarningCode } from "../model/events.ts";
+import type { LinkTarget } from "./links.ts";
 import type { WorkerPool } from "../pipeline/pool.ts";
 
 /** Fixed for a run; given to each worker when it starts. */
@@ -103,6 +104,15 @@ export interface StatOutput {
   readonly maps: readonly ScannedMap[];
 }
 
+/** Objects of hard links that could not be read, by entry number: the further name that stands in their place, as far as one could be read. */
+export type LostObjects = ReadonlyMap<number, LinkTarget | undefined>;
+
+/** An entry with further names that could not be read. */
+export interface LostEntry {
+  readonly entry: number;
+  readonly errno: number;
+}
+
 /** Packs whole entries, the last of which may go on in slices. */
 export interface PackInput {
   readonly source: number;
@@ -117,6 +127,8 @@ export interface PackInput {
   readonly dirPathEnds: Uint32Array;
   /** The last entry is a file of several blocks: its whole data map (of bytes as planned), and where the first slice ends. */
   readonly large?: { readonly segments: Float64Array; readonly sliceEnd: number; readonly exactMap?: Float64Array };
+  /** Objects of jobs before this one to which entries of this one are links. */
+  readonly lost?: LostObjects;
   readonly slot: SharedArrayBuffer;
 }
 
@@ -180,6 +192,8 @@ export interface PackOutput {
   readonly damagedRanges: readonly Extent[];
   readonly changed: boolean;
   readonly warnings: readonly PackWarning[];
+  /** Lost objects among the entries, and what became of those of the input. */
+  readonly lost?: LostObjects;
   /** None for slices: their file was counted with its first block. */
   readonly totals: PackTotals | undefined;
 }

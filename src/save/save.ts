@@ -26,7 +26,9 @@ import { acquireIfThere } from "./lost-directory.ts";
 import { planSource } from "./plan.ts";
 import type {
   FilterOptions,
+  LostObjects,
   PackInput,
+  PackOutput,
   SaveJobs,
   SavePool,
   SaveWorkerData,
@@ -204,15 +206,22 @@ class SaveRun {
       slot: this.#sequencer.slotBuffer(slot),
     };
     const ancestorsOf = (directory: number): readonly Uint8Array[] => ancestors(input, directory, prefixLength);
-    const result = this.#pool.run("pack", input, { transfer: [entries.buffer as ArrayBuffer] });
     this.#held += dirFds.length;
-    const released = result.finally(() => {
+    const release = (): void => {
       job.release();
       this.#held -= dirFds.length;
       this.#onRelease();
-    });
+    };
+    if (job.objects.length > 0) {
+      // Its entries and directories are kept until it is written: it is packed again if one of its links has lost its object.
+      const result = this.#pool.run("pack", input);
+      const packAgain = (lost: LostObjects): Promise<PackOutput> => this.#pool.run("pack", { ...input, lost });
+      this.#sequencer.push({ source, slot, ancestorsOf, result, links: { objects: job.objects, packAgain, release } });
+      return;
+    }
+    const result = this.#pool.run("pack", input, { transfer: [entries.buffer as ArrayBuffer] }).finally(release);
     if (large === undefined || slices === undefined || slice === undefined) {
-      this.#sequencer.push({ source, slot, ancestorsOf, result: released });
+      this.#sequencer.push({ source, slot, ancestorsOf, result });
       return;
     }
     const { entry, plan } = large;
@@ -221,7 +230,7 @@ class SaveRun {
     const part = { entry, size: plan.size, path };
     let following = slices.next();
     const first = { ...part, fileOffset: 0, isLast: following.done === true };
-    this.#sequencer.push({ source, slot, ancestorsOf, result: released, part: first });
+    this.#sequencer.push({ source, slot, ancestorsOf, result, part: first });
     const padding = -sumOfSegments(plan.segments) & 511;
     while (following.done !== true) {
       slice = following.value;

@@ -8,7 +8,8 @@ import type { Completion } from "../model/catalog.ts";
 import type { Extent } from "../model/entry.ts";
 import type { Reporter, Warning } from "../model/events.ts";
 import type { SlotPool } from "../pipeline/slots.ts";
-import type { PackOutput } from "./protocol.ts";
+import type { LinkTarget } from "./links.ts";
+import type { LostObjects, PackOutput } from "./protocol.ts";
 
 /** A job that runs, in its place in the order. */
 export interface SubmittedJob {
@@ -19,6 +20,16 @@ export interface SubmittedJob {
   readonly result: Promise<PackOutput>;
   /** Slices of a large file, or the block it starts in. */
   readonly part?: LargePart;
+  /** Links to objects of jobs before it. */
+  readonly links?: JobLinks;
+}
+
+export interface JobLinks {
+  readonly objects: readonly number[];
+  /** Packs the job once more, now that these objects are known to be lost. */
+  readonly packAgain: (lost: LostObjects) => Promise<PackOutput>;
+  /** Called when the job is written, or never will be. */
+  readonly release: () => void;
 }
 
 export interface LargePart {
@@ -47,6 +58,7 @@ export class Sequencer {
   #members = 0;
   #bytesDone = 0;
   #large: LargeFile | undefined;
+  readonly #lost = new Map<number, LinkTarget | undefined>();
   /** The end of the chain of writes: each job waits for the one before. */
   #tail: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | undefined;
@@ -86,13 +98,26 @@ export class Sequencer {
   }
 
   async #write(job: SubmittedJob): Promise<void> {
-    if (this.#failure !== undefined) return;
     try {
-      await this.#writeResult(job, await job.result);
+      if (this.#failure === undefined) await this.#writeResult(job, await this.#packed(job));
     } catch (error) {
       this.#failure = { error };
       this.#slots.fail(error);
+    } finally {
+      const { links, result } = job;
+      if (links !== undefined) result.then(links.release, links.release);
     }
+  }
+
+  /** The job's result, which knows what became of the objects of its links. */
+  async #packed({ result, links }: SubmittedJob): Promise<PackOutput> {
+    let output = await result;
+    const lost = links?.objects.filter((object) => this.#lost.has(object)) ?? [];
+    if (links !== undefined && lost.length > 0) {
+      output = await links.packAgain(new Map(lost.map((object) => [object, this.#lost.get(object)])));
+    }
+    for (const [object, target] of output.lost ?? []) this.#lost.set(object, target);
+    return output;
   }
 
   async #writeResult(job: SubmittedJob, output: PackOutput): Promise<void> {

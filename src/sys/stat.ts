@@ -1,7 +1,7 @@
 // A stat record (statLayout) as a typed object, and questions to a mode. Hot paths read the fields they need straight
 // from the record instead.
 
-import type { Timestamp } from "../model/entry.ts";
+import { EntryKind, type Timestamp } from "../model/entry.ts";
 import { addon } from "./addon.ts";
 import * as constants from "./constants.ts";
 import { check } from "./errors.ts";
@@ -81,6 +81,21 @@ export function statDescriptor(fd: number): Stat {
   const record = new Uint8Array(layout.size);
   check(addon().statAt(fd, nameless, record), "statx");
   return readStat(record);
+}
+
+const kindOfType: Readonly<Record<number, EntryKind>> = {
+  [constants.S_IFREG]: EntryKind.file,
+  [constants.S_IFDIR]: EntryKind.directory,
+  [constants.S_IFLNK]: EntryKind.symlink,
+  [constants.S_IFCHR]: EntryKind.charDevice,
+  [constants.S_IFBLK]: EntryKind.blockDevice,
+  [constants.S_IFIFO]: EntryKind.fifo,
+  [constants.S_IFSOCK]: EntryKind.socket,
+};
+
+/** Kind of an entry by its st_mode; absent for a type that no archive knows. */
+export function kindOfMode(mode: number): EntryKind {
+  return kindOfType[mode & constants.S_IFMT] ?? EntryKind.absent;
 }
 
 const isType =

@@ -2,12 +2,13 @@
 // are in faults-save.test.ts.
 
 import { spawn } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
+import { linkSync, readdirSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { expectStatus, tsfsaArgv } from "../support/cli.ts";
+import { warningsOf } from "../support/faults.ts";
 import { type Lab, recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { run } from "../support/run.ts";
@@ -89,6 +90,32 @@ describe("a failing system call", () => {
       expect(result.status, result.stderr).toBe(1);
       expect(result.stderr).toMatch(/bad/);
       await expectStatus(0, ["verify", archive]);
+    });
+  });
+
+  it("EIO on all names of a file leaves no link to nothing: stock tar restores the rest without a word", async () => {
+    await withLab(async (lab) => {
+      const source = lab.folder("source");
+      await buildTree(source, directory({ a: file("lost"), good: file("g") }));
+      const names = ["a", "b", "c"].map((name) => join(source, name));
+      for (const name of names.slice(1)) linkSync(names[0] as string, name);
+      const archive = lab.path("a.tsfsa");
+      const only = names.flatMap((name) => ["-P", name]);
+      const argv = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "signal=none", ...only];
+      const words = [
+        ...argv,
+        "-e",
+        "inject=pread64,read,preadv:error=EIO",
+        ...tsfsaArgv("savedir", "--json", "-A", archive, source),
+      ];
+      const result = await run(words);
+      expect(result.status, result.stderr).toBe(1);
+      const unreadable = ["a", "b", "c"].map((path) => ({ path, code: "ENTRY_UNREADABLE" }));
+      expect(warningsOf(result).toSorted((a, b) => (a.path < b.path ? -1 : 1))).toEqual(unreadable);
+      const out = lab.folder("out");
+      const restored = await run(["bash", "-c", `set -o pipefail; zstd -dc '${archive}' | tar -xpf - -C '${out}'`]);
+      expect(restored).toMatchObject({ status: 0, stderr: "" });
+      expect(readdirSync(out)).toEqual(["good"]);
     });
   });
 

@@ -23,7 +23,7 @@ import { directoryCapacity } from "../../src/sys/directory.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { noise } from "../support/trees.ts";
 import { inFolder } from "./support/folders.ts";
-import { contentOf, type ReadArchive, readBack } from "./support/read-back.ts";
+import { contentOf, type ReadArchive, type ReadEntry, readBack } from "./support/read-back.ts";
 import { saveTree, told } from "./support/save-tree.ts";
 
 requireOrSkip("root");
@@ -143,17 +143,73 @@ describe("a small file that changed after the scan", () => {
     });
   });
 
-  it("tells for its other names, too, that they are lost with it", async () => {
+  it("leaves its place to its next name, to which the others become links", async () => {
     await inFolder(async (folder) => {
-      writeFileSync(join(folder, "a"), "content");
-      linkSync(join(folder, "a"), join(folder, "b"));
+      for (const name of ["a", "b", "z"]) mkdirSync(join(folder, name));
+      writeFileSync(join(folder, "a/first"), "content");
+      for (const name of ["a/second", "b/third", "b/unseen", "z/last"]) {
+        linkSync(join(folder, "a/first"), join(folder, name));
+      }
+      // Fills a block: the last name is packed in another job than the first.
+      writeFileSync(join(folder, "b/unseen-and-large"), noise(3 * MiB, 1));
       const { archive, warnings } = await saveTree(folder, {
         before: (kind) => {
-          if (kind === "pack") rmSync(join(folder, "a"), { force: true });
+          if (kind === "pack") for (const name of ["a/first", "b/third"]) rmSync(join(folder, name), { force: true });
         },
       });
-      expect(warnings.map(({ message }) => message)).toEqual([expect.stringContaining("its other names")]);
-      await readBack(archive);
+      expect(told(warnings)).toEqual(["a/first: ENTRY_VANISHED"]);
+      const back = await readBack(archive);
+      const object = back.byPath.get("0:a/second") as ReadEntry;
+      expect(object.row).toMatchObject({ kind: EntryKind.file, linked: true });
+      expect(contentOf(object).toString()).toBe("content");
+      for (const name of ["b/third", "b/unseen", "z/last"]) {
+        const { row, member } = back.byPath.get(`0:${name}`) as ReadEntry;
+        expect(row.kind, name).toBe(EntryKind.hardlink);
+        expect(back.entries[row.linkEntry as number], name).toBe(object);
+        expect(Buffer.from(member?.linkPath ?? []).toString(), name).toBe("./a/second");
+      }
+    });
+  });
+
+  it("is taken over by a name in a later job, where no other of its own stands", async () => {
+    await inFolder(async (folder) => {
+      for (const name of ["a", "z"]) mkdirSync(join(folder, name));
+      writeFileSync(join(folder, "a/first"), "content");
+      for (const name of ["a/second", "z/gone", "z/last", "z/very-last"]) {
+        linkSync(join(folder, "a/first"), join(folder, name));
+      }
+      writeFileSync(join(folder, "b"), noise(3 * MiB, 1));
+      const { archive, warnings } = await saveTree(folder, {
+        seed: 5,
+        before: (kind) => {
+          if (kind !== "pack") return;
+          for (const name of ["a/first", "a/second", "z/gone"]) rmSync(join(folder, name), { force: true });
+        },
+      });
+      expect(told(warnings).toSorted()).toEqual(
+        ["a/first", "a/second", "z/gone"].map((name) => `${name}: ENTRY_VANISHED`),
+      );
+      const back = await readBack(archive);
+      const object = back.byPath.get("0:z/last") as ReadEntry;
+      expect(contentOf(object).toString()).toBe("content");
+      expect(back.entries[back.byPath.get("0:z/very-last")?.row.linkEntry as number]).toBe(object);
+    });
+  });
+
+  it("is absent with all its names where none is left", async () => {
+    await inFolder(async (folder) => {
+      writeFileSync(join(folder, "a"), "content");
+      for (const name of ["b", "c"]) linkSync(join(folder, "a"), join(folder, name));
+      const names = ["a", "b", "c"];
+      const { archive, warnings } = await saveTree(folder, {
+        before: (kind) => {
+          if (kind === "pack") for (const name of names) rmSync(join(folder, name), { force: true });
+        },
+      });
+      expect(told(warnings)).toEqual(names.map((name) => `${name}: ENTRY_VANISHED`));
+      const back = await readBack(archive);
+      for (const name of names)
+        expect(back.byPath.get(`0:${name}`)?.row).toMatchObject({ kind: EntryKind.absent, linked: false });
     });
   });
 });
