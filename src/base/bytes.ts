@@ -285,19 +285,30 @@ export class ByteWriter {
     this.#bytes.set(bytes, at);
   }
 
+  /** Copies `length` bytes from `start` on; for short ones, without a view of them. */
+  range(bytes: Uint8Array, start: number, length: number): void {
+    const at = this.#advance(length);
+    const target = this.#bytes;
+    for (let i = 0; i < length; i++) target[at + i] = bytes[start + i] as number;
+  }
+
   zeros(length: number): void {
     const at = this.#advance(length);
     this.#bytes.fill(0, at, at + length);
   }
 
   varint(value: number): void {
-    let rest = checked(value, Number.MAX_SAFE_INTEGER);
     let at = this.#advance(8);
-    while (rest >= 0x80) {
-      this.#bytes[at++] = (rest % 0x80) | 0x80;
-      rest = Math.floor(rest / 0x80);
+    const bytes = this.#bytes;
+    let low = value | 0;
+    if (low !== value || low < 0) {
+      // Over 31 bits.
+      let rest = checked(value, Number.MAX_SAFE_INTEGER);
+      for (; rest > 0x7fff_ffff; rest = Math.floor(rest / 0x80)) bytes[at++] = (rest % 0x80) | 0x80;
+      low = rest;
     }
-    this.#bytes[at++] = rest;
+    for (; low >= 0x80; low >>>= 7) bytes[at++] = (low & 0x7f) | 0x80;
+    bytes[at++] = low;
     this.#length = at;
   }
 
@@ -323,6 +334,11 @@ export class ByteWriter {
   byteString(bytes: Uint8Array): void {
     this.varint(bytes.length);
     this.raw(bytes);
+  }
+
+  /** The buffer as it is now, of which the first `length` bytes are written. */
+  get buffer(): Uint8Array {
+    return this.#bytes;
   }
 
   /** A view of what was written; the next write may change or leave it behind. */

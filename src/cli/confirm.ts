@@ -1,6 +1,5 @@
 // The question before something is overwritten. Asked only where a person can answer: terminal in, terminal for the question.
 
-import { createInterface } from "node:readline/promises";
 import type { Readable } from "node:stream";
 import type { OutputStream } from "./host.ts";
 
@@ -11,6 +10,7 @@ export async function ask(
   output: OutputStream,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { createInterface } = await import("node:readline/promises"); // few runs ask
   // terminal: false keeps the terminal's own line editing, and ^C a signal.
   const reader = createInterface({ input, output, terminal: false });
   try {

@@ -8,7 +8,8 @@
 
 import { ByteWriter, utf8 } from "../base/bytes.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import type { ExtendedAttribute, Extent, Timestamp } from "../model/entry.ts";
+import { EntryKind, type ExtendedAttribute, type Extent, type Timestamp } from "../model/entry.ts";
+import type { PlainFile } from "./plain-file.ts";
 
 export const rowFlags = {
   digest: 1,
@@ -58,6 +59,33 @@ export function encodeRow(writer: ByteWriter, row: CatalogRow): void {
     writer.u8(tag);
     writer.byteString(value);
   }
+}
+
+/** Appends the row of a plain file that has a digest: the same bytes as encodeRow. */
+export function encodePlainRow(writer: ByteWriter, file: PlainFile): void {
+  const nameLength = file.pathLength - file.nameStart;
+  writer.u8(EntryKind.file);
+  writer.u8(file.linked ? rowFlags.digest | rowFlags.linked : rowFlags.digest);
+  writer.varint(file.depth);
+  writer.varint(nameLength);
+  writer.range(file.path, file.nameStart, nameLength);
+  writer.varint(file.offset / 512);
+  writer.varint(file.mode);
+  writer.varint(file.uid);
+  writer.varint(file.gid);
+  writer.varint(file.size);
+  writer.zigzag(file.mtimeSeconds);
+  writer.varint(file.mtimeNanoseconds);
+  writer.zigzag(file.atimeSeconds - file.mtimeSeconds);
+  writer.varint(file.atimeNanoseconds);
+  writer.u8(file.hasBirth ? 1 : 0);
+  if (file.hasBirth) {
+    writer.zigzag(file.btimeSeconds - file.mtimeSeconds);
+    writer.varint(file.btimeNanoseconds);
+  }
+  writer.varint(file.inodeFlags);
+  writer.varint(file.projectId);
+  writer.u8(0);
 }
 
 function flagsOf(row: CatalogRow): number {

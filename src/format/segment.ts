@@ -9,7 +9,8 @@ import { ByteReader, ByteWriter } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
-import { encodeRow, writeExtents } from "./row.ts";
+import type { PlainFile } from "./plain-file.ts";
+import { encodePlainRow, encodeRow, writeExtents } from "./row.ts";
 
 export const segmentHeaderLength = 24;
 
@@ -37,6 +38,29 @@ export interface SegmentContent {
 
 export const completionFlags = { damaged: 1, changed: 2 } as const;
 
+/** Rows of plain files of one run, encoded while they are placed, before it is known whether they will stand. */
+export class PlainRows {
+  readonly #bytes = new ByteWriter(1 << 15);
+  readonly #starts: number[] = [];
+
+  add(file: PlainFile): void {
+    this.#starts.push(this.#bytes.length);
+    encodePlainRow(this.#bytes, file);
+  }
+
+  clear(): void {
+    this.#bytes.clear();
+    this.#starts.length = 0;
+  }
+
+  /** Appends row `index` to `target`. */
+  copy(index: number, target: ByteWriter): void {
+    const start = this.#starts[index] as number;
+    const end = this.#starts[index + 1] ?? this.#bytes.length;
+    target.range(this.#bytes.buffer, start, end - start);
+  }
+}
+
 /** Collects the rows of one block. */
 export class RowEncoder {
   readonly #rows = new ByteWriter(1 << 16);
@@ -51,6 +75,13 @@ export class RowEncoder {
   add(row: CatalogRow): void {
     encodeRow(this.#rows, row);
     if (row.digest !== undefined) this.#digests.raw(row.digest);
+    this.#count++;
+  }
+
+  /** Adds row `index` of the plain ones; its digest is the one with that index in `digests`, each of `digestLength` bytes. */
+  addPlain(plain: PlainRows, index: number, digests: Uint8Array, digestLength: number): void {
+    plain.copy(index, this.#rows);
+    this.#digests.range(digests, index * digestLength, digestLength);
     this.#count++;
   }
 

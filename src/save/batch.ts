@@ -8,8 +8,19 @@
 import type { EntryKind } from "../model/entry.ts";
 import { statLayout } from "../sys/layout.ts";
 
-const fixedSize = 32 + statLayout.size;
-const statWords = statLayout.size / 4;
+/** Offsets of the fields of a record. */
+export const batchLayout = {
+  directory: 0,
+  kind: 4,
+  nameLength: 5,
+  flags: 6,
+  depth: 8,
+  linkLength: 12,
+  linkEntry: 16,
+  errno: 24,
+  stat: 32,
+  name: 32 + statLayout.size,
+} as const;
 
 export const batchFlags = {
   /** nlink > 1: a later entry may be a hard link to this one. */
@@ -21,8 +32,8 @@ export interface EntrySource {
   readonly names: Uint8Array;
   readonly nameStart: number;
   readonly nameLength: number;
-  /** Stat records; a multiple of 4 bytes into their buffer. */
-  readonly stats: Uint8Array;
+  /** Stat records. */
+  readonly stats: DataView;
   readonly statOffset: number;
 }
 
@@ -41,29 +52,29 @@ export interface BatchFields {
 export class BatchWriter {
   #bytes = new Uint8Array(64 * 1024);
   #view = new DataView(this.#bytes.buffer);
-  #words = new Uint32Array(this.#bytes.buffer);
   #length = 0;
   count = 0;
 
   add(directory: number, fields: BatchFields, source: EntrySource): void {
-    const { nameLength, nameStart, names, stats } = source;
+    const { nameLength, nameStart, names, stats, statOffset } = source;
     const { linkPath } = fields;
-    const size = (fixedSize + nameLength + linkPath.length + 7) & ~7;
+    const size = (batchLayout.name + nameLength + linkPath.length + 7) & ~7;
     if (this.#length + size > this.#bytes.length) this.#grow(size);
     const at = this.#length;
     const bytes = this.#bytes;
     const view = this.#view;
-    view.setUint32(at, directory, true);
-    bytes[at + 4] = fields.kind;
-    bytes[at + 5] = nameLength;
-    bytes[at + 6] = fields.flags;
-    view.setUint32(at + 8, fields.depth, true);
-    view.setUint32(at + 12, linkPath.length, true);
-    view.setFloat64(at + 16, fields.linkEntry, true);
-    view.setUint32(at + 24, fields.errno, true);
-    const from = new Uint32Array(stats.buffer, stats.byteOffset + source.statOffset, statWords);
-    this.#words.set(from, (at + 32) / 4);
-    const nameAt = at + fixedSize;
+    view.setUint32(at + batchLayout.directory, directory, true);
+    bytes[at + batchLayout.kind] = fields.kind;
+    bytes[at + batchLayout.nameLength] = nameLength;
+    bytes[at + batchLayout.flags] = fields.flags;
+    view.setUint32(at + batchLayout.depth, fields.depth, true);
+    view.setUint32(at + batchLayout.linkLength, linkPath.length, true);
+    view.setFloat64(at + batchLayout.linkEntry, fields.linkEntry, true);
+    view.setUint32(at + batchLayout.errno, fields.errno, true);
+    const statAt = at + batchLayout.stat;
+    for (let i = 0; i < statLayout.size; i += 4)
+      view.setUint32(statAt + i, stats.getUint32(statOffset + i, true), true);
+    const nameAt = at + batchLayout.name;
     for (let i = 0; i < nameLength; i++) bytes[nameAt + i] = names[nameStart + i] as number;
     if (linkPath.length > 0) bytes.set(linkPath, nameAt + nameLength);
     this.#length += size;
@@ -80,7 +91,6 @@ export class BatchWriter {
     bytes.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
-    this.#words = new Uint32Array(bytes.buffer);
   }
 }
 
@@ -93,27 +103,56 @@ export interface ReadEntry extends BatchFields {
 
 const noPath = new Uint8Array(0);
 
-export function readBatch(bytes: Uint8Array, count: number): ReadEntry[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const entries: ReadEntry[] = [];
-  let at = 0;
-  for (let i = 0; i < count; i++) {
-    const nameLength = bytes[at + 5] as number;
-    const linkLength = view.getUint32(at + 12, true);
-    const nameAt = at + fixedSize;
-    const end = nameAt + nameLength + linkLength;
-    entries.push({
-      directory: view.getUint32(at, true),
-      kind: bytes[at + 4] as EntryKind,
-      flags: bytes[at + 6] as number,
-      depth: view.getUint32(at + 8, true),
-      linkEntry: view.getFloat64(at + 16, true),
-      errno: view.getUint32(at + 24, true),
-      statOffset: at + 32,
-      name: bytes.subarray(nameAt, nameAt + nameLength),
-      linkPath: linkLength === 0 ? noPath : bytes.subarray(nameAt + nameLength, end),
-    });
-    at = (end + 7) & ~7;
+/** The records of a batch, by index. */
+export class EntryBatch {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly length: number;
+  readonly #offsets: Uint32Array;
+  readonly #entries: (ReadEntry | undefined)[];
+
+  constructor(bytes: Uint8Array, count: number) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.length = count;
+    this.#offsets = new Uint32Array(count);
+    this.#entries = Array.from({ length: count });
+    let at = 0;
+    for (let i = 0; i < count; i++) {
+      this.#offsets[i] = at;
+      const end =
+        at +
+        batchLayout.name +
+        (bytes[at + batchLayout.nameLength] as number) +
+        this.view.getUint32(at + batchLayout.linkLength, true);
+      at = (end + 7) & ~7;
+    }
   }
-  return entries;
+
+  /** Where record `index` starts: for whoever reads its fields in place. */
+  offsetOf(index: number): number {
+    return this.#offsets[index] as number;
+  }
+
+  /** Record `index` as an object, made when it is first asked for. */
+  entry(index: number): ReadEntry {
+    return (this.#entries[index] ??= this.#read(this.offsetOf(index)));
+  }
+
+  #read(at: number): ReadEntry {
+    const { bytes, view } = this;
+    const nameEnd = at + batchLayout.name + (bytes[at + batchLayout.nameLength] as number);
+    const linkLength = view.getUint32(at + batchLayout.linkLength, true);
+    return {
+      directory: view.getUint32(at + batchLayout.directory, true),
+      kind: bytes[at + batchLayout.kind] as EntryKind,
+      flags: bytes[at + batchLayout.flags] as number,
+      depth: view.getUint32(at + batchLayout.depth, true),
+      linkEntry: view.getFloat64(at + batchLayout.linkEntry, true),
+      errno: view.getUint32(at + batchLayout.errno, true),
+      statOffset: at + batchLayout.stat,
+      name: bytes.subarray(at + batchLayout.name, nameEnd),
+      linkPath: linkLength === 0 ? noPath : bytes.subarray(nameEnd, nameEnd + linkLength),
+    };
+  }
 }

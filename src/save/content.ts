@@ -29,9 +29,10 @@ export class ContentReader {
   }
 
   /** Reads the content of all files of a run and closes them. */
-  read(tar: Uint8Array, drafts: readonly EntryDraft[]): void {
+  read(tar: Uint8Array, drafts: readonly (EntryDraft | undefined)[]): void {
     const plain: EntryDraft[] = [];
     for (const draft of drafts) {
+      if (draft === undefined) continue;
       if (draft.large !== undefined) this.#readLarge(tar, draft);
       else if (draft.kind !== EntryKind.file)
         close(draft); // absent: its content could not be read

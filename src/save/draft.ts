@@ -10,7 +10,7 @@ import type { WarningCode } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import { ESTALE, errnoName } from "../sys/errors.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
-import { batchFlags, type ReadEntry } from "./batch.ts";
+import { batchFlags, type EntryBatch, type ReadEntry } from "./batch.ts";
 import { dataSegments, segmentsToExtents, sumOfSegments } from "../sys/data-runs.ts";
 import { type Gathered, unwrittenExtents } from "../sys/gathered.ts";
 import type { PackInput } from "./protocol.ts";
@@ -60,7 +60,7 @@ const noBytes = new Uint8Array(0);
 
 export class Drafter {
   readonly #input: PackInput;
-  readonly #entries: readonly ReadEntry[];
+  readonly #entries: EntryBatch;
   readonly #view: DataView;
   /** Entries that turned out to be unreadable: index → errno. */
   readonly #failed = new Map<number, number>();
@@ -70,11 +70,11 @@ export class Drafter {
   readonly #live: boolean;
 
   /** `live`: the source may be written meanwhile. */
-  constructor(input: PackInput, entries: readonly ReadEntry[], largeBytes: number, live: boolean) {
+  constructor(input: PackInput, entries: EntryBatch, largeBytes: number, live: boolean) {
     this.#live = live;
     this.#input = input;
     this.#entries = entries;
-    this.#view = new DataView(input.entries.buffer, input.entries.byteOffset, input.entries.byteLength);
+    this.#view = entries.view;
     this.#largeBytes = largeBytes;
   }
 
@@ -102,7 +102,7 @@ export class Drafter {
   }
 
   draft(index: number, gathered: Gathered | undefined, fd: number): EntryDraft {
-    const entry = this.#entries[index] as ReadEntry;
+    const entry = this.#entries.entry(index);
     const large = index === this.#entries.length - 1 ? this.#input.large : undefined;
     let errno = this.#errnoOf(index, entry, gathered);
     // Its later slices are those of the planned file only.

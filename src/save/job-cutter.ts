@@ -41,7 +41,7 @@ export interface PlannedEntry {
   names: Uint8Array;
   nameStart: number;
   nameLength: number;
-  stats: Uint8Array;
+  stats: DataView;
   statOffset: number;
   linkEntry: number;
   linkPath: Uint8Array;
@@ -125,7 +125,7 @@ class OpenJob {
     this.estimate += entry.estimate;
     if (entry.linkEntry >= 0 && entry.linkEntry < this.#firstEntry) this.#objects.push(entry.linkEntry);
     if (entry.large !== undefined) {
-      const stat = entry.stats.slice(entry.statOffset, entry.statOffset + statLayout.size);
+      const stat = bytesOf(entry.stats, entry.statOffset, statLayout.size);
       const name = entry.names.slice(entry.nameStart, entry.nameStart + entry.nameLength);
       this.#large = { plan: entry.large, entry: number, directory: handle, name, stat };
     }
@@ -163,4 +163,8 @@ class OpenJob {
       },
     };
   }
+}
+
+function bytesOf(view: DataView, offset: number, length: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + offset, length).slice();
 }

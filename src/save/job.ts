@@ -6,7 +6,7 @@ import { emptyTotals } from "../format/summary.ts";
 import { EntryKind, type Extent } from "../model/entry.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { errnoName } from "../sys/errors.ts";
-import { batchFlags, type ReadEntry } from "./batch.ts";
+import { batchFlags, type EntryBatch } from "./batch.ts";
 import type { Drafter, EntryDraft } from "./draft.ts";
 import type { LostEntry, PackedBlock, PackInput, PackOutput, PackTotals, PackWarning } from "./protocol.ts";
 
@@ -19,7 +19,7 @@ export type SealedTar = Omit<PackedBlock, "directory">;
 export const noDirectory = -1;
 
 export class PackJob {
-  readonly entries: readonly ReadEntry[];
+  readonly entries: EntryBatch;
   readonly blocks: PackedBlock[] = [];
   /** Entries with further names that could not be read. */
   readonly lost: LostEntry[] = [];
@@ -35,7 +35,7 @@ export class PackJob {
   /** Directory of the first entry accepted since the last block. */
   #directory = noDirectory;
 
-  constructor(input: PackInput, entries: readonly ReadEntry[], drafter: Drafter, prefixLength: number) {
+  constructor(input: PackInput, entries: EntryBatch, drafter: Drafter, prefixLength: number) {
     this.#input = input;
     this.entries = entries;
     this.#drafter = drafter;
@@ -44,43 +44,18 @@ export class PackJob {
 
   /** Path below the source root, for messages. */
   pathOf(index: number): Uint8Array {
-    const path = this.#drafter.memberName(this.entries[index] as ReadEntry).subarray(this.#prefixLength);
+    const path = this.#drafter.memberName(this.entries.entry(index)).subarray(this.#prefixLength);
     return path.at(-1) === slash ? path.subarray(0, -1) : path;
-  }
-
-  /** What the addon's gather call wants for `count` entries from `start`; positions: which of them it opens. */
-  gatherInput(start: number, count: number): { names: Uint8Array; dirFds: Int32Array; positions: number[] } {
-    const positions: number[] = [];
-    let bytes = 0;
-    for (let i = 0; i < count; i++) {
-      const { kind, name, directory } = this.entries[start + i] as ReadEntry;
-      if (kind === EntryKind.hardlink || kind === EntryKind.absent) continue;
-      if ((this.#input.dirFds[directory] as number) < 0) continue;
-      positions.push(i);
-      bytes += 2 + name.length;
-    }
-    const names = new Uint8Array(bytes);
-    const dirFds = new Int32Array(positions.length);
-    let at = 0;
-    for (const [i, position] of positions.entries()) {
-      const { kind, name, directory } = this.entries[start + position] as ReadEntry;
-      dirFds[i] = this.#input.dirFds[directory] as number;
-      names[at] = kind;
-      names[at + 1] = name.length;
-      names.set(name, at + 2);
-      at += 2 + name.length;
-    }
-    return { names, dirFds, positions };
   }
 
   /**
    * True when entries of a run should be read once more: one changed while it was read, or its content could not be read at once. That one is read
    * in parts then, and left out from there on if nothing of it can be read, since its header must not promise what does not follow.
    */
-  hasTrouble(start: number, drafts: readonly EntryDraft[]): boolean {
+  hasTrouble(start: number, drafts: readonly (EntryDraft | undefined)[]): boolean {
     let trouble = false;
     for (const [i, draft] of drafts.entries()) {
-      if (draft.large !== undefined) continue;
+      if (draft === undefined || draft.large !== undefined) continue;
       if (draft.changed) trouble = true;
       if (draft.readErrno === 0) continue;
       const lost = draft.damagedRanges.reduce((sum, { length }) => sum + length, 0);
@@ -116,6 +91,18 @@ export class PackJob {
     }
     rows.add(this.#drafter.row(draft));
     addTo(this.#totals, draft);
+  }
+
+  /** Takes a plain file as read, whose row is with the others already: its numbers. */
+  acceptPlain(directory: number, size: number, isFirst: boolean): void {
+    this.#accepted++;
+    if (isFirst) this.#directory = directory;
+    const totals = this.#totals;
+    totals.entries++;
+    totals.files++;
+    totals.members++;
+    totals.bytes += size;
+    totals.dataBytes += size;
   }
 
   /** Takes the block of all entries accepted since the one before. */

@@ -10,11 +10,14 @@ import { RowEncoder } from "../format/segment.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { addon } from "../sys/addon.ts";
 import { E2BIG, ENOSPC, systemError } from "../sys/errors.ts";
-import { readBatch } from "./batch.ts";
+import { batchLayout, EntryBatch } from "./batch.ts";
 import { ContentReader } from "./content.ts";
 import { Drafter, type EntryDraft } from "./draft.ts";
 import { noDirectory, PackJob, type SealedTar } from "./job.ts";
-import { type Gathered, readGathered } from "../sys/gathered.ts";
+import { readGathered } from "../sys/gathered.ts";
+import { gatherLayout } from "../sys/layout.ts";
+import { EntryKind } from "../model/entry.ts";
+import { notPlain, plainHeaderMax, PlainFiles } from "./plain.ts";
 import { Relinker } from "./relink.ts";
 import type { LostEntry, PackInput, PackOutput, SaveWorkerData, SliceInput } from "./protocol.ts";
 
@@ -25,16 +28,10 @@ const gatherCountMax = 512;
 const gatherBytes = 1024 * 1024;
 const gatherBytesMax = limits.blockBytes;
 
-/** Opened entries: record and descriptor of each (none for hard links and absent ones). */
-interface Opened {
-  readonly count: number;
-  readonly records: readonly (Gathered | undefined)[];
-  readonly fds: Int32Array;
-}
-
 /** Entries placed in the block; `full`: the next one wants a new block. */
 interface Run {
-  readonly drafts: readonly EntryDraft[];
+  /** Undefined: a plain file. */
+  readonly drafts: readonly (EntryDraft | undefined)[];
   readonly length: number;
   readonly full: boolean;
 }
@@ -47,8 +44,18 @@ export class Packer {
   readonly #gatherCount: number;
   readonly #members = new MemberEncoder();
   readonly #rows = new RowEncoder();
+  readonly #plain: PlainFiles;
   #tar: Uint8Array;
   #gathered = new Uint8Array(gatherBytes);
+  #gatheredView = new DataView(this.#gathered.buffer);
+  /** Of the entries opened together: gather record (−1: none) and descriptor (−1: none, for hard links and absent ones). */
+  readonly #records: Int32Array;
+  readonly #fds: Int32Array;
+  /** What gather() takes of those it opens, and which they are. */
+  readonly #names: Uint8Array;
+  readonly #dirFds: Int32Array;
+  readonly #positions: Int32Array;
+  readonly #openedFds: Int32Array;
 
   private constructor(data: SaveWorkerData, encoder: FrameEncoder, digest: Digest) {
     this.#data = data;
@@ -58,6 +65,13 @@ export class Packer {
     // All workers together open a quarter of what the process may; how many at a time does not show in the archive.
     const share = Math.floor(addon().openFileLimit() / (4 * data.workers));
     this.#gatherCount = Math.max(8, Math.min(gatherCountMax, share));
+    this.#plain = new PlainFiles(digest, this.#members, this.#gatherCount);
+    this.#records = new Int32Array(this.#gatherCount);
+    this.#fds = new Int32Array(this.#gatherCount);
+    this.#names = new Uint8Array(this.#gatherCount * (2 + limits.nameBytes));
+    this.#dirFds = new Int32Array(this.#gatherCount);
+    this.#positions = new Int32Array(this.#gatherCount);
+    this.#openedFds = new Int32Array(this.#gatherCount);
     this.#tar = new Uint8Array(data.compression.blockSize + 1024 * 1024);
   }
 
@@ -77,23 +91,29 @@ export class Packer {
   }
 
   #pack(input: PackInput): { readonly lost: readonly LostEntry[]; readonly result: JobResult<PackOutput> } {
-    const entries = readBatch(input.entries, input.count);
-    const drafter = new Drafter(input, entries, this.#data.compression.blockSize, this.#data.recheck);
+    const entries = new EntryBatch(input.entries, input.count);
+    const { blockSize } = this.#data.compression;
+    const drafter = new Drafter(input, entries, blockSize, this.#data.recheck);
     const prefixLength = this.#data.sources[input.source]?.prefixLength ?? 0;
     const job = new PackJob(input, entries, drafter, prefixLength);
+    this.#plain.startJob(input, blockSize);
     let length = 0;
     let next = 0;
     let attempt = 1;
     while (next < entries.length) {
-      const opened = this.#open(job, next);
-      const run = this.#place(drafter, next, opened, length);
+      const count = this.#open(job, input, next);
+      const run = this.#place(drafter, entries, next, count, length);
       this.#content.read(this.#tar, run.drafts);
+      if (!this.#plain.read(this.#tar)) continue;
       if (attempt < attemptsMax && job.hasTrouble(next, run.drafts)) {
         attempt++;
         continue;
       }
       attempt = 1;
-      for (const draft of run.drafts) job.accept(draft, this.#rows);
+      for (const draft of run.drafts) {
+        if (draft === undefined) this.#plain.accept(job, this.#rows);
+        else job.accept(draft, this.#rows);
+      }
       next += run.drafts.length;
       length = run.length;
       if (run.full) {
@@ -126,49 +146,90 @@ export class Packer {
     return { output, transfer: [numbers.buffer as ArrayBuffer, digests.buffer as ArrayBuffer] };
   }
 
-  /** Opens entries from `start` on and takes their metadata; answers for as many as fitted. */
-  #open(job: PackJob, start: number): Opened {
+  /** Opens entries from `start` on and takes their metadata; returns how many, which is as many as fitted. */
+  #open(job: PackJob, input: PackInput, start: number): number {
     const wanted = Math.min(this.#gatherCount, job.entries.length - start);
-    const { names, dirFds, positions } = job.gatherInput(start, wanted);
-    const count = positions.length;
-    const records: (Gathered | undefined)[] = Array.from({ length: wanted });
-    const fds = new Int32Array(wanted).fill(-1);
-    if (count === 0) return { count: wanted, records, fds };
-    const openedFds = new Int32Array(count).fill(-1);
-    let done = addon().gather(dirFds, names, 0, count, this.#gathered, openedFds);
+    this.#records.fill(-1);
+    this.#fds.fill(-1);
+    const count = this.#gatherInput(job.entries, input.dirFds, start, wanted);
+    if (count === 0) return wanted;
+    let done = this.#gather(count);
     while (done === -ENOSPC && this.#gathered.length < gatherBytesMax) {
       this.#gathered = new Uint8Array(this.#gathered.length * 4);
-      done = addon().gather(dirFds, names, 0, count, this.#gathered, openedFds);
+      this.#gatheredView = new DataView(this.#gathered.buffer);
+      done = this.#gather(count);
     }
     if (done === -ENOSPC) {
-      const first = positions[0] as number;
+      const first = this.#positions[0] as number;
       job.giveUp(start + first, E2BIG); // more bytes of attributes than any member can hold
-      return { count: first + 1, records, fds };
+      return first + 1;
     }
     if (done < 0) throw systemError(-done, "open", job.pathOf(start));
-    const view = new DataView(this.#gathered.buffer);
     let at = 0;
     for (let i = 0; i < done; i++) {
-      const record = readGathered(this.#gathered, view, at);
-      const position = positions[i] as number;
-      records[position] = record;
-      fds[position] = openedFds[i] as number;
-      at += record.length;
+      const position = this.#positions[i] as number;
+      this.#records[position] = at;
+      this.#fds[position] = this.#openedFds[i] as number;
+      at += this.#gatheredView.getUint32(at + gatherLayout.length, true);
     }
-    return { count: done < count ? (positions[done] as number) : wanted, records, fds };
+    return done < count ? (this.#positions[done] as number) : wanted;
+  }
+
+  #gather(count: number): number {
+    return addon().gather(this.#dirFds, this.#names, 0, count, this.#gathered, this.#openedFds);
+  }
+
+  /** Puts together what gather() wants of `count` entries from `start`; returns how many of them it is to open. */
+  #gatherInput(entries: EntryBatch, dirFds: Int32Array, start: number, count: number): number {
+    const { bytes, view } = entries;
+    const names = this.#names;
+    let opened = 0;
+    let to = 0;
+    for (let i = 0; i < count; i++) {
+      const record = entries.offsetOf(start + i);
+      const kind = bytes[record + batchLayout.kind] as EntryKind;
+      if (kind === EntryKind.hardlink || kind === EntryKind.absent) continue;
+      const dirFd = dirFds[view.getUint32(record + batchLayout.directory, true)] as number;
+      if (dirFd < 0) continue;
+      const length = bytes[record + batchLayout.nameLength] as number;
+      const from = record + batchLayout.name;
+      names[to++] = kind;
+      names[to++] = length;
+      for (let at = from; at < from + length; at++) names[to++] = bytes[at] as number;
+      this.#dirFds[opened] = dirFd;
+      this.#positions[opened] = i;
+      opened++;
+    }
+    return opened;
   }
 
   /** Writes the headers of opened entries into the block and says where their data goes, until the block is over-full. */
-  #place(drafter: Drafter, start: number, opened: Opened, startLength: number): Run {
-    const drafts: EntryDraft[] = [];
+  #place(drafter: Drafter, entries: EntryBatch, start: number, count: number, startLength: number): Run {
+    const drafts: (EntryDraft | undefined)[] = [];
     const splitBytes = Math.min(2 * this.#data.compression.blockSize, limits.blockBytes / 2);
+    const plain = this.#plain;
+    const view = this.#gatheredView;
     let length = startLength;
-    for (let i = 0; i < opened.count; i++) {
-      const draft = drafter.draft(start + i, opened.records[i], opened.fds[i] as number);
-      const end = this.#placeOne(draft, length);
+    plain.startRun();
+    for (let i = 0; i < count; i++) {
+      const fd = this.#fds[i] as number;
+      const record = this.#records[i] as number;
+      let draft: EntryDraft | undefined;
+      let end = notPlain;
+      if (fd >= 0 && !this.#data.recheck) {
+        this.#reserve(length + plainHeaderMax, length);
+        end = plain.place(entries, start + i, view, record, fd, this.#tar, length);
+      }
+      if (end === notPlain) {
+        const gathered = record < 0 ? undefined : readGathered(this.#gathered, view, record);
+        draft = drafter.draft(start + i, gathered, fd);
+        end = this.#placeOne(draft, length);
+      } else if (end <= splitBytes || length === 0) {
+        this.#reserve(end, plain.dataOffset);
+        this.#tar.fill(0, end - (-plain.size & 511), end);
+      } else plain.takeBack();
       if (end > splitBytes && length > 0) {
-        for (let j = i; j < opened.count; j++)
-          if ((opened.fds[j] as number) >= 0) addon().close(opened.fds[j] as number);
+        for (let j = i; j < count; j++) if ((this.#fds[j] as number) >= 0) addon().close(this.#fds[j] as number);
         return { drafts, length, full: true };
       }
       length = end;

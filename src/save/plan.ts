@@ -42,6 +42,7 @@ const tarHeader = 512;
 /** Longer names stand in the extended header. */
 const nameField = 100;
 const noBytes = new Uint8Array(0);
+const noStats = new DataView(new ArrayBuffer(0));
 /** uid or gid −1 means "no owner" to every chown: such an entry cannot be restored. */
 const noOwner = 0xffffffff;
 /** A sparse file may be larger on some file systems; no number of ours holds it. */
@@ -114,7 +115,7 @@ function newEntry(handle: DirectoryHandle): PlannedEntry {
     names: noBytes,
     nameStart: 0,
     nameLength: 0,
-    stats: noBytes,
+    stats: noStats,
     statOffset: 0,
     linkEntry: -1,
     linkPath: noBytes,
@@ -139,7 +140,7 @@ class EntryPlanner {
 
   addRoot(handle: DirectoryHandle, stats: Uint8Array, errno: number): void {
     const entry = newEntry(handle);
-    entry.stats = stats;
+    entry.stats = new DataView(stats.buffer, stats.byteOffset, stats.byteLength);
     entry.errno = errno;
     this.#jobs.add(entry);
   }
@@ -166,7 +167,7 @@ class EntryPlanner {
     entry.names = listing.names;
     entry.nameStart = nameStart;
     entry.nameLength = nameLength;
-    entry.stats = listing.stats;
+    entry.stats = view;
     entry.statOffset = at;
     entry.linkEntry = -1;
     entry.linkPath = noBytes;

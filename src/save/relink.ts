@@ -6,7 +6,7 @@ import { addon } from "../sys/addon.ts";
 import { ENOENT, ESTALE } from "../sys/errors.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
 import { kindOfMode } from "../sys/stat.ts";
-import { batchFlags, BatchWriter, type ReadEntry, readBatch } from "./batch.ts";
+import { batchFlags, BatchWriter, EntryBatch, type ReadEntry } from "./batch.ts";
 import type { LinkTarget } from "./links.ts";
 import type { LostEntry, LostObjects, PackInput } from "./protocol.ts";
 
@@ -39,8 +39,10 @@ export class Relinker {
     const { entries, count } = this.#input;
     if (this.#lost.size === 0) return this.#input;
     const batch = new BatchWriter();
-    for (const [index, entry] of readBatch(entries, count).entries()) {
-      const source = { names: entry.name, nameStart: 0, nameLength: entry.name.length, stats: entries };
+    const planned = new EntryBatch(entries, count);
+    for (let index = 0; index < count; index++) {
+      const entry = planned.entry(index);
+      const source = { names: entry.name, nameStart: 0, nameLength: entry.name.length, stats: planned.view };
       batch.add(entry.directory, this.#relinked(index, entry), { ...source, statOffset: entry.statOffset });
     }
     return { ...this.#input, entries: batch.finish() };
@@ -59,7 +61,9 @@ export class Relinker {
       objects.add(object);
     }
     if (objects.size === 0) return false;
-    return readBatch(this.#input.entries, this.#input.count).some(({ linkEntry }) => objects.has(linkEntry));
+    const planned = new EntryBatch(this.#input.entries, this.#input.count);
+    for (let i = 0; i < planned.length; i++) if (objects.has(planned.entry(i).linkEntry)) return true;
+    return false;
   }
 
   #relinked(index: number, entry: ReadEntry): ReadEntry {

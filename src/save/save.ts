@@ -38,6 +38,7 @@ import type {
 import { ScanAhead } from "./scan-ahead.ts";
 import { type LargePart, Sequencer } from "./sequencer.ts";
 import { cutSlices, type Slice } from "./slices.ts";
+import { SmallSavePool } from "./small-save.ts";
 
 /** One root to save. The descriptor stays the caller's. */
 export interface SaveRoot {
@@ -91,7 +92,11 @@ export async function saveArchive(
   const { signal } = context;
   const pool =
     context.startPool?.(data) ??
-    new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data, signal });
+    new SmallSavePool(
+      data,
+      signal,
+      () => new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data, signal }),
+    );
   const table = new DirectoryTable(directoryCapacity());
   const { reporter } = context;
   try {

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type EntryKind } from "../../src/model/entry.ts";
-import { BatchWriter, readBatch } from "../../src/save/batch.ts";
+import { BatchWriter, EntryBatch } from "../../src/save/batch.ts";
 import { statLayout } from "../../src/sys/layout.ts";
 
 const entry = fc.record({
@@ -23,17 +23,19 @@ describe("a batch", () => {
         const writer = new BatchWriter();
         for (const { directory, name, stat, ...fields } of entries) {
           const names = Buffer.concat([Buffer.alloc(3), name]);
-          const stats = new Uint8Array(4 * shift + stat.length);
-          stats.set(stat, 4 * shift);
-          const source = { names, nameStart: 3, nameLength: name.length, stats, statOffset: 4 * shift };
+          const bytes = new Uint8Array(shift + stat.length);
+          bytes.set(stat, shift);
+          const stats = new DataView(bytes.buffer);
+          const source = { names, nameStart: 3, nameLength: name.length, stats, statOffset: shift };
           writer.add(directory, fields, source);
         }
         expect(writer.count).toBe(entries.length);
         const bytes = structuredClone(writer.finish());
-        const back = readBatch(bytes, entries.length).map(({ statOffset, ...rest }) => ({
-          ...rest,
-          stat: bytes.slice(statOffset, statOffset + statLayout.size),
-        }));
+        const batch = new EntryBatch(bytes, entries.length);
+        const back = entries.map((_, index) => {
+          const { statOffset, ...rest } = batch.entry(index);
+          return { ...rest, stat: bytes.slice(statOffset, statOffset + statLayout.size) };
+        });
         expect(back).toEqual(entries);
       }),
     );

@@ -1,0 +1,38 @@
+// dist/: one file for each thread's entry, one for each command, one for what commands share. Few files, because Node spends longer on finding and reading 150
+// small ones than on all else of a short run. Every file is one folder below dist/, as its source is below src/: paths relative to import.meta.url hold in both.
+
+import { defineConfig } from "rolldown";
+
+const shared = {
+  logLevel: "warn",
+  platform: "node",
+  external: /^(?!commander$)[^./]/, // packages stay where they are, but the one that every run needs
+};
+const output = { dir: "dist", format: "esm", entryFileNames: "[name].js", chunkFileNames: "parts/[name].js" };
+
+/** A file that needs no other: a worker starts with one read. */
+const alone = (name) => ({
+  ...shared,
+  input: { [name]: `src/${name}.ts` },
+  output: { ...output, codeSplitting: false },
+});
+
+/** What commands share, in parts of which most runs need few. */
+const groups = [
+  { name: "base", test: /src\/(base|model|cli)\// },
+  { name: "save", test: /src\/save\// },
+  { name: "restore", test: /src\/restore\// },
+  { name: "filesystem", test: /src\/filesystem\// },
+  { name: "archive", test: /src\/(archive|codec|format|pipeline|sys)\// },
+].map((group) => ({ ...group, minShareCount: 2 }));
+
+export default defineConfig([
+  {
+    ...shared,
+    input: { "cli/main": "src/cli/main.ts" },
+    output: { ...output, codeSplitting: { groups } },
+  },
+  alone("save/worker"),
+  alone("restore/worker"),
+  alone("pipeline/serve"), // for the tests of the pool
+]);

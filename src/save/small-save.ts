@@ -1,0 +1,59 @@
+// The pool of a save, with or without threads: starting one takes longer than saving a small tree. The root is scanned in this thread; when that
+// scan shows a small tree whole, the rest is done here, too. Invariant: where a job runs never shows in the archive.
+
+import type { JobResult } from "../pipeline/protocol.ts";
+import type { WorkerPool } from "../pipeline/pool.ts";
+import { readInt64, statLayout } from "../sys/layout.ts";
+import { saveJobs } from "./handlers.ts";
+import type { SaveJobs, SavePool, SaveWorkerData, ScanInput, ScanOutput } from "./protocol.ts";
+
+/** A tree with more entries or bytes is saved by threads. */
+const smallEntries = 500;
+const smallBytes = 1024 * 1024;
+
+export class SmallSavePool implements SavePool {
+  readonly #startThreads: () => WorkerPool<SaveJobs>;
+  readonly #signal: AbortSignal;
+  readonly #here: ReturnType<typeof saveJobs>;
+  #threads: WorkerPool<SaveJobs> | undefined;
+  #isSmall = false;
+
+  constructor(data: SaveWorkerData, signal: AbortSignal, startThreads: () => WorkerPool<SaveJobs>) {
+    this.#startThreads = startThreads;
+    this.#signal = signal;
+    this.#here = saveJobs(data);
+  }
+
+  async run<Kind extends keyof SaveJobs & string>(
+    kind: Kind,
+    input: SaveJobs[Kind]["input"],
+    options: { readonly transfer?: ArrayBuffer[]; readonly urgent?: boolean } = {},
+  ): Promise<SaveJobs[Kind]["output"]> {
+    this.#signal.throwIfAborted();
+    if (kind === "scan" && isRootScan(input as ScanInput) && this.#threads === undefined) {
+      const { output } = (await this.#here.scan(input as ScanInput)) as JobResult<ScanOutput>;
+      this.#isSmall = isSmall(output);
+      return output as SaveJobs[Kind]["output"];
+    }
+    if (this.#isSmall) return (await this.#here[kind](input)).output;
+    return (this.#threads ??= this.#startThreads()).run(kind, input, options);
+  }
+
+  async close(): Promise<void> {
+    await this.#threads?.close();
+  }
+}
+
+function isRootScan({ names }: ScanInput): boolean {
+  return names.length === 0;
+}
+
+/** True when the scan found all there is (a scan ends at its budget, which is larger), and it is little. */
+function isSmall({ directories, stats, maps }: ScanOutput): boolean {
+  const entries = directories.reduce((sum, { count }) => sum + count, directories.length);
+  if (entries > smallEntries || directories.length > smallEntries / 4 || maps.length > 0) return false;
+  const view = new DataView(stats.buffer, stats.byteOffset, stats.byteLength);
+  let bytes = 0;
+  for (let at = 0; at < stats.length; at += statLayout.size) bytes += readInt64(view, at + statLayout.sizeBytes);
+  return bytes <= smallBytes;
+}
