@@ -4,7 +4,6 @@
 import { defineConfig } from "rolldown";
 
 const shared = {
-  logLevel: "warn",
   platform: "node",
   external: /^(?!commander$)[^./]/, // packages stay where they are, but the one that every run needs
 };

@@ -1,7 +1,6 @@
 // The pool of a save, with or without threads: starting one takes longer than saving a small tree. The root is scanned in this thread; when that
 // scan shows a small tree whole, the rest is done here, too. Invariant: where a job runs never shows in the archive.
 
-import type { JobResult } from "../pipeline/protocol.ts";
 import type { WorkerPool } from "../pipeline/pool.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
 import { saveJobs } from "./handlers.ts";
@@ -24,16 +23,16 @@ export class SmallSavePool implements SavePool {
     this.#here = saveJobs(data);
   }
 
-  async run<Kind extends keyof SaveJobs & string>(
+  async run<Kind extends keyof SaveJobs>(
     kind: Kind,
     input: SaveJobs[Kind]["input"],
     options: { readonly transfer?: ArrayBuffer[]; readonly urgent?: boolean } = {},
   ): Promise<SaveJobs[Kind]["output"]> {
     this.#signal.throwIfAborted();
     if (kind === "scan" && isRootScan(input as ScanInput) && this.#threads === undefined) {
-      const { output } = (await this.#here.scan(input as ScanInput)) as JobResult<ScanOutput>;
+      const { output } = await this.#here.scan(input as ScanInput);
       this.#isSmall = isSmall(output);
-      return output as SaveJobs[Kind]["output"];
+      return output;
     }
     if (this.#isSmall) return (await this.#here[kind](input)).output;
     return (this.#threads ??= this.#startThreads()).run(kind, input, options);
