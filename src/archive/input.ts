@@ -14,6 +14,8 @@ export interface ArchiveInput {
   readonly fd: number | undefined;
   /** Length of the archive file; undefined for a pipe. */
   readonly length: number | undefined;
+  /** A block device: what follows the archive is what the device held before. */
+  readonly isDevice: boolean;
   /** Offset of the next byte. */
   readonly position: number;
   /** Up to `length` bytes from the position on, fewer only at the end. Valid until the next call. */
@@ -54,8 +56,8 @@ export function openInput(archive: string, signal?: AbortSignal): ArchiveInput {
     closeSync(fd);
     throw new TsfsaError("ARCHIVE_FOREIGN", `expected an archive, found a directory: ${archive}`, { path: archive });
   }
-  if (stats.isFile()) return new FileInput(archive, fd, stats.size);
-  if (stats.isBlockDevice()) return new FileInput(archive, fd, addon().deviceSize(fd));
+  if (stats.isFile()) return new FileInput(archive, fd, stats.size, false);
+  if (stats.isBlockDevice()) return new FileInput(archive, fd, addon().deviceSize(fd), true);
   return new PipeInput(archive, fd, signal);
 }
 
@@ -70,15 +72,17 @@ class FileInput implements ArchiveInput {
   readonly name: string;
   readonly fd: number;
   readonly length: number;
+  readonly isDevice: boolean;
   position = 0;
   #window: Uint8Array = new Uint8Array(0);
   #windowStart = 0;
   #badSectors = 0;
 
-  constructor(name: string, fd: number, length: number) {
+  constructor(name: string, fd: number, length: number, isDevice: boolean) {
     this.name = name;
     this.fd = fd;
     this.length = length;
+    this.isDevice = isDevice;
   }
 
   async peek(length: number): Promise<Uint8Array> {
@@ -138,6 +142,7 @@ class PipeInput implements ArchiveInput {
   readonly name: string;
   readonly fd = undefined;
   readonly length = undefined;
+  readonly isDevice = false;
   position = 0;
   readonly #stream: Readable;
   readonly #chunks: AsyncIterator<Uint8Array>;

@@ -176,6 +176,7 @@ export class ArchiveReader {
 
   /** The next record, its place in the chain checked. */
   async #next(): Promise<FoundRecord | undefined> {
+    if (this.footer !== undefined && this.input.isDevice) return undefined;
     const record = await this.#walker.next();
     if (record === undefined) return undefined;
     if (this.footer !== undefined) this.#damage(record.offset, "a record follows the footer");

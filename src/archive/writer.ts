@@ -127,7 +127,9 @@ export class ArchiveWriter {
       this.#carriedSource = sourceId;
       this.#carriedAncestors = ancestors;
     }
-    this.#carried = appendRows(this.#carried, rows);
+    const carried = appendRows(this.#carried, rows);
+    checkRows(carried);
+    this.#carried = carried;
   }
 
   /** Writes one block. The frame's bytes are not used after the promise has settled. */
@@ -208,14 +210,11 @@ export class ArchiveWriter {
 
   async #writeBlock(block: SealedBlock, end: boolean): Promise<void> {
     const { frame, uncompressedLength, sourceId, rows, digest, continuation } = block;
+    // Entries without member may fill a segment alone.
+    if ((this.#group?.rowBytes ?? 0) + bytesOf(rows) > limits.blockRowBytes) await this.#closeGroup();
     const number = this.#blocks.length;
     const entryCount = rows.count;
-    if (entryCount > limits.blockEntries) {
-      const found = `more than ${limits.blockEntries} sockets or unreadable entries in a row`;
-      throw new TsfsaError("UNSUPPORTED", `an archive cannot hold ${found}`, {
-        hints: ["leave some of them out with -e"],
-      });
-    }
+    checkRows(rows);
     const firstEntry = this.#entries;
     const shared = {
       compressedLength: frame.length,
@@ -251,7 +250,7 @@ export class ArchiveWriter {
     group.blocks.push(rows);
     group.entries += entryCount;
     group.tarBytes += uncompressedLength;
-    group.rowBytes += rows.rows.length + rows.digests.length;
+    group.rowBytes += bytesOf(rows);
     this.#entries += entryCount;
     this.#tarOffset += uncompressedLength;
     await this.#sink.write([this.#nextRecord(RecordType.block, payload), frame]);
@@ -286,6 +285,19 @@ export class ArchiveWriter {
     }
     return tables;
   }
+}
+
+/** Throws UNSUPPORTED for rows that do not fit one block, or one segment. */
+function checkRows(rows: EncodedRows): void {
+  if (rows.count <= limits.blockEntries && bytesOf(rows) <= limits.blockRowBytes) return;
+  const found = `${rows.count} entries with ${bytesOf(rows)} bytes of catalog in a row, of which tar holds none or few`;
+  throw new TsfsaError("UNSUPPORTED", `an archive cannot hold ${found}`, {
+    hints: ["leave some of the sockets or unreadable entries there out with -e"],
+  });
+}
+
+function bytesOf({ rows, digests }: EncodedRows): number {
+  return rows.length + digests.length;
 }
 
 function compress(encoder: FrameEncoder, bytes: Uint8Array): Uint8Array {

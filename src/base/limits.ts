@@ -21,6 +21,10 @@ export const limits = {
   groupRowBytes: 32 * MiB,
   /** Entries of one block: rows of entries without member cost no tar bytes. */
   blockEntries: 1024 * 1024,
+  /** Rows and digests of a block, so that a segment holds them with ancestors and completions. */
+  blockRowBytes: 112 * MiB,
+  /** Inodes with names still to come, of one device: what a Map can hold. */
+  linkedInodes: 2 ** 24 - 1,
   pathBytes: MiB,
   nameBytes: 255,
   depth: 65_535,

@@ -88,7 +88,7 @@ export function addRestoreOptions(command: Command, jobs: Option, overwrite: str
 export function addOutputOptions(command: Command): Command {
   return command
     .option("--json", "one JSON object per line instead of text")
-    .option("-v, --verbose", "name each step")
+    .option("-v, --verbose", "name each step and each entry")
     .addOption(new Option("-q, --quiet", "only warnings and errors").conflicts("verbose"));
 }
 

@@ -1,6 +1,6 @@
 // The destination that a restore was given, and directories below it: made where missing, never entered through a link.
 
-import { constants, mkdirSync, openSync } from "node:fs";
+import { accessSync, constants, mkdirSync, openSync } from "node:fs";
 import { type ErrorCode, TsfsaError } from "../base/errors.ts";
 import { prefixBytes } from "../format/head.ts";
 import type { SourceDescription } from "../model/archive.ts";
@@ -22,6 +22,25 @@ export function openDestination(path: string): number {
           ? `expected a destination in a folder that exists, found no such folder: ${path}`
           : `cannot use the destination ${path}: ${code}`;
     throw new TsfsaError(refusalOf(code), message, { path, errno: code, cause });
+  }
+}
+
+/** A read-only or protected destination would fail entry by entry. Throws NO_PERMISSION. */
+export function refuseUnwritable(path: string): void {
+  try {
+    accessSync(path, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? "EIO";
+    throw new TsfsaError(refusalOf(code), `cannot write into the destination ${path}: ${code}`, {
+      path,
+      errno: code,
+      cause,
+      hints: [
+        code === "EROFS"
+          ? "remount its file system read-write, or choose another destination"
+          : "choose a destination that you may write, or run as its owner or root",
+      ],
+    });
   }
 }
 

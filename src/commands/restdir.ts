@@ -4,7 +4,7 @@ import { closeSync } from "node:fs";
 import { ArchiveReader } from "../archive/reader.ts";
 import type { CommandContext, Outcome, RestdirOptions, RestoreDetails } from "../model/options.ts";
 import { restoreArchive } from "../restore/restore.ts";
-import { openBelow, openDestination, prefixComponents } from "./destination.ts";
+import { openBelow, openDestination, prefixComponents, refuseUnwritable } from "./destination.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { chooseIncluded, chosenSources } from "./parts.ts";
 import { selectionOf } from "./selection.ts";
@@ -23,6 +23,8 @@ export async function restdir(options: RestdirOptions, context: CommandContext):
     }
     const destination = openDestination(options.destination);
     try {
+      // Where only some entries are asked for, directories below may be writable that it is not.
+      if (selection.empty) refuseUnwritable(options.destination);
       for (const source of reader.head.sources) rootFds.push(openBelow(destination, prefixComponents(source)));
     } finally {
       closeSync(destination);

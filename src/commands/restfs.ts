@@ -8,7 +8,9 @@ import { planFilesystem } from "../filesystem/recreate/plan.ts";
 import { openTarget } from "../filesystem/target.ts";
 import type { FilesystemPlan, MountedTarget, OpenTarget } from "../filesystem/types.ts";
 import type { FilesystemDescription, Head } from "../model/archive.ts";
+import type { Reporter } from "../model/events.ts";
 import type { CommandContext, Outcome, RestfsOptions, RestoreDetails, RestoreTarget } from "../model/options.ts";
+import { checkCatalog } from "../restore/check-catalog.ts";
 import { restoreArchive } from "../restore/restore.ts";
 import { addon } from "../sys/addon.ts";
 import { AT_REMOVEDIR } from "../sys/constants.ts";
@@ -22,6 +24,8 @@ interface PlannedTarget {
   readonly target: OpenTarget;
   readonly plan: FilesystemPlan;
   mounted?: MountedTarget;
+  /** Undefined: what it held is still there. */
+  state?: "half made" | "made";
 }
 
 /** Throws TARGET_*, TOOL_*, ARCHIVE_*; before mkfs runs nothing is changed. */
@@ -51,6 +55,7 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
     for (const item of planned) {
       context.signal.throwIfAborted();
       reporter.step(`making ${item.plan.type} on ${item.wish.dest}`);
+      item.state = "half made";
       await makeFilesystem(item.plan, item.target);
       item.mounted = await mountTarget(item.target, item.plan.type);
       // mke2fs makes a lost+found; whether there is one is the archive's to say.
@@ -63,12 +68,16 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
     const { groups, otherPlaces } = await chooseIncluded(reader, sources, { includes, choice: selection }, signal);
     const request = { rootFds, workers, selection, stripComponents, restoreRoots: true, overwrite, otherPlaces };
     const result = await restoreArchive(groups, request, { reporter, signal });
-    for (const { mounted } of planned) await mounted?.unmount();
+    for (const item of planned) {
+      await item.mounted?.unmount();
+      item.state = "made";
+    }
     throwIfDamaged(options.archive, result, groups.damages.length, "what is whole was restored");
     const details = { entries: result.entries, bytes: result.bytes, incomplete: warnings() };
     return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
   } finally {
-    for (const { mounted, target } of planned.toReversed()) {
+    for (const { mounted, target, wish, state } of planned.toReversed()) {
+      if (state === "half made") tellHalfMade(wish, context.reporter);
       await mounted?.unmount().catch(() => {});
       await target.close();
     }
@@ -76,30 +85,46 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
   }
 }
 
-/** Reads all records before anything is changed: a target must not be lost to an archive that cannot fill it. From a pipe only the head can be. */
+/** Whatever the reason: nobody may take it for a restored file system. */
+function tellHalfMade({ dest }: RestoreTarget, reporter: Reporter): void {
+  const message = `${dest} is half made: what it held before is lost, and not all of the archive is there`;
+  reporter.warning({ code: "ENTRY_NOT_RESTORED", path: new Uint8Array(0), message });
+}
+
+/** Proves all records and rows before anything is changed: a target must not be lost to an archive that cannot fill it. Of a pipe only the head can be. */
 async function checkIndex(archive: string, signal: AbortSignal): Promise<void> {
   if (archive === "-") return;
   const reader = await ArchiveReader.open(archive, signal);
   try {
     if (reader.input.fd === undefined) return;
-    for await (const _ of reader.groups(false));
-    const [first] = reader.damages;
-    if (first === undefined) return;
-    throw new TsfsaError(
-      "ARCHIVE_DAMAGED",
-      `${archive} is damaged at byte ${first.offset}: ${first.message}; the target was not touched`,
-      {
-        path: archive,
-        offsetBytes: first.offset,
-        hints: [
-          "`tsfsa verify` names every file that is hit",
-          "to take what is whole, make and mount a file system yourself and use `tsfsa restdir`",
-        ],
-      },
-    );
+    await checkCatalog(reader, signal);
+  } catch (error) {
+    if (!(error instanceof TsfsaError) || (error.code !== "ARCHIVE_DAMAGED" && error.code !== "ARCHIVE_HOSTILE"))
+      throw error;
+    throw untouched(error.code, archive, error.message);
   } finally {
     await reader.close();
   }
+  const [first] = reader.damages;
+  if (first === undefined) return;
+  throw untouched(first.hostile === true ? "ARCHIVE_HOSTILE" : "ARCHIVE_DAMAGED", archive, first.message, first.offset);
+}
+
+function untouched(
+  code: "ARCHIVE_DAMAGED" | "ARCHIVE_HOSTILE",
+  archive: string,
+  message: string,
+  offset?: number,
+): TsfsaError {
+  const place = offset === undefined ? "" : ` at byte ${offset}`;
+  return new TsfsaError(code, `${archive} is damaged${place}: ${message}; the target was not touched`, {
+    path: archive,
+    ...(offset === undefined ? {} : { offsetBytes: offset }),
+    hints: [
+      "`tsfsa verify` names every file that is hit",
+      "to take what is whole, make and mount a file system yourself and use `tsfsa restdir`",
+    ],
+  });
 }
 
 async function planTarget(head: Head, wish: RestoreTarget, options: RestfsOptions): Promise<PlannedTarget> {

@@ -14,6 +14,7 @@ export interface Warning {
 export type WarningCode =
   | "ENTRY_UNREADABLE"
   | "ENTRY_VANISHED"
+  | "ENTRY_NOT_FOUND"
   | "ENTRY_CHANGED"
   | "ENTRY_DAMAGED"
   | "ENTRY_NOT_RESTORED"

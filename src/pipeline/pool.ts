@@ -2,9 +2,17 @@
 // order awaits the promises in order. Threads start only when there is work that no idle thread can take.
 // Invariant: a thread that dies or throws outside a job fails every job there is, and every later one, with its cause.
 
+import { setTimeout } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { TsfsaError } from "../base/errors.ts";
-import { decodeError, type JobMap, type JobReply, type JobRequest } from "./protocol.ts";
+import {
+  decodeError,
+  type JobMap,
+  type JobReply,
+  type JobRequest,
+  type ThreadMessage,
+  threadWords,
+} from "./protocol.ts";
 
 export interface PoolOptions {
   /** Entry file of the worker: calls serveJobs(). */
@@ -24,13 +32,18 @@ interface Task {
 
 interface Thread {
   readonly worker: Worker;
+  /** See threadWords. */
+  readonly state: Int32Array;
   readonly tasks: Map<number, Task>;
+  exited: boolean;
 }
 
 /** Jobs one thread holds at a time: the one it works on, and the next, so that it never waits for a message. */
 const jobsPerThread = 2;
-/** How long close() waits for its threads. One in the middle of a long call (level 22 takes half a minute a block) ends with the process. */
-const endMs = 300;
+/** How long close() waits after a signal: a medium that does not answer must not keep the program. */
+const stoppedMs = 800;
+/** How often it looks. */
+const pollMs = 5;
 
 export class WorkerPool<Jobs extends JobMap<Jobs>> {
   readonly #options: PoolOptions;
@@ -68,19 +81,26 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
     });
   }
 
-  /** Ends all threads. Jobs still running are dropped: their promises reject. */
+  /**
+   * Ends all threads, and waits until they have let go of every descriptor, their own and those they were given. Jobs still running are dropped: their
+   * promises reject. A thread in the middle of a long call (level 22 takes half a minute a block) holds none, and ends with the process.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#drop(new TsfsaError("INTERNAL", "the worker pool was closed while jobs were running"));
-    const ends = Promise.all(this.#threads.map((thread) => thread.worker.terminate()));
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, endMs);
-    });
-    await Promise.race([ends, late]);
-    clearTimeout(timer);
+    for (const { worker, state } of this.#threads) {
+      Atomics.store(state, threadWords.ending, 1);
+      worker.postMessage({ end: true } satisfies ThreadMessage);
+    }
+    const begin = performance.now();
+    const isStopped = this.#options.signal?.aborted === true;
+    while (this.#threads.some(isHolding)) {
+      if (isStopped && performance.now() - begin > stoppedMs) break;
+      await setTimeout(pollMs);
+    }
+    for (const { worker } of this.#threads) worker.unref();
   }
 
   /** Rejects every job there is, and every later one. */
@@ -119,11 +139,14 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
 
   #start(): Thread {
     const worker = new Worker(this.#options.url, { workerData: this.#options.workerData, stdout: true, stderr: true });
-    const thread: Thread = { worker, tasks: new Map() };
+    const state = new Int32Array(new SharedArrayBuffer(threadWords.count * 4));
+    const thread: Thread = { worker, state, tasks: new Map(), exited: false };
+    worker.postMessage({ state } satisfies ThreadMessage);
     worker.on("message", (reply: JobReply) => this.#settle(thread, reply));
     worker.on("error", (error) => this.#fail(error));
     worker.on("messageerror", (error) => this.#fail(error));
     worker.on("exit", (code) => {
+      thread.exited = true;
       if (!this.#closed) this.#fail(new Error(`worker thread exited with code ${code}`));
     });
     this.#threads.push(thread);
@@ -142,4 +165,9 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   #fail(cause: unknown): void {
     this.#drop(new TsfsaError("INTERNAL", `a worker thread died: ${(cause as Error).message}`, { cause }));
   }
+}
+
+/** Its thread may still use descriptors. */
+function isHolding({ exited, state }: Thread): boolean {
+  return !exited && Atomics.load(state, threadWords.holding) === 1;
 }

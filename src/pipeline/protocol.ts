@@ -19,6 +19,21 @@ export interface JobResult<Output> {
   readonly transfer?: ArrayBuffer[];
 }
 
+/** Shared with a thread, as 32-bit words. */
+export const threadWords = {
+  /** 1: the pool is being closed, so no job begins and none goes on after a long call. */
+  ending: 0,
+  /** 1: the thread is at a job, and may hold descriptors and use those it was given. */
+  holding: 1,
+  count: 2,
+} as const;
+
+/** The first message to a thread, and the last. */
+export interface ThreadMessage {
+  readonly state?: Int32Array;
+  readonly end?: true;
+}
+
 export interface JobRequest {
   readonly id: number;
   readonly kind: string;

@@ -1,24 +1,64 @@
 // The worker's side of the pool: takes jobs from the parent port one by one and answers each. It owns nothing.
 
 import { parentPort } from "node:worker_threads";
-import { encodeError, type JobHandlers, type JobMap, type JobReply, type JobRequest } from "./protocol.ts";
+import {
+  encodeError,
+  type JobHandlers,
+  type JobMap,
+  type JobReply,
+  type JobRequest,
+  type ThreadMessage,
+  threadWords,
+} from "./protocol.ts";
+
+let state: Int32Array | undefined;
+
+/**
+ * Runs a call that takes long and needs no descriptor, such as compressing a block: a pool that is being closed does not wait for it. Throws when it
+ * has been closed meanwhile, since the descriptors of the job may be gone.
+ */
+export function lettingGo<Result>(call: () => Result): Result {
+  setHolding(0);
+  const result = call();
+  setHolding(1);
+  if (isEnding()) {
+    setHolding(0);
+    throw new Error("the worker pool was closed");
+  }
+  return result;
+}
 
 /** Serves jobs until the pool ends the thread. Called once, at the top of a worker's entry file. */
 export function serveJobs<Jobs extends JobMap<Jobs>>(handlers: JobHandlers<Jobs>): void {
   const port = parentPort;
   if (port === null) throw new Error("serveJobs must be called in a worker thread");
-  port.on("message", (request: JobRequest) => {
-    void answer(request);
+  port.on("message", (message: JobRequest | ThreadMessage) => {
+    if ("id" in message) void answer(message);
+    // Between two jobs: what they opened they have closed.
+    else if (message.end === true) process.exit();
+    else state = message.state;
   });
 
   async function answer(request: JobRequest): Promise<void> {
+    setHolding(1);
     try {
+      if (isEnding()) throw new Error("the worker pool was closed");
       const handler = handlers[request.kind as keyof Jobs];
       if (handler === undefined) throw new Error(`unknown job kind ${request.kind}`);
       const { output, transfer } = await handler(request.input);
       port?.postMessage({ id: request.id, output } satisfies JobReply, transfer ?? []);
     } catch (error) {
       port?.postMessage({ id: request.id, failure: encodeError(error) } satisfies JobReply);
+    } finally {
+      setHolding(0);
     }
   }
+}
+
+function setHolding(value: 0 | 1): void {
+  if (state !== undefined) Atomics.store(state, threadWords.holding, value);
+}
+
+function isEnding(): boolean {
+  return state !== undefined && Atomics.load(state, threadWords.ending) === 1;
 }

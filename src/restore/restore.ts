@@ -12,7 +12,7 @@ import { directoryCapacity, type DirectoryHandle, DirectoryTable } from "../sys/
 import { check } from "../sys/errors.ts";
 import type { RestoreJobs, RestoreWorkerData, WritePolicy } from "./protocol.ts";
 import { ReadRun, type RestorePool, type RunResult } from "./run.ts";
-import { type Selection, Tree } from "./tree.ts";
+import { everything, type Selection, Tree } from "./tree.ts";
 
 export interface RestoreRequest {
   /** Directory each source goes to, by source id (its descriptor stays the caller's); undefined: left out. */
@@ -35,7 +35,6 @@ export interface RunContext {
   readonly startPool?: (data: RestoreWorkerData, workers: number, signal: AbortSignal) => RestorePool;
 }
 
-const everything: Selection = { empty: true, selects: () => true, mayHold: () => true };
 const noOtherPlaces: ReadonlyMap<number, OtherPlace> = new Map();
 
 /** Writes the selected entries below the roots. Damage is told as warnings and in the result; throws what ends a restore. */

@@ -432,6 +432,7 @@ export class ReadRun {
       // Directories count when they are finished.
       if (!write || (placed.parents[index] !== undefined && !failed.has(index))) this.#entries++;
     }
+    this.#tellEntries(placed, failed);
     for (const warning of output.warnings) {
       // Whole blocks whose content is not what was saved.
       if (warning.code === "ENTRY_DAMAGED") this.#damagedBlocks.add(number);
@@ -452,6 +453,17 @@ export class ReadRun {
       } else if (!row.continued || large === undefined) this.#links.add(placed, index, inodes.get(index));
     }
     this.#options.tree.leave(placed, new Map(output.directories.map(({ row, attributes }) => [row, attributes])));
+  }
+
+  /** Tells of each entry that is done, where somebody wants to hear of it. */
+  #tellEntries(placed: PlacedBlock, failed: ReadonlySet<number>): void {
+    const { reporter } = this.#options;
+    if (reporter.entry === undefined) return;
+    for (const [index, { kind }] of placed.rows.entries()) {
+      if (kind !== EntryKind.absent && !failed.has(index) && this.#isTaken(placed, index)) {
+        reporter.entry(placed.displayPath(index));
+      }
+    }
   }
 
   /** What the catalog says was not whole when it was saved. */

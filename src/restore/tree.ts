@@ -34,6 +34,8 @@ export interface Selection {
   mayHold(path: Uint8Array): boolean;
 }
 
+export const everything: Selection = { empty: true, selects: () => true, mayHold: () => true };
+
 export interface TreeOptions {
   readonly roots: readonly TreeRoot[];
   readonly table: DirectoryTable | undefined;

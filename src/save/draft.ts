@@ -138,15 +138,25 @@ export class Drafter {
     const wholeMap = large === undefined ? segments : large.segments;
     const sparse = wholeMap !== undefined && !isDense(wholeMap, size);
     if (entry.kind === EntryKind.directory && entry.errno !== 0) {
-      warnings.push({
-        code: "ENTRY_UNREADABLE",
-        message: `the directory could not be read, its content is missing: ${errnoName(entry.errno)}`,
-        errno: errnoName(entry.errno),
-      });
+      const name = errnoName(entry.errno);
+      const vanished = "the directory vanished while the source was read, its content is missing";
+      warnings.push(
+        name === "ENOENT"
+          ? { code: "ENTRY_VANISHED", message: vanished, errno: name }
+          : {
+              code: "ENTRY_UNREADABLE",
+              message: `the directory could not be read, its content is missing: ${name}`,
+              errno: name,
+            },
+      );
     }
     if (entry.kind === EntryKind.directory && entry.errno === 0 && errno !== 0) {
       const name = errnoName(errno);
-      warnings.push({ code: "ATTRIBUTE_LOST", message: `its attributes could not be read: ${name}`, errno: name });
+      warnings.push(
+        name === "ENOENT"
+          ? { code: "ENTRY_VANISHED", message: "the directory vanished while the source was read", errno: name }
+          : { code: "ATTRIBUTE_LOST", message: `its attributes could not be read: ${name}`, errno: name },
+      );
     }
     const lost = this.#lostAttributes(at, gathered, warnings) || errno !== 0;
     const sliceEnd = large?.sliceEnd ?? size;

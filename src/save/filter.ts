@@ -9,11 +9,19 @@ export class EntryFilter {
   /** Selected paths, and every directory above one, as latin1 strings (one char a byte). */
   readonly #selected: ReadonlySet<string> | undefined;
   readonly #above: ReadonlySet<string>;
+  /** Selected paths that were not asked for yet. */
+  readonly #unseen: Set<string>;
 
   constructor(options: FilterOptions) {
     this.#excludes = compilePatterns(options.excludes);
     this.#selected = options.only === undefined ? undefined : new Set(options.only.map(latin1));
+    this.#unseen = new Set(this.#selected);
     this.#above = new Set(options.only?.flatMap((path) => parents(latin1(path))));
+  }
+
+  /** Selected paths of which accepts() was never asked: there is nothing, or it was left out with a directory above it. */
+  get unseen(): ReadonlySet<string> {
+    return this.#unseen;
   }
 
   /** True when nothing is left out: callers then need no paths. */
@@ -23,9 +31,10 @@ export class EntryFilter {
 
   /** Takes the entry (and, for a directory, may take what is below). */
   accepts(path: Uint8Array, isDirectory: boolean): boolean {
+    const name = this.#selected === undefined ? "" : latin1(path);
+    if (this.#unseen.size > 0) this.#unseen.delete(name);
     if (!this.#excludes.empty && this.#excludes.matches(path, isDirectory)) return false;
     if (this.#selected === undefined) return true;
-    const name = latin1(path);
     if (this.#selected.has(name) || (isDirectory && this.#above.has(name))) return true;
     return parents(name).some((parent) => this.#selected?.has(parent) === true);
   }

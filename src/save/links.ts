@@ -1,6 +1,9 @@
 // The inodes with several names: where the first name stands, until the last one has been seen. Identity is device and inode, never the inode
 // alone. Memory: one item per such inode with names still to come.
 
+import { TsfsaError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+
 export interface LinkTarget {
   readonly entry: number;
   /** Member name of the object. */
@@ -12,7 +15,13 @@ interface LinkedInode extends LinkTarget {
 }
 
 export class LinkTable {
+  readonly #limit: number;
   readonly #devices = new Map<number, Map<bigint, LinkedInode>>();
+
+  /** `limit`: inodes of one device. */
+  constructor(limit: number = limits.linkedInodes) {
+    this.#limit = limit;
+  }
 
   /** The object this inode is a further name of, or undefined for the first name, which must then be given to add(). */
   find(device: number, inode: bigint): LinkTarget | undefined {
@@ -24,12 +33,18 @@ export class LinkTable {
     return known;
   }
 
-  /** Remembers the first name of an inode with `nlink` names. */
+  /** Remembers the first name of an inode with `nlink` names. Throws UNSUPPORTED over the limit. */
   add(device: number, inode: bigint, nlink: number, target: LinkTarget): void {
     let inodes = this.#devices.get(device);
     if (inodes === undefined) {
       inodes = new Map();
       this.#devices.set(device, inodes);
+    }
+    if (inodes.size >= this.#limit) {
+      const found = `more than ${this.#limit} files of one file system with further names still to come`;
+      throw new TsfsaError("UNSUPPORTED", `a save cannot keep in mind ${found}`, {
+        hints: ["save parts of the tree one by one, each with all names of its files"],
+      });
     }
     inodes.set(inode, { ...target, remaining: nlink - 1 });
   }

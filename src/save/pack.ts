@@ -8,6 +8,7 @@ import { createDigest, type Digest } from "../codec/digest.ts";
 import { MemberEncoder } from "../format/member.ts";
 import { RowEncoder } from "../format/segment.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
+import { lettingGo } from "../pipeline/serve.ts";
 import { addon } from "../sys/addon.ts";
 import { E2BIG, ENOSPC, systemError } from "../sys/errors.ts";
 import { batchLayout, EntryBatch } from "./batch.ts";
@@ -273,7 +274,7 @@ export class Packer {
     const bound = this.#encoder.bound(length);
     const inSlot = index === 0 && bound <= slot.byteLength;
     const target = inSlot ? new Uint8Array(slot) : new Uint8Array(bound);
-    const compressedLength = this.#encoder.compress(target, 0, this.#tar, 0, length);
+    const compressedLength = lettingGo(() => this.#encoder.compress(target, 0, this.#tar, 0, length));
     const frame = target.subarray(0, compressedLength);
     return {
       ...(inSlot ? {} : { frame: frame.slice() }),

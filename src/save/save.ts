@@ -106,6 +106,7 @@ export async function saveArchive(
     const run = new SaveRun(request, data, pool, table, sequencer, sink, context.signal);
     for (const source of request.roots.keys()) await run.source(source);
     await sequencer.drain();
+    run.tellNotFound(reporter);
     const snapshot = await context.prove?.();
     context.signal.throwIfAborted();
     const summary = await writer.finish(totals, sequencer.members, snapshot);
@@ -128,6 +129,8 @@ class SaveRun {
   readonly #sink: Sink;
   readonly #signal: AbortSignal;
   #nextEntry = 0;
+  /** Paths of the list that no source so far had, latin1. */
+  #notFound: ReadonlySet<string> | undefined;
   /** Directories that submitted jobs hold open, the most there may be, and who waits for fewer. */
   #held = 0;
   readonly #heldMax = Math.floor(addon().openFileLimit() / 4);
@@ -158,8 +161,9 @@ class SaveRun {
     const config = this.#data.sources[source] as SourceConfig;
     const rootStat = new Uint8Array(statLayout.size);
     check(addon().statAt(rootFd, new Uint8Array(0), rootStat), "statx");
+    const scan = new ScanAhead(this.#pool, this.#table, source, config);
     const plan = planSource({
-      scan: new ScanAhead(this.#pool, this.#table, source, config),
+      scan,
       root,
       rootStat,
       prefix: prefixBytes(this.#request.head.sources[source] as Head["sources"][number]),
@@ -176,6 +180,16 @@ class SaveRun {
       next = await plan.next();
     }
     this.#nextEntry = next.value;
+    const { unseen } = scan.filter;
+    this.#notFound = new Set([...unseen].filter((path) => this.#notFound?.has(path) ?? true));
+  }
+
+  /** Names what a save was limited to and did not find. */
+  tellNotFound(reporter: Reporter): void {
+    for (const path of this.#notFound ?? []) {
+      const message = "the list of files names it, and it was not found";
+      reporter.warning({ code: "ENTRY_NOT_FOUND", path: Buffer.from(path, "latin1"), message });
+    }
   }
 
   /** Waits until a job has let go of its directories. */

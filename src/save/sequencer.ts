@@ -1,11 +1,13 @@
 // Puts packed blocks into the archive in the order of the plan, while later ones are still being packed. It is where large files come together
 // again: their leaves make the digest, their damage and changes one completion.
 
+import { EntryPaths } from "../archive/entry-paths.ts";
 import type { ArchiveWriter } from "../archive/writer.ts";
 import type { Digest, FileDigest } from "../codec/digest.ts";
+import { type BlockOutline, decodeBlockRows } from "../format/segmentDecoder.ts";
 import type { SourceTotals } from "../model/archive.ts";
 import type { Completion } from "../model/catalog.ts";
-import type { Extent } from "../model/entry.ts";
+import { EntryKind, type Extent } from "../model/entry.ts";
 import type { Reporter, Warning } from "../model/events.ts";
 import type { SlotPool } from "../pipeline/slots.ts";
 import type { LinkTarget } from "./links.ts";
@@ -55,6 +57,8 @@ export class Sequencer {
   readonly #slots: SlotPool;
   readonly #reporter: Reporter;
   readonly #totals: SourceTotals[];
+  /** Undefined: nobody wants to hear of each entry. */
+  readonly #paths: EntryPaths | undefined;
   #members = 0;
   #bytesDone = 0;
   #large: LargeFile | undefined;
@@ -69,6 +73,7 @@ export class Sequencer {
     this.#slots = slots;
     this.#reporter = reporter;
     this.#totals = totals;
+    this.#paths = reporter.entry === undefined ? undefined : new EntryPaths(totals.length);
   }
 
   /** Members written so far. */
@@ -139,10 +144,21 @@ export class Sequencer {
         ...(isLast && completes !== undefined ? { completes } : {}),
       });
       this.#bytesDone += block.uncompressedLength;
+      this.#tellEntries({ count: block.entryCount, rows: block.rows, digests: block.digests });
     }
+    this.#tellEntries(output.carried);
     this.#writer.carry(output.carried, source, ancestorsOf(output.carried.directory));
     this.#slots.release(job.slot);
     this.#count(source, output);
+  }
+
+  /** Tells of each entry that is in the archive now. */
+  #tellEntries(outline: BlockOutline): void {
+    if (this.#paths === undefined) return;
+    for (const row of decodeBlockRows(outline, this.#digest.length)) {
+      const path = this.#paths.next(row);
+      if (row.kind !== EntryKind.absent) this.#reporter.entry?.(path);
+    }
   }
 
   /** Adds a part of a large file; the last one gives the completion. */

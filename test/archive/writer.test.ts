@@ -173,6 +173,33 @@ describe("ArchiveWriter", () => {
     expect(outlines.map(({ count }) => count)).toEqual([3, 1, 0]);
   });
 
+  it("closes a group before carried rows that fill a segment alone", async () => {
+    const rows = (count: number, length: number): SealedBlock["rows"] => ({
+      count,
+      rows: new Uint8Array(length),
+      digests: new Uint8Array(0),
+    });
+    const many = rows(1000, limits.blockRowBytes - 4 * MiB);
+    const files = rows(1, 20 * MiB);
+    const found = await write(async (writer, digest) => {
+      await writer.writeBlock(block(digest, { rows: files }));
+      writer.carry(many, 0, [new Uint8Array(0)]);
+      await writer.writeBlock(block(digest));
+    });
+    expect(shape(found)).toMatch(/^HbSHbSbS/);
+  });
+
+  it("refuses rows without member over what a segment or a block holds", async () => {
+    await write(async (writer) => {
+      const bytes = { count: 1000, rows: new Uint8Array(limits.blockRowBytes + 1), digests: new Uint8Array(0) };
+      expect(() => writer.carry(bytes, 0, [])).toThrow(expect.objectContaining({ code: "UNSUPPORTED" }));
+    });
+    await write(async (writer) => {
+      const entries = { count: limits.blockEntries + 1, rows: new Uint8Array(8), digests: new Uint8Array(0) };
+      expect(() => writer.carry(entries, 0, [])).toThrow(expect.objectContaining({ code: "UNSUPPORTED" }));
+    });
+  });
+
   it("puts carried rows that nothing follows into the end block", async () => {
     const found = await write(async (writer) => {
       writer.carry(rowsOf(row("s", { kind: EntryKind.socket })), 0, [new Uint8Array(0)]);

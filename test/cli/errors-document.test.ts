@@ -11,6 +11,7 @@ const text = readFileSync(new URL("../../docs/ERRORS.md", import.meta.url), "utf
 const warningCodes: Readonly<Record<WarningCode, true>> = {
   ENTRY_UNREADABLE: true,
   ENTRY_VANISHED: true,
+  ENTRY_NOT_FOUND: true,
   ENTRY_CHANGED: true,
   ENTRY_DAMAGED: true,
   ENTRY_NOT_RESTORED: true,

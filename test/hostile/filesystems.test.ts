@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { FilesystemDescription } from "../../src/model/archive.ts";
+import { EntryKind } from "../../src/model/entry.ts";
 import { tsfsa } from "../support/cli.ts";
 import { directory, file, type ForgedEntry, forgeEntries, hardlink, root, symlink } from "../support/forge.ts";
 import { type Lab, withLab } from "../support/images.ts";
@@ -93,12 +94,34 @@ describe("entries of a hostile archive", () => {
     ["a link outside", [root, hardlink(1, "l", "../../etc/passwd", 0)]],
   ] as [string, ForgedEntry[]][])("stay below the new root in restfs: %s", async (_, entries) => {
     await withLab(async (lab) => {
-      const { status, stderr } = await restfs(lab, await filesystem({}, entries));
+      const { status, stderr, image } = await restfs(lab, await filesystem({}, entries));
       expect([10, 11], stderr).toContain(status);
+      // What a link points to shows in the tar bytes only.
+      if (!isLink(entries)) expect(readFileSync(image).every((byte) => byte === 0)).toBe(true);
       expect(readdirSync("/tmp")).not.toContain("tsfsa-planted");
     });
   });
 });
+
+describe("a catalog behind right checksums", () => {
+  it.each([
+    ["names out of order", [root, file(1, "b", "x"), file(1, "a", "x")]],
+    ["a name twice", [root, file(1, "a", "x"), file(1, "a", "y")]],
+    ["an entry without directory", [root, file(3, "a", "x")]],
+    ["more roots than sources", [root, root]],
+  ] as [string, ForgedEntry[]][])("costs the target nothing: %s", async (_, entries) => {
+    await withLab(async (lab) => {
+      const { status, stderr, image } = await restfs(lab, await filesystem({}, entries));
+      expect([10, 11], stderr).toContain(status);
+      expect(stderr).toMatch(/the target was not touched/);
+      expect(readFileSync(image).every((byte) => byte === 0)).toBe(true);
+    });
+  });
+});
+
+function isLink(entries: readonly ForgedEntry[]): boolean {
+  return entries.some(({ kind }) => kind === EntryKind.hardlink);
+}
 
 describe("names with control bytes", () => {
   it("come escaped to a terminal, and exact in JSON", async () => {

@@ -1,8 +1,8 @@
 // kill -9 at any moment of a save or a restore leaves nothing mounted, nothing attached and no archive under its name; SIGINT and SIGTERM end within a
-// second, whatever the run waits for. TSFSA_TEST_DAMAGE=all: 20 kills of each.
+// second, whatever the run waits for. TSFSA_TEST_FAULTS=all: 50 kills of each.
 
 import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -10,13 +10,14 @@ import { expectStatus, tsfsaArgv } from "../support/cli.ts";
 import { type Lab, recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { makeSourceTree, noise } from "../support/trees.ts";
-import { isExhaustive } from "./damage.ts";
 import { file, forgeEntries, root } from "../support/forge.ts";
-import { writeFileSync } from "node:fs";
 
 requireOrSkip("root", "loop");
 
-const kills = isExhaustive ? 20 : 3;
+const isExhaustive = process.env["TSFSA_TEST_FAULTS"] === "all";
+const kills = isExhaustive ? 50 : 3;
+/** Of the moments at which runs are killed. */
+const seed = 20_261_121;
 
 describe("kill -9", () => {
   it("of a save leaves no archive, mount or loop device", async () => {
@@ -26,12 +27,19 @@ describe("kill -9", () => {
       const words = ["savefs", "-q", "-z7", join(out, "a.tsfsa"), image];
       await killAtRandom(
         lab,
-        () => words,
-        () => expect(readdirSync(out)).not.toContain("a.tsfsa"),
+        words,
+        () => rmSync(join(out, "a.tsfsa"), { force: true }),
+        () => {
+          const names = readdirSync(out);
+          expect(names).not.toContain("a.tsfsa");
+          return names.length === 0 ? "no file" : "a hidden file";
+        },
       );
+      rmSync(join(out, "a.tsfsa"), { force: true });
       await expectStatus(0, words);
+      expect(readdirSync(out), "what was left is cleared").toEqual(["a.tsfsa"]);
     });
-  }, 300_000);
+  }, 900_000);
 
   it("of a restore leaves no mount or loop device, and the next one is not in its way", async () => {
     await withLab(async (lab) => {
@@ -41,13 +49,17 @@ describe("kill -9", () => {
       const words = ["restfs", "-q", "--overwrite", "--yes", archive, `id=0,dest=${target}`];
       await killAtRandom(
         lab,
-        () => words,
-        () => {},
+        words,
+        () => {
+          truncateSync(target, 0);
+          truncateSync(target, recipes.ext4.sizeBytes);
+        },
+        () => (statSync(target).blocks === 0 ? "an untouched target" : "a half-made target"),
       );
       await expectStatus(0, words);
       expect(lab.leftovers()).toEqual([]);
     });
-  }, 300_000);
+  }, 900_000);
 });
 
 describe.each([
@@ -97,18 +109,32 @@ describe.each([
   });
 });
 
-/** Runs to a random moment again and again. */
-async function killAtRandom(lab: Lab, words: () => readonly string[], check: () => void): Promise<void> {
-  const [program = "", ...argv] = tsfsaArgv(...words());
+/** Kills runs at moments spread over the time that a whole run takes. `found`: what a killed run left, for the count. */
+async function killAtRandom(
+  lab: Lab,
+  words: readonly string[],
+  prepare: () => void,
+  found: () => string,
+): Promise<void> {
+  const [program = "", ...argv] = tsfsaArgv(...words);
+  prepare();
+  const since = performance.now();
+  await expectStatus(0, words);
+  const tookMs = performance.now() - since;
+  const counts = new Map<string, number>();
+  let state = seed;
   for (let round = 0; round < kills; round++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    prepare();
     const child = spawn(program, argv, { stdio: "ignore" });
-    // Spread over a run, with a part that cannot be foreseen.
-    await sleep(150 + (1000 * round) / kills + Math.random() * 150);
-    await stop(child, "SIGKILL");
+    await sleep((tookMs * (round + state / 2 ** 32)) / kills);
+    const { ended } = await stop(child, "SIGKILL");
     await sleep(100);
     expect(lab.leftovers()).toEqual([]);
-    check();
+    const left = ended === 0 ? "a run that was done" : found();
+    counts.set(left, (counts.get(left) ?? 0) + 1);
   }
+  if (isExhaustive) console.log(`${words[0]}, ${kills} kills left:`, Object.fromEntries(counts));
 }
 
 /** Sends the signal; the status as a shell says it, and how long that took. */

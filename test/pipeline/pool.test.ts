@@ -1,6 +1,6 @@
 // Threads run compiled code: a worker of the tests is written as JavaScript that serves jobs with dist/pipeline/serve.js.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -12,6 +12,10 @@ interface Jobs {
   wait: { input: number; output: number };
   spin: { input: number; output: number };
   fail: { input: string; output: never };
+  /** Opens a path and spins for some milliseconds with it, then for some without. */
+  hold: { input: { path: string; heldMs: number; freeMs: number }; output: number };
+  /** Makes a file. */
+  mark: { input: string; output: number };
   exit: { input: number; output: never };
   throwLater: { input: null; output: never };
   /** Spins for some milliseconds and gives the id of its thread. */
@@ -21,8 +25,10 @@ interface Jobs {
 const dist = process.env["TSFSA_DIST"] ?? fileURLToPath(new URL("../../dist", import.meta.url));
 const script = `
 import { threadId, workerData } from "node:worker_threads";
-import { serveJobs } from ${JSON.stringify(pathToFileURL(`${dist}/pipeline/serve.js`).href)};
+import { closeSync, openSync, writeFileSync } from "node:fs";
+import { lettingGo, serveJobs } from ${JSON.stringify(pathToFileURL(`${dist}/pipeline/serve.js`).href)};
 import { TsfsaError } from ${JSON.stringify(pathToFileURL(`${dist}/base/errors.js`).href)};
+const spin = (ms) => { const end = Date.now() + ms; while (Date.now() < end); };
 serveJobs({
   echo: (input) => ({ output: { input, workerData }, transfer: input?.buffer instanceof ArrayBuffer ? [input.buffer] : [] }),
   wait: async (ms) => { await new Promise((resolve) => setTimeout(resolve, ms)); return { output: ms }; },
@@ -30,6 +36,14 @@ serveJobs({
   fail: (message) => { throw new TsfsaError("NO_SPACE", message, { errno: "ENOSPC" }); },
   exit: (code) => process.exit(code),
   throwLater: () => { setTimeout(() => { throw new Error("outside of a job"); }, 5); return new Promise(() => {}); },
+  hold: ({ path, heldMs, freeMs }) => {
+    const fd = openSync(path, "r");
+    spin(heldMs);
+    closeSync(fd);
+    lettingGo(() => spin(freeMs));
+    return { output: 0 };
+  },
+  mark: (path) => { writeFileSync(path, ""); return { output: 0 }; },
   thread: (ms) => { const end = Date.now() + ms; while (Date.now() < end); return { output: threadId }; },
 });`;
 
@@ -56,6 +70,14 @@ function start(workers: number, signal?: AbortSignal): WorkerPool<Jobs> {
   });
   pools.push(pool);
   return pool;
+}
+
+function targetOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return ""; // the one that read the list
+  }
 }
 
 describe("WorkerPool", () => {
@@ -127,6 +149,33 @@ describe("WorkerPool", () => {
     await pool.close();
     expect((await settled).every(({ status }) => status === "rejected")).toBe(true);
     await expect(pool.run("wait", 0)).rejects.toMatchObject({ code: "INTERNAL" });
+  });
+
+  it("waits at its end until a busy thread has let go of what it holds, but not for a call that holds nothing", async () => {
+    const pool = start(2);
+    const descriptors = (): number => readdirSync("/proc/self/fd").length;
+    const before = descriptors();
+    pool.run("hold", { path: folder, heldMs: 700, freeMs: 0 }).catch(() => undefined);
+    const other = start(1);
+    other.run("hold", { path: folder, heldMs: 0, freeMs: 5000 }).catch(() => undefined);
+    while (descriptors() <= before) await new Promise((resolve) => setTimeout(resolve, 10));
+    await pool.close();
+    const begin = performance.now();
+    await other.close();
+    expect(performance.now() - begin, "the free one is not waited for").toBeLessThan(3000);
+    expect(readdirSync("/proc/self/fd").map(targetOf)).not.toContain(folder);
+  });
+
+  it("begins no job once it is closed, also not one that a thread has been given", async () => {
+    const pool = start(1);
+    await pool.run("wait", 0);
+    const marker = join(folder, "begun");
+    pool.run("hold", { path: folder, heldMs: 300, freeMs: 0 }).catch(() => undefined);
+    pool.run("mark", marker).catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await pool.close();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(existsSync(marker)).toBe(false);
   });
 
   it("rejects everything with the reason of its signal at once, also while a thread is busy", async () => {

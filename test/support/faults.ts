@@ -15,7 +15,7 @@ export interface FaultSite {
   readonly what: string;
   readonly calls: readonly string[];
   readonly errors: readonly string[];
-  /** Only calls on these paths (exactly them, by name or by descriptor); `{pid}` stands for the process id of the CLI. */
+  /** Only calls on these paths (exactly them, by name or by descriptor), or any calls where there are none; `{pid}` stands for the process id of the CLI. */
   readonly paths: readonly string[];
   /** A call on these paths that always fails, as strace writes it. */
   readonly always?: string;
