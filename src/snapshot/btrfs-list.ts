@@ -6,7 +6,7 @@ import { TsfsaError } from "../base/errors.ts";
 import type { ToolRunner } from "../filesystem/recreate/tools.ts";
 import { addon } from "../sys/addon.ts";
 import { check } from "../sys/errors.ts";
-import { call } from "./tools.ts";
+import { persist } from "./tools.ts";
 
 export interface Subvolume {
   readonly id: number;
@@ -36,8 +36,8 @@ export function parseSubvolumes(text: string): Subvolume[] {
 /** All subvolumes of the file system whose top-level subvolume is open as `topFd`. */
 export async function listSubvolumes(run: ToolRunner, topFd: number): Promise<Subvolume[]> {
   // What changed shows only once it is committed.
-  await call(run, "btrfs", ["filesystem", "sync", toolTop], { fd3: topFd });
-  return parseSubvolumes(await call(run, "btrfs", ["subvolume", "list", toolTop], { fd3: topFd }));
+  await persist(run, "btrfs", ["filesystem", "sync", toolTop], { fd3: topFd });
+  return parseSubvolumes(await persist(run, "btrfs", ["subvolume", "list", toolTop], { fd3: topFd }));
 }
 
 /** How a tool that was given the top-level subvolume as descriptor 3 names it. */
@@ -59,7 +59,7 @@ export async function removeSubvolumes(run: ToolRunner, topFd: number, name: str
   // A read-only subvolume gives away nothing that is in it.
   if (found.length > 1) {
     for (const { path } of found)
-      await call(run, "btrfs", ["property", "set", "-ts", `${toolTop}/${path}`, "ro", "false"], options);
+      await persist(run, "btrfs", ["property", "set", "-ts", `${toolTop}/${path}`, "ro", "false"], options);
   }
   for (const { path } of found.toReversed()) deleteSubvolume(topFd, path);
 }

@@ -5,16 +5,16 @@
 //   before   data: TABLE                     while    data: snapshot-origin ─► data.tsfsa-…-real: TABLE
 //                                                     data.tsfsa-…-snap: snapshot of -real, store loopN
 
-import { closeSync, existsSync, openSync, statfsSync } from "node:fs";
+import { closeSync, existsSync, openSync, statfsSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { TsfsaError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import type { Cleanup } from "../filesystem/cleanup.ts";
 import { openSource } from "../filesystem/open-source.ts";
 import type { ToolRunner } from "../filesystem/recreate/tools.ts";
 import { addon } from "../sys/addon.ts";
-import { O_RDWR, O_TMPFILE } from "../sys/constants.ts";
+import { O_CREAT, O_EXCL, O_RDWR } from "../sys/constants.ts";
 import { check } from "../sys/errors.ts";
 import { Guard, type GuardItem } from "../sys/guard.ts";
 import { attachLoop } from "../sys/loop.ts";
@@ -189,8 +189,11 @@ class DmSnapshot implements Snapshot {
   /** Allocated in full: a store whose own file system runs full invalidates the snapshot. */
   #makeStore(): string {
     const { directory, plan } = this.#store;
-    const fd = openSync(directory, O_TMPFILE | O_RDWR, 0o600);
+    // Without O_TMPFILE, which not every file system has.
+    const path = join(directory, `.${this.#base}`);
+    const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
     try {
+      unlinkSync(path);
       check(addon().allocate(fd, 0, 0, plan.bytes), "allocating the store of changes", directory);
       const loop = attachLoop(fd, { readOnly: false, name: Buffer.from(this.#base.slice(-63)) });
       // Once device-mapper uses it, it lives as long as that.
@@ -207,15 +210,18 @@ class DmSnapshot implements Snapshot {
  * change; a guard ends the wait if this process dies in it. mountPoint: to write out beforehand.
  */
 export async function restoreDevice(run: ToolRunner, device: string, base: string, mountPoint?: string): Promise<void> {
-  const real = await attempt(run, "dmsetup", ["table", "--showkeys", `${base}-real`]);
-  if (real.status !== 0) return;
-  const now = await call(run, "dmsetup", ["table", device]);
+  const made = await mappedNames(run);
+  if (!made.has(`${base}-real`)) return;
+  const own = await persist(run, "dmsetup", ["table", "--showkeys", `${base}-real`]);
+  const now = await persist(run, "dmsetup", ["table", device]);
+  // A table that was loaded and never became active holds `-real`, too.
+  await persist(run, "dmsetup", ["clear", device]);
   if (/^\d+ \d+ snapshot-origin /.test(now)) {
     const fd = mountPoint === undefined ? -1 : openSync(mountPoint, 0);
     try {
       const guard = await Guard.hold([{ kind: "suspend", fd, name: device, label: device }], restoreMaxMs);
       try {
-        await call(run, "dmsetup", ["load", device], { input: real.stdout });
+        await call(run, "dmsetup", ["load", device], { input: own });
         await guard.release(true);
       } catch (error) {
         await guard.release(false);
@@ -225,16 +231,18 @@ export async function restoreDevice(run: ToolRunner, device: string, base: strin
       if (fd >= 0) closeSync(fd);
     }
   }
-  for (const suffix of ["-snap", "-real"]) {
-    const { status } = await attempt(run, "dmsetup", ["info", `${base}${suffix}`]);
-    if (status === 0) await persist(run, "dmsetup", ["remove", `${base}${suffix}`]);
-  }
+  for (const name of [`${base}-snap`, `${base}-real`])
+    if (made.has(name)) await persist(run, "dmsetup", ["remove", name]);
   const after = await call(run, "dmsetup", ["table", device]);
   if (/^\d+ \d+ snapshot-origin /.test(after)) {
     throw new TsfsaError("FAILED", `the table of ${device} could not be restored`, {
       hints: [`see dmsetup table ${device}`],
     });
   }
+}
+
+async function mappedNames(run: ToolRunner): Promise<ReadonlySet<string>> {
+  return new Set((await persist(run, "dmsetup", ["info", "-c", "--noheadings", "-o", "name"])).split("\n"));
 }
 
 /** No longer than this does a device wait for its table; dmsetup load takes a few milliseconds. */

@@ -41,10 +41,10 @@ export async function removeLogical(run: ToolRunner, group: string, name: string
   const isHeld = parent !== undefined && (await suspended(run, mapper));
   const isOrigin = parent?.attributes.startsWith("o") ?? false;
   if (isHeld && isOrigin) {
-    await call(run, "lvchange", ["--refresh", `${group}/${origin}`]);
+    await persist(run, "lvchange", ["--refresh", `${group}/${origin}`]);
   } else if (isHeld) {
-    await call(run, "dmsetup", ["clear", mapper]);
-    await call(run, "dmsetup", ["resume", mapper]);
+    await persist(run, "dmsetup", ["clear", mapper]);
+    await persist(run, "dmsetup", ["resume", mapper]);
   }
   if (snapshot !== undefined) await persist(run, "lvremove", ["-y", `${group}/${name}`]);
   if (isHeld && !isOrigin) {
@@ -58,11 +58,12 @@ async function pair(
   name: string,
   origin: string,
 ): Promise<readonly [LogicalVolume | undefined, LogicalVolume | undefined]> {
-  const found = await volumes(run, [group]);
+  const found = parseLvs(await persist(run, "lvs", [...lvsWords, group]));
   return [found.find((each) => each.name === name), found.find((each) => each.name === origin)];
 }
 
 async function suspended(run: ToolRunner, mapper: string): Promise<boolean> {
+  // A volume that is not active has no such device.
   const { stdout } = await attempt(run, "dmsetup", ["info", "-c", "--noheadings", "-o", "suspended", mapper]);
   return stdout.trim() === "Suspended";
 }

@@ -93,7 +93,9 @@ class LvmSnapshot implements Snapshot {
     this.#cleanup.defer(async () => {
       if (!this.#kept) await removeLogical(this.#run.run, group, this.#name, origin);
     });
-    const words = createWords(this.#origin, this.#name, this.#plan, ownerTag(this.#run.owner));
+    // Reading a device that another snapshot of this run holds suspended, to look for LVM on it, would wait for the hold to end.
+    const scan = heldFd === undefined ? [] : ["--config", "devices/ignore_suspended_devices=1"];
+    const words = [...scan, ...createWords(this.#origin, this.#name, this.#plan, ownerTag(this.#run.owner))];
     const create = async (): Promise<void> => {
       await call(this.#run.run, "lvcreate", words, heldFd === undefined ? {} : { input: heldFd });
     };

@@ -178,7 +178,12 @@ export class SnapshotSession {
     );
     this.#stamp(snapshots, new Date(guard.heldAtMs));
     try {
-      for (const snapshot of snapshots) await snapshot.create(guard.fd);
+      for (const snapshot of snapshots) {
+        this.#context.signal.throwIfAborted();
+        // After the time is over a table that is loaded would never be resumed.
+        if (guard.isOver) break;
+        await snapshot.create(guard.fd);
+      }
     } catch (error) {
       await guard.release(false);
       throw error;

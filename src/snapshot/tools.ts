@@ -40,15 +40,23 @@ function toolFailed(program: string, words: readonly string[], { status, stderr 
 /** Pauses between attempts to remove what something may look at for a moment (udev, blkid). */
 const pausesMs = [50, 100, 200, 400, 800, 1600, 2000, 2000];
 
-/** Runs a tool until it succeeds: removing fails while udev or a late close holds the device. Throws the last failure. */
-export async function persist(run: ToolRunner, program: string, words: readonly string[]): Promise<void> {
+/**
+ * Runs a tool until it succeeds, and returns what it said on standard output: for undoing, where one failure must not leave things behind. Removing
+ * fails while udev or a late close holds the device. Throws the last failure.
+ */
+export async function persist(
+  run: ToolRunner,
+  program: string,
+  words: readonly string[],
+  options: ToolOptions = {},
+): Promise<string> {
   for (const pauseMs of pausesMs) {
-    const result = await attempt(run, program, words);
-    if (result.status === 0) return;
+    const result = await attempt(run, program, words, options);
+    if (result.status === 0) return result.stdout;
     await attempt(run, "udevadm", ["settle", "--timeout=5"]).catch(() => undefined); // there may be no udev
     await sleep(pauseMs);
   }
-  await call(run, program, words);
+  return call(run, program, words, options);
 }
 
 export async function isInstalled(run: ToolRunner, program: string, word: string): Promise<boolean> {

@@ -103,6 +103,11 @@ export class Guard {
     return guard as Guard;
   }
 
+  /** All was given back. */
+  get isOver(): boolean {
+    return this.#end !== undefined;
+  }
+
   /** `keep`: tables that were loaded into suspended devices become active; else they are dropped. May be called again. */
   async release(keep: boolean): Promise<GuardEnd> {
     if (this.#end === undefined && !this.#socket.destroyed) this.#socket.write(keep ? "k" : "u");
