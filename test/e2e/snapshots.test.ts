@@ -41,7 +41,7 @@ async function stuckSave(source: string, ...words: readonly string[]): Promise<C
   const child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (said += text));
-  const started = once(child.stdout as NonNullable<ChildProcess["stdout"]>, "readable");
+  const started = once(child.stdout, "readable");
   const ended = once(child, "exit").then(() => Promise.reject(new Error(`savefs ended: ${said}`)));
   ended.catch(() => undefined);
   await Promise.race([started, ended]);
@@ -78,7 +78,7 @@ describe("freeze", () => {
       try {
         const archive = lab.path("a.tsfsa");
         const { stdout } = await expectStatus(0, ["savefs", "--json", "--snapshot=freeze", archive, source]);
-        const { snapshot } = jsonLines(stdout).at(-1) as { snapshot: { volumes: { frozenMs: number }[] } };
+        const { snapshot } = jsonLines(stdout).at(-1) as unknown as { snapshot: { volumes: { frozenMs: number }[] } };
         expect(snapshot).toMatchObject({
           oneInstant: true,
           consistency: "crash",
@@ -139,7 +139,7 @@ describe("remount-ro", () => {
         stdio: ["ignore", "pipe", "ignore"],
       });
       try {
-        await once(writer.stdout as NonNullable<ChildProcess["stdout"]>, "data");
+        await once(writer.stdout, "data");
         const { stderr } = await expectStatus(15, ["savefs", "--snapshot=remount-ro", lab.path("a.tsfsa"), source]);
         expect(stderr).toContain("open for writing");
       } finally {
