@@ -192,8 +192,14 @@ function readEnd(
   return { blocks, segments, summary };
 }
 
-/** The payload of the record at `offset`, which must be of this type (and length, where it is known). */
-function readRecord(fd: number, offset: number, archiveId: Uint8Array, type: RecordType, length?: number): Uint8Array {
+/** The payload of the record at `offset`, which must be of this type (and length, where it is known). Throws ARCHIVE_DAMAGED. */
+export function readRecord(
+  fd: number,
+  offset: number,
+  archiveId: Uint8Array,
+  type: RecordType,
+  length?: number,
+): Uint8Array {
   const start = readAt(fd, offset, recordHeaderLength + (length ?? 0));
   const { header, flaw } = decodeRecordHeader(start, 0);
   if (header === undefined) throw damage(offset, flaw);

@@ -30,12 +30,15 @@ const scanBytes = 1024 * 1024;
 export class RecordWalker {
   readonly #input: ArchiveInput;
   readonly #damage: (damage: Damage) => void;
+  readonly #anyOrder: boolean;
   #archiveId: Uint8Array | undefined;
   #lastSequence = -1;
 
-  constructor(input: ArchiveInput, damage: (damage: Damage) => void) {
+  /** `anyOrder`: whole records of any archive, known or not, wherever they stand. */
+  constructor(input: ArchiveInput, damage: (damage: Damage) => void, anyOrder = false) {
     this.#input = input;
     this.#damage = damage;
+    this.#anyOrder = anyOrder;
   }
 
   /** Starts over with records after `sequence` of one archive only. */
@@ -80,7 +83,7 @@ export class RecordWalker {
         gap = true;
       }
       this.#lastSequence = header.sequence;
-      if (!isKnownType(header.type) && header.critical) {
+      if (!isKnownType(header.type) && header.critical && !this.#anyOrder) {
         throw new TsfsaError(
           "ARCHIVE_VERSION",
           `the archive has a record of type ${header.type} that this version must not pass over`,
@@ -99,6 +102,7 @@ export class RecordWalker {
     if (head.length < recordHeaderLength) return `${head.length} bytes and the end of the archive`;
     const { header, flaw } = decodeRecordHeader(head, 0);
     if (header === undefined) return flaw;
+    if (this.#anyOrder) return header;
     if (this.#archiveId !== undefined && !equalBytes(header.archiveId, this.#archiveId))
       return "a record of another archive";
     if (header.sequence <= this.#lastSequence) return `record ${header.sequence} a second time or out of order`;

@@ -19,6 +19,8 @@ import type {
   RestdirOptions,
   RestfsOptions,
   RestoreDetails,
+  SalvageDetails,
+  SalvageOptions,
   SaveDetails,
   SaveOptions,
   SnapshotCommandOptions,
@@ -62,6 +64,7 @@ export interface CommandTable {
   probe(options: ProbeOptions, context: CommandContext): Promise<Outcome<ProbeDetails>>;
   snapshot(options: SnapshotCommandOptions, context: CommandContext): Promise<Outcome<SnapshotDetails>>;
   cleanup(options: object, context: CommandContext): Promise<Outcome<SnapshotDetails>>;
+  salvage(options: SalvageOptions, context: CommandContext): Promise<Outcome<SalvageDetails>>;
 }
 
 export const commands: CommandTable = {
@@ -81,4 +84,5 @@ export const commands: CommandTable = {
   probe: async (options, context) => (await import("../commands/probe.ts")).probe(options, context),
   snapshot: async (options, context) => (await import("../commands/snapshot.ts")).snapshot(options, context),
   cleanup: async (options, context) => (await import("../commands/snapshot.ts")).cleanup(options, context),
+  salvage: async (options, context) => (await import("../commands/salvage.ts")).salvage(options, context),
 };

@@ -1,10 +1,10 @@
-// The commands that look into archives, as commander sees them: extract, cat, archinfo, list, du, diff, verify.
+// The commands that look into archives, as commander sees them: extract, cat, archinfo, list, du, diff, verify, salvage.
 
 import { type Command, Option } from "commander";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { compilePatterns } from "../base/pattern.ts";
-import { type DiffOptions, type ListOrder, listOrders } from "../model/options.ts";
+import { type DiffOptions, type ListOrder, listOrders, type SalvageOptions } from "../model/options.ts";
 import { collect, nonEmpty, oneOf, wholeNumber } from "./arguments.ts";
 import { addOutputOptions, type OutputFlags } from "./flags.ts";
 import type { Request } from "./invocation.ts";
@@ -40,6 +40,14 @@ interface VerifyFlags extends OutputFlags {
   against?: string;
 }
 
+interface SalvageFlags extends OutputFlags {
+  to?: string;
+  out?: string;
+  keepDamaged?: true;
+  jobs: number;
+  overwrite?: true;
+}
+
 interface DiffFlags extends OutputFlags {
   jobs: number;
   exclude?: readonly string[];
@@ -71,6 +79,16 @@ Examples:
   tsfsa diff home.tsfsa /home
   tsfsa diff host.tsfsa id=1=/dev/vg/home
   tsfsa diff monday.tsfsa tuesday.tsfsa
+`,
+  salvage: `
+All of the archive is gone over, wherever its parts stand now. A lost head, catalog, table or end costs no file; a lost block costs the files in it. Each
+damaged region and each entry that is lost is named. A new archive holds only what is whole, and is a whole archive.
+Exit status: 0 nothing was damaged, 1 something was, 10 nothing is left.
+
+Examples:
+  tsfsa salvage --to /mnt/rescue root.tsfsa
+  tsfsa salvage --to /mnt/rescue --keep-damaged root.tsfsa
+  tsfsa salvage --out whole.tsfsa root.tsfsa
 `,
   list: `
 Sorting holds all that is listed in memory: about 100 bytes and the path for each entry.

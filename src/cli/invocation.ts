@@ -9,6 +9,7 @@ import type {
   ProbeOptions,
   RestdirOptions,
   RestfsOptions,
+  SalvageOptions,
   SaveOptions,
   SnapshotCommandOptions,
   VerifyOptions,
@@ -39,6 +40,7 @@ export type Request =
   | { readonly command: "du"; readonly options: DuOptions }
   | { readonly command: "diff"; readonly options: DiffOptions }
   | { readonly command: "verify"; readonly options: VerifyOptions }
+  | { readonly command: "salvage"; readonly options: SalvageOptions }
   | { readonly command: "probe"; readonly options: ProbeOptions }
   | { readonly command: "snapshot"; readonly options: SnapshotCommandOptions }
   | { readonly command: "cleanup"; readonly options: object };

@@ -11,6 +11,7 @@ import type {
   ListedEntry,
   Outcome,
   RestoreDetails,
+  SalvageDetails,
   SaveDetails,
   SnapshotDetails,
   VerifyDetails,
@@ -29,6 +30,7 @@ export type Result =
   | { readonly command: "du"; readonly outcome: Outcome<{ readonly entries: number; readonly bytes: number }> }
   | { readonly command: "diff"; readonly outcome: Outcome<DiffDetails> }
   | { readonly command: "verify"; readonly outcome: Outcome<VerifyDetails> }
+  | { readonly command: "salvage"; readonly outcome: Outcome<SalvageDetails> }
   | { readonly command: "probe"; readonly outcome: Outcome<ProbeDetails> }
   | { readonly command: "snapshot"; readonly outcome: Outcome<SnapshotDetails> }
   | { readonly command: "cleanup"; readonly outcome: Outcome<SnapshotDetails> };

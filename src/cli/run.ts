@@ -121,6 +121,8 @@ async function execute(
       return { command, outcome: await commands.cat(options, context, (bytes) => stdout.writeBytes(bytes)) };
     case "archinfo":
       return { command, outcome: await commands.archinfo(options, context) };
+    case "salvage":
+      return { command, outcome: await commands.salvage(options, context) };
     case "list":
       return { command, outcome: await commands.list(options, context, listed) };
     case "du":

@@ -10,6 +10,7 @@ import type {
   DirectorySum,
   ListedEntry,
   RestoreDetails,
+  SalvageDetails,
   SaveDetails,
   VerifyDetails,
 } from "../model/options.ts";
@@ -131,6 +132,8 @@ function summaryLines(
     case "restdir":
     case "extract":
       return restoreLines(run, result.outcome.details, elapsedMs);
+    case "salvage":
+      return salvageLines(run, result.outcome.details, elapsedMs);
     case "diff":
       return [diffLine(result.outcome.details)];
     case "verify":
@@ -198,6 +201,19 @@ function verifyLines(run: Run, { blocks, entries, bytes, damagedBlocks }: Verify
   const content = `${plural(blocks, "block")}, ${plural(entries, "entry", "entries")}, ${formatSize(bytes)}`;
   if (damagedBlocks.length === 0) return [`${name}: no damage found in ${content}, in ${speed(bytes, elapsedMs)}`];
   return [`${name}: ${count(damagedBlocks.length)} of ${content} damaged: block ${damagedBlocks.join(", ")}`];
+}
+
+function salvageLines(run: Run, details: SalvageDetails, elapsedMs: number): string[] {
+  const { entries, bytes, lostEntries, damagedBlocks, damagedRanges, archiveBytes } = details;
+  const content = `${plural(entries, "entry", "entries")}, ${formatSize(bytes)}`;
+  const written = archiveBytes === undefined ? "" : ` to a new archive of ${formatSize(archiveBytes)}`;
+  const name = shownPath(run.archive);
+  const lines = [`salvaged ${content}${written} in ${speed(bytes, elapsedMs)}`];
+  if (damagedBlocks.length + damagedRanges.length + lostEntries === 0) return [...lines, `${name}: no damage found`];
+  const damaged = formatSize(sum(damagedRanges.map(({ length }) => length)));
+  const where = `${plural(damagedRanges.length, "damaged region")} (${damaged})`;
+  const blocks = `${plural(damagedBlocks.length, "block")} damaged or missing`;
+  return [...lines, `${name}: ${where}, ${blocks}, ${plural(lostEntries, "entry", "entries")} not whole, named above`];
 }
 
 function diffLine({ compared, removed, added, changed, content }: DiffDetails): string {

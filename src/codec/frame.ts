@@ -17,4 +17,9 @@ export interface FrameDecoder {
    * ARCHIVE_DAMAGED for anything but one whole frame with a right content checksum and exactly that content size; then target's bytes are undefined.
    */
   decompress(target: Uint8Array, source: Uint8Array): number;
+  /**
+   * Decompresses as much of a damaged frame as comes, from its front, into the front of `target`. Returns the bytes, of which none is proven: what stands
+   * behind the damage may be among them. Never throws.
+   */
+  recover(target: Uint8Array, source: Uint8Array): number;
 }

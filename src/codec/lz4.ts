@@ -41,6 +41,11 @@ export class Lz4Decoder implements FrameDecoder {
     target.set(content);
     return content.length;
   }
+
+  /** Nothing: the binding gives out whole frames only. */
+  recover(): number {
+    return 0;
+  }
 }
 
 /** Why the bytes are not one frame of ours that can only hold about that many bytes, by the lengths of its blocks alone. */

@@ -55,7 +55,30 @@ export class ZstdDecoder implements FrameDecoder {
     if (length !== target.length) throw damage(`holds ${length} bytes, expected ${target.length}`);
     return length;
   }
+
+  recover(target: Uint8Array, source: Uint8Array): number {
+    const context = new DCtx(); // of its own: it stands in the middle of a frame afterwards
+    let at = 0;
+    let length = 0;
+    try {
+      const end = source.length - checksumBytes; // which would fail, and with it the last step
+      while (at < end && length < target.length) {
+        // Small steps: what a failing call has decompressed is lost.
+        const input = source.subarray(at, Math.min(at + recoverBytes, end));
+        const [, produced, consumed] = context.decompressStream(target.subarray(length), input);
+        if (produced === 0 && consumed === 0) break;
+        at += consumed;
+        length += produced;
+      }
+    } catch {
+      // The damage: what came before it is there.
+    }
+    return length;
+  }
 }
+
+const recoverBytes = 256;
+const checksumBytes = 4;
 
 /** Why the bytes are not one frame of ours with that content size, by their headers alone. */
 function frameFlaw(source: Uint8Array, contentLength: number): string | undefined {

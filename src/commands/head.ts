@@ -8,6 +8,8 @@ import { encodeHead, formatVersion } from "../format/head.ts";
 import type { Head, SourceDescription } from "../model/archive.ts";
 import type { SaveOptions } from "../model/options.ts";
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** Version of this program, from package.json. */
 export function programVersion(): string {
   const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
@@ -21,7 +23,7 @@ export function programVersion(): string {
 export function newHead(
   options: SaveOptions,
   sources: readonly SourceDescription[],
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: Environment,
 ): Omit<Head, "preamble"> {
   const epoch = environment["SOURCE_DATE_EPOCH"];
   const { codec, level, blockSize } = options.compression;
@@ -37,6 +39,17 @@ export function newHead(
     digest: options.digest,
     sources,
   };
+  return withNewId(head, environment);
+}
+
+/** The head of an archive made of what is left of another: it tells of the same, but is another archive. */
+export function salvagedHead(head: Head, environment: Environment): Omit<Head, "preamble"> {
+  const { preamble: _, ...rest } = head;
+  return withNewId({ ...rest, format: formatVersion, creator: `tsfsa ${programVersion()}` }, environment);
+}
+
+function withNewId(head: Omit<Head, "preamble" | "archiveId">, environment: Environment): Omit<Head, "preamble"> {
+  const epoch = environment["SOURCE_DATE_EPOCH"];
   if (epoch === undefined || epoch === "") return { ...head, archiveId: randomBytes(16).toString("hex") };
   const preamble = { length: 0, digest: "" };
   const pinned = encodeHead({ ...head, archiveId: "", preamble });

@@ -2,6 +2,7 @@
 
 import { limits } from "../base/limits.ts";
 import type { SourceTotals, Summary } from "../model/archive.ts";
+import { EntryKind } from "../model/entry.ts";
 import { decodeJson, encodeJson, type Fields } from "./json.ts";
 
 const totalKeys = [
@@ -20,6 +21,19 @@ const totalKeys = [
   "bytes",
   "dataBytes",
 ] as const satisfies readonly (keyof SourceTotals)[];
+
+/** The count that an entry adds to, by kind. */
+export const totalOfKind = {
+  [EntryKind.file]: "files",
+  [EntryKind.hardlink]: "hardlinks",
+  [EntryKind.symlink]: "symlinks",
+  [EntryKind.charDevice]: "devices",
+  [EntryKind.blockDevice]: "devices",
+  [EntryKind.directory]: "directories",
+  [EntryKind.fifo]: "fifos",
+  [EntryKind.socket]: "sockets",
+  [EntryKind.absent]: "absent",
+} as const;
 
 /** Totals of a source of which nothing is known yet. */
 export function emptyTotals(): SourceTotals {

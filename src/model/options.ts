@@ -155,6 +155,30 @@ export interface RestoreDetails {
   readonly incomplete: number;
 }
 
+export interface SalvageOptions {
+  /** Path of a file or device. */
+  readonly archive: string;
+  /** Restore below a directory, or write a new archive. */
+  readonly to: { readonly directory: string } | { readonly archive: string };
+  /** Directory only: what can be had of damaged files, under marked names. */
+  readonly keepDamaged: boolean;
+  readonly workers: number;
+  readonly overwrite: boolean;
+}
+
+export interface SalvageDetails {
+  readonly entries: number;
+  readonly bytes: number;
+  /** Entries that are known by name and were not had whole. */
+  readonly lostEntries: number;
+  /** Blocks that are damaged or missing, as far as their numbers are known. */
+  readonly damagedBlocks: readonly number[];
+  /** Where the archive is not what was written. */
+  readonly damagedRanges: readonly { readonly offset: number; readonly length: number }[];
+  /** Length of the new archive. */
+  readonly archiveBytes?: number;
+}
+
 export const listOrders = ["size", "name", "path", "mtime"] as const;
 export type ListOrder = (typeof listOrders)[number];
 

@@ -1,5 +1,5 @@
-// Rows made from the tar bytes of a block whose catalog segment is lost: all that tar knows. Inode flags, project ids, access times and digests are
-// gone with the segment.
+// Rows made from the tar bytes of a block whose catalog segment is lost: all that tar knows. Inode flags, project ids and access times are gone with the
+// segment; digests are made anew, of content that the block's own digest has proved.
 
 import { TsfsaError } from "../base/errors.ts";
 import { decodeMembers, type Member } from "../format/memberDecoder.ts";
@@ -7,8 +7,12 @@ import { RowEncoder } from "../format/segment.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { IndexOutput } from "./protocol.ts";
 
-/** `prefixes`: member name prefixes of the sources. */
-export function indexBlock(tar: Uint8Array, prefixes: readonly Uint8Array[]): IndexOutput {
+/** `prefixes`: member name prefixes of the sources; `digestOf`: of the content of a file that stands in the block as a whole. */
+export function indexBlock(
+  tar: Uint8Array,
+  prefixes: readonly Uint8Array[],
+  digestOf: (member: Member) => Uint8Array,
+): IndexOutput {
   const encoder = new RowEncoder();
   let firstPath: Uint8Array | undefined;
   decodeMembers(tar, (member) => {
@@ -41,6 +45,7 @@ export function indexBlock(tar: Uint8Array, prefixes: readonly Uint8Array[]): In
       sparse: member.sparse !== undefined,
       attributesLost: true,
       continued,
+      ...(member.kind === EntryKind.file && !continued ? { digest: digestOf(member) } : {}),
       ...(member.device === undefined ? {} : { device: member.device }),
       ...(member.kind === EntryKind.symlink ? { symlinkTarget: member.linkPath } : {}),
     });

@@ -21,7 +21,7 @@ export function restoreJobs(data: RestoreWorkerData): JobHandlers<RestoreJobs> {
     unpack: async (input) => (await unpacker).unpack(input),
     slice: async (input) => (await unpacker).slice(input),
     index: async ({ frame, prefixes }) => ({
-      output: (await unpacker).index(frame, (tar) => indexBlock(tar, prefixes)),
+      output: (await unpacker).index(frame, (tar, digestOf) => indexBlock(tar, prefixes, digestOf)),
     }),
   };
 }

@@ -11,9 +11,18 @@ import { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } from "../sys/constants.ts";
 import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { preallocate } from "./create.ts";
+import { keptMessage, moveAside, partRow } from "./marked.ts";
 import { MetadataWriter, noCowFlag, noName, unlinkableFlags } from "./metadata.ts";
 import type { LargeStart, UnpackOutput, WritePolicy } from "./protocol.ts";
 import type { PlacedBlock } from "./tree.ts";
+
+/** How a file ends. */
+export interface LargeEnd {
+  readonly policy: WritePolicy;
+  /** One that is not whole stays, under a marked name. */
+  readonly keepDamaged: boolean;
+  readonly warn: (warning: Warning) => void;
+}
 
 /** Which file it is. */
 export interface LargePlace {
@@ -149,11 +158,7 @@ export class LargeRestore {
    * Ends the file: compares its digest, then sets its metadata; a file that is not what was saved is removed. Without a completion (its segment is
    * lost) all data must have come in whole blocks. Returns its inode number if it was made and is whole.
    */
-  finish(
-    completion: Completion | undefined,
-    policy: WritePolicy,
-    warn: (warning: Warning) => void,
-  ): bigint | undefined {
+  finish(completion: Completion | undefined, { policy, keepDamaged, warn }: LargeEnd): bigint | undefined {
     const { path, row, fd } = this;
     this.#ended = true;
     this.damage ??= this.#flaw(completion);
@@ -164,14 +169,18 @@ export class LargeRestore {
       return undefined;
     }
     const native = addon();
+    const metadata = new MetadataWriter(policy, (warning) => warn({ ...warning, path }));
     try {
       if (why !== undefined) {
-        native.unlinkAt(directory.acquire(), row.name, 0);
+        const dirFd = directory.acquire();
+        const kept = keepDamaged && this.#received > 0 ? moveAside(dirFd, row.name) : undefined;
+        if (kept === undefined) native.unlinkAt(dirFd, row.name, 0);
+        else metadata.apply({ fd, name: noName }, partRow(row), []);
         directory.release();
-        warn({ code: "ENTRY_DAMAGED", path, message: `it was not restored: ${why}` });
+        const result = kept === undefined ? "it was not restored" : keptMessage(kept, this.#received, row.size);
+        warn({ code: "ENTRY_DAMAGED", path, message: `${result}: ${why}` });
         return undefined;
       }
-      const metadata = new MetadataWriter(policy, (warning) => warn({ ...warning, path }));
       const attributes: readonly ExtendedAttribute[] = this.#start?.attributes ?? [];
       preallocate(fd, row, metadata);
       metadata.apply({ fd, name: noName }, row, attributes);
@@ -193,6 +202,20 @@ export class LargeRestore {
     native.close(this.fd);
     native.unlinkAt(this.#directory.acquire(), this.row.name, 0);
     this.#directory.release();
+  }
+
+  /** What the catalog says of the whole file, or would have said if it were not lost. */
+  completion(found: Completion | undefined): Completion {
+    const { entry, row } = this;
+    return (
+      found ?? {
+        entry,
+        damaged: row.damaged,
+        changed: row.changed,
+        digest: this.#digest.finish(row.size),
+        damagedRanges: [],
+      }
+    );
   }
 
   #dataBytes(): number {

@@ -14,13 +14,15 @@ import { MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
 import type { WritePolicy } from "./protocol.ts";
 import type { PlacedBlock } from "./tree.ts";
 
-interface LinkObject {
+export interface LinkObject {
   /** Digest of its member name: names may be long, and there may be millions. */
   readonly pathDigest: Uint8Array;
   /** Its further names have no members either. */
   readonly isSocket: boolean;
   /** Where it was made; undefined: nothing is written, or it was left out. */
   readonly made: { readonly directory: DirectoryHandle; readonly name: Uint8Array; readonly ino: bigint } | undefined;
+  /** Its entry number in an archive that is being written from this one. */
+  writtenEntry?: number;
 }
 
 interface DeferredFlags {
@@ -41,6 +43,8 @@ export class LinkMaker {
   readonly #policy: WritePolicy;
   readonly #warn: (warning: Warning) => void;
   readonly #hash: (bytes: Uint8Array) => Uint8Array;
+  /** Entries were counted without their catalog, which would have told of sockets: names count, then, not numbers. */
+  numbersLost = false;
   readonly #objects = new Map<number, LinkObject>();
   /** The same by member name, once there are links whose catalog row is lost. */
   #byPath: Map<string, LinkObject> | undefined;
@@ -67,28 +71,36 @@ export class LinkMaker {
   }
 
   /** Remembers an entry that links may point to; `ino`: of the object that was made. */
-  add(placed: PlacedBlock, index: number, ino: bigint | undefined): void {
+  add(placed: PlacedBlock, index: number, ino: bigint | undefined): LinkObject | undefined {
     const row = placed.rows[index] as CatalogRow;
-    if (row.kind === EntryKind.directory) return;
+    if (row.kind === EntryKind.directory) return undefined;
     const pathDigest = this.#hash(placed.paths.get(index) as Uint8Array);
     const directory = placed.parents[index];
     const name = placed.renamed.get(index) ?? row.name;
     const made = ino === undefined || directory === undefined ? undefined : { directory, name, ino };
-    const object = { pathDigest, isSocket: row.kind === EntryKind.socket, made };
+    const object: LinkObject = { pathDigest, isSocket: row.kind === EntryKind.socket, made };
     this.#objects.set(placed.firstEntry + index, object);
     this.#byPath?.set(toHex(pathDigest), object);
     // Only files: opening a device is not without effect.
     if (made !== undefined && row.kind === EntryKind.file && (row.inodeFlags & unlinkableFlags) !== 0) {
       this.#deferred.push({ made, row, path: placed.displayPath(index) });
     }
+    return object;
   }
 
-  /** Makes a link, or tells why not. `memberTarget`: what tar names; further names of sockets have no member. Returns a flaw of the archive itself: an entry that no writer makes. */
-  link(placed: PlacedBlock, index: number, memberTarget: Uint8Array | undefined): LinkFlaw | undefined {
+  /** Makes a link, or tells why not. `memberTarget`: what tar names; further names of sockets have no member. Returns the object, or a flaw of the archive itself: an entry that no writer makes. */
+  link(
+    placed: PlacedBlock,
+    index: number,
+    memberTarget: Uint8Array | undefined,
+  ): { readonly object?: LinkObject; readonly flaw?: LinkFlaw } {
     const row = placed.rows[index] as CatalogRow;
     const path = placed.displayPath(index);
     const targetDigest = memberTarget === undefined ? undefined : this.#hash(memberTarget);
-    const object = row.linkEntry === undefined ? this.#objectAt(targetDigest) : this.#objects.get(row.linkEntry);
+    let object = row.linkEntry === undefined ? this.#objectAt(targetDigest) : this.#objects.get(row.linkEntry);
+    if (this.numbersLost && targetDigest !== undefined && !equalBytes(object?.pathDigest ?? noName, targetDigest)) {
+      object = this.#objectAt(targetDigest);
+    }
     let flaw: string | undefined;
     if (object === undefined) flaw = "it links to an entry that is not there, or not one with several names";
     else if (targetDigest !== undefined && !equalBytes(object.pathDigest, targetDigest))
@@ -96,15 +108,15 @@ export class LinkMaker {
     else if (object.isSocket !== (row.kind === EntryKind.socket)) flaw = "it links to an entry of another kind";
     if (flaw !== undefined) {
       this.#warn({ code: "ENTRY_DAMAGED", path, message: flaw });
-      return { message: flaw, missing: object === undefined };
+      return { flaw: { message: flaw, missing: object === undefined } };
     }
     const directory = placed.parents[index];
-    if (!this.#write || directory === undefined) return undefined;
+    if (!this.#write || directory === undefined) return { object: object as LinkObject };
     const failure = makeLink(object as LinkObject, directory, row.name, this.#policy.overwrite);
     if (failure !== undefined) {
       this.#warn({ code: "ENTRY_NOT_RESTORED", path, message: `the hard link was not restored: ${failure}` });
     }
-    return undefined;
+    return { object: object as LinkObject };
   }
 
   #objectAt(pathDigest: Uint8Array | undefined): LinkObject | undefined {

@@ -16,7 +16,7 @@ export class OrderedJobs {
   }
 
   /** Starts a job once there is room, and handles its result in its turn. Throws what an earlier one failed with. */
-  async start<Output>(run: () => Promise<Output>, handle: (output: Output) => void): Promise<void> {
+  async start<Output>(run: () => Promise<Output>, handle: (output: Output) => void | Promise<void>): Promise<void> {
     while (this.#running >= this.#limit && this.#failure === undefined) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -28,7 +28,7 @@ export class OrderedJobs {
     result.catch(() => {}); // Handled in its turn.
     this.afterwards(async () => {
       try {
-        handle(await result);
+        await handle(await result);
       } finally {
         this.#running--;
         this.#wake?.();

@@ -69,6 +69,8 @@ export interface UnpackInput extends PlainBlock {
   readonly renamed: ReadonlyMap<number, Uint8Array>;
   /** Descriptor to write the block's large file to; −1: none; undefined: leave the large file to another job of the same block. */
   readonly largeFd: number | undefined;
+  /** What can be had of the files of a damaged block is written. */
+  readonly keepDamaged: boolean;
 }
 
 /** A continuation block. */
@@ -98,11 +100,24 @@ export interface UnpackOutput {
   readonly links: readonly { readonly row: number; readonly path: Uint8Array }[];
   /** Inode numbers of the entries that later hard links may point to, by row. */
   readonly inodes: readonly { readonly row: number; readonly ino: number | bigint }[];
-  /** Rows of linked entries whose inode flags forbid links: set at the very end. */
+  /** Rows that were not made; verifying: files whose content is not what was saved. */
   readonly failed: readonly number[];
+  /** Files of a damaged block of which something was written, by row. */
+  readonly kept?: ReadonlyMap<number, KeptFile>;
   readonly large: LargeStart | undefined;
   readonly bytes: number;
   readonly leaves?: Leaves;
+}
+
+/** A file out of a damaged block. */
+export interface KeptFile {
+  /** Its digest is right, and it has its own name; else it has a marked one. */
+  readonly whole: boolean;
+  readonly name: Uint8Array;
+  /** Bytes of its content that were written. */
+  readonly bytes: number;
+  /** It had extended attributes, which nothing proves: they are left out. */
+  readonly hadAttributes: boolean;
 }
 
 /** The large file that begins in the block: what its completion needs. */

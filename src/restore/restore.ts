@@ -11,7 +11,7 @@ import { addon } from "../sys/addon.ts";
 import { directoryCapacity, type DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
 import type { RestoreJobs, RestoreWorkerData, WritePolicy } from "./protocol.ts";
-import { ReadRun, type RestorePool, type RunResult } from "./run.ts";
+import { ReadRun, type RestorePool, type RunObserver, type RunResult } from "./run.ts";
 import { everything, type Selection, Tree } from "./tree.ts";
 
 export interface RestoreRequest {
@@ -26,6 +26,8 @@ export interface RestoreRequest {
   readonly otherPlaces?: ReadonlyMap<number, OtherPlace>;
   /** Replace what exists. */
   readonly overwrite: boolean;
+  /** What can be had of damaged files stays, under marked names. */
+  readonly keepDamaged?: boolean;
 }
 
 export interface RunContext {
@@ -57,8 +59,13 @@ export async function restoreArchive(
   }
 }
 
-/** Reads everything and checks every checksum and digest, and that index and stream agree. */
-export async function verifyArchive(reader: GroupSource, workers: number, context: RunContext): Promise<RunResult> {
+/** Reads everything and checks every checksum and digest, and that index and stream agree. `observer` hears what is whole. */
+export async function verifyArchive(
+  reader: GroupSource,
+  workers: number,
+  context: RunContext,
+  observer?: RunObserver,
+): Promise<RunResult> {
   const policy = { overwrite: false, clearInheritedAcl: false, uid: 0, gid: 0 };
   const handles = reader.head.sources.map(() => undefined);
   const options = {
@@ -70,6 +77,7 @@ export async function verifyArchive(reader: GroupSource, workers: number, contex
     restoreRoots: false,
     workers,
     write: false,
+    observer,
   };
   return run(reader, options, context);
 }
@@ -79,11 +87,12 @@ interface RunSetup extends Omit<RestoreRequest, "rootFds" | "overwrite"> {
   readonly table: DirectoryTable | undefined;
   readonly policy: WritePolicy;
   readonly write: boolean;
+  readonly observer?: RunObserver | undefined;
 }
 
 async function run(reader: GroupSource, setup: RunSetup, context: RunContext): Promise<RunResult> {
   const { codec, digest, sources } = reader.head;
-  const { handles, policy, workers, write, otherPlaces = noOtherPlaces } = setup;
+  const { handles, policy, workers, write, keepDamaged, observer, otherPlaces = noOtherPlaces } = setup;
   const { reporter, signal, startPool = startThreads } = context;
   const data: RestoreWorkerData = { codec, digest, policy };
   const pool = startPool(data, workers, signal);
@@ -92,7 +101,7 @@ async function run(reader: GroupSource, setup: RunSetup, context: RunContext): P
     const roots = sources.map((source, i) => ({ prefix: prefixBytes(source), handle: handles[i] }));
     const warn = (warning: Parameters<Reporter["warning"]>[0]): void => reporter.warning(warning);
     const tree = new Tree({ ...setup, roots, otherPlaces, warn });
-    readRun = new ReadRun({ reader, pool, tree, policy, write, reporter, signal });
+    readRun = new ReadRun({ reader, pool, tree, policy, write, keepDamaged, observer, reporter, signal });
     return await readRun.run();
   } finally {
     await pool.close();

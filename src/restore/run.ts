@@ -12,11 +12,13 @@ import type { WorkerPool } from "../pipeline/pool.ts";
 import { addon } from "../sys/addon.ts";
 import { componentsBelow } from "./index-block.ts";
 import { LargeRestore } from "./large.ts";
-import { LinkMaker } from "./links.ts";
+import { LinkMaker, type LinkObject } from "./links.ts";
+import { keptMessage } from "./marked.ts";
 import { OrderedJobs } from "./ordered.ts";
 import {
   type FramePlace,
   framePlace,
+  type KeptFile,
   renamedRow,
   type RestoreJobs,
   type UnpackOutput,
@@ -33,8 +35,36 @@ export interface RunOptions {
   readonly policy: WritePolicy;
   /** False: verify. */
   readonly write: boolean;
+  /** What can be had of a damaged file stays, under a marked name. */
+  readonly keepDamaged?: boolean | undefined;
+  readonly observer?: RunObserver | undefined;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
+}
+
+/** Hears what was found whole, in the order of the archive. Between two calls of `settled` only one block's worth is told. */
+export interface RunObserver {
+  /** A plain block whose rows are in order. `lost`: rows that are not whole; a large file in its last row is pending until largeEnded(). */
+  block(location: BlockLocation, placed: PlacedBlock, found: FoundRows): void;
+  /** Of a lost block only the directories are known. */
+  lost(placed: PlacedBlock): void;
+  /** A whole block that goes on with the pending file. */
+  slice(location: BlockLocation, bytes: number): void;
+  /** Undefined: it is not whole. */
+  largeEnded(completion: Completion | undefined, object: LinkObject | undefined): void;
+  /** Called after each of the above, and waited for. */
+  settled(): Promise<void>;
+}
+
+export interface FoundRows {
+  readonly lost: ReadonlySet<number>;
+  /** Objects of hard links, by the row of the link. */
+  readonly links: ReadonlyMap<number, LinkObject>;
+  /** What links of later blocks may point to, by row. */
+  readonly objects: ReadonlyMap<number, LinkObject>;
+  /** Bytes of file content in the block, and those of them that are the pending file's. */
+  readonly bytes: number;
+  readonly pendingBytes: number | undefined;
 }
 
 export interface RunResult {
@@ -67,6 +97,7 @@ function mergeOutputs(outputs: readonly UnpackOutput[]): UnpackOutput {
     warnings: outputs.flatMap(({ warnings }) => warnings),
     inodes: outputs.flatMap(({ inodes }) => inodes),
     failed: outputs.flatMap(({ failed }) => failed),
+    kept: new Map(outputs.flatMap(({ kept }) => [...(kept ?? [])])),
   };
 }
 
@@ -87,6 +118,8 @@ export class ReadRun {
   /** Files of several blocks that are not finished yet. */
   readonly #unfinished = new Set<LargeRestore>();
   #damagesTold = 0;
+  /** Of some blocks. */
+  #catalogLost = false;
   readonly #directoriesPerJob: number;
 
   constructor(options: RunOptions) {
@@ -248,9 +281,11 @@ export class ReadRun {
   /** A group whose segment is lost: what tar alone tells of its blocks. */
   async #rebuild(group: Group): Promise<void> {
     const { pool, tree, reader, signal } = this.#options;
+    this.#catalogLost = true;
+    this.#links.numbersLost = true;
     const [first] = group.blocks;
     if (first !== undefined && !first.record.end) {
-      const lost = "sockets, inode flags, project ids, access times and digests are lost";
+      const lost = "sockets, inode flags, project ids and access times are lost";
       const message = `the catalog of the blocks from ${first.record.number} on is lost: of their entries, ${lost}`;
       this.#tell("ARCHIVE_PART_LOST", noPath, message);
     }
@@ -262,6 +297,7 @@ export class ReadRun {
         await this.#slice(location, record.continuation);
         continue;
       }
+      this.#endLarge(undefined); // its completion is lost with the segment
       const frame = this.#frame(location);
       const prefix = this.#prefixes[record.sourceId] ?? noPath;
       const index = await pool.run("index", { frame, prefixes: [prefix] });
@@ -290,11 +326,23 @@ export class ReadRun {
     placed: PlacedBlock,
     outline: BlockOutline,
   ): Promise<void> {
+    // A file whose end was not told of goes no further than to the next entry with a member.
+    if (location?.record.continuation === undefined && placed.rows.length > 0) this.#endLarge(undefined);
     if (location === undefined) {
       this.#damagedBlocks.add(number);
       if (placed.rows.length === 0 && this.#large !== undefined)
         this.#large.damage ??= `block ${number}, a part of it, is lost`;
-      this.#jobs.afterwards(async () => this.#lost(placed, `block ${number}, in which it stands, is lost`, undefined));
+      const why = `block ${number}, in which it stands, is lost`;
+      const { keepDamaged = false, write } = this.#options;
+      const last = placed.rows.length - 1;
+      const goesOn =
+        keepDamaged && placed.rows[last]?.continued === true && !(write && placed.parents[last] === undefined);
+      const large = goesOn ? this.#openLarge(number, placed) : undefined;
+      if (large !== undefined) large.damage ??= why;
+      this.#jobs.afterwards(async () => {
+        this.#lost(placed, why, large);
+        await this.#options.observer?.settled();
+      });
       return;
     }
     const { record } = location;
@@ -317,9 +365,11 @@ export class ReadRun {
           if (isLast) large?.follow(result);
           return result;
         },
-        (output) => {
+        async (output) => {
           outputs.push(output);
-          if (isLast) this.#unpacked(location, placed, mergeOutputs(outputs), large);
+          if (!isLast) return;
+          this.#unpacked(location, placed, mergeOutputs(outputs), large);
+          await this.#options.observer?.settled();
         },
       );
     }
@@ -333,7 +383,7 @@ export class ReadRun {
     [from, to]: readonly [number, number],
     largeFd: number | undefined,
   ): Promise<UnpackOutput> {
-    const { pool, write } = this.#options;
+    const { pool, write, keepDamaged = false } = this.#options;
     const held = placed.acquire(from, to);
     try {
       return await pool.run("unpack", {
@@ -350,6 +400,7 @@ export class ReadRun {
         dirFds: held.dirFds,
         renamed: placed.renamed,
         largeFd,
+        keepDamaged: write && keepDamaged,
       });
     } finally {
       held.release();
@@ -379,6 +430,7 @@ export class ReadRun {
         this.#progress(output.bytes, record.compressedLength);
         if (output.damage === undefined) {
           if (output.leaves !== undefined) large.add(output.leaves, output.bytes);
+          this.#options.observer?.slice(location, output.bytes);
           return;
         }
         large.damage ??= `block ${record.number}, which holds a part of it, is damaged: ${output.damage}`;
@@ -407,12 +459,15 @@ export class ReadRun {
     this.#large = undefined;
     if (large === undefined) return;
     this.#jobs.afterwards(async () => {
-      const ino = large.finish(completion, this.#options.policy, (warning) => this.#warn(warning));
+      const { policy, observer, keepDamaged = false } = this.#options;
+      const ino = large.finish(completion, { policy, keepDamaged, warn: (warning) => this.#warn(warning) });
       this.#unfinished.delete(large);
       if (completion === undefined && !this.#isDamaged())
         this.#hostile ??= "a file of several blocks without its digest";
       if (large.damage !== undefined) this.#damagedBlocks.add(large.block);
-      if (large.row.linked) this.#links.add(large.placed, large.index, ino);
+      const object = large.row.linked ? this.#links.add(large.placed, large.index, ino) : undefined;
+      observer?.largeEnded(large.damage === undefined ? large.completion(completion) : undefined, object);
+      await observer?.settled();
     });
   }
 
@@ -423,7 +478,8 @@ export class ReadRun {
     if (output.damage !== undefined) {
       if (large !== undefined) large.damage ??= `block ${number}, in which it starts, is damaged: ${output.damage}`;
       this.#blockDamage(number, output.damage, output.hostile);
-      this.#lost(placed, `block ${number}, in which it stands, is damaged`, large);
+      for (const { row, ino } of output.inodes) this.#links.add(placed, row, BigInt(ino));
+      this.#lost(placed, `block ${number}, in which it stands, is damaged`, large, output.kept);
       return;
     }
     const { write } = this.#options;
@@ -440,6 +496,10 @@ export class ReadRun {
     }
     if (large !== undefined && output.large !== undefined) large.add(output.large.leaves, output.large.dataInBlock);
     if (this.#options.write) this.#tellIncomplete(placed);
+    const { observer } = this.#options;
+    const lost = new Set<number>(write ? [] : output.failed);
+    const linked = new Map<number, LinkObject>();
+    const objects = new Map<number, LinkObject>();
     const inodes = new Map(output.inodes.map(({ row, ino }) => [row, BigInt(ino)]));
     const targets = new Map(output.links.map(({ row, path }) => [row, path]));
     for (const [index, row] of placed.rows.entries()) {
@@ -447,11 +507,18 @@ export class ReadRun {
       if (!placed.paths.has(index)) continue;
       if (row.kind === EntryKind.hardlink || row.linkEntry !== undefined) {
         if (!this.#isTaken(placed, index)) continue; // nor need its object be here
-        const flaw = this.#links.link(placed, index, targets.get(index));
+        const { object, flaw } = this.#links.link(placed, index, targets.get(index));
         // Where something is lost, so may be what it links to.
         if (flaw !== undefined && !(flaw.missing && this.#isDamaged())) this.#hostile ??= flaw.message;
-      } else if (!row.continued || large === undefined) this.#links.add(placed, index, inodes.get(index));
+        if (flaw !== undefined) lost.add(index);
+        else if (object !== undefined) linked.set(index, object);
+      } else if (!row.continued || large === undefined) {
+        const object = this.#links.add(placed, index, inodes.get(index));
+        if (object !== undefined) objects.set(index, object);
+      }
     }
+    const pendingBytes = large === undefined ? undefined : (output.large?.dataInBlock ?? 0);
+    observer?.block(location, placed, { lost, links: linked, objects, bytes: output.bytes, pendingBytes });
     this.#options.tree.leave(placed, new Map(output.directories.map(({ row, attributes }) => [row, attributes])));
   }
 
@@ -490,7 +557,13 @@ export class ReadRun {
   }
 
   /** Names every entry of a block that is gone; its directories stay, with what the catalog knows of them. `large`: names itself when it ends. */
-  #lost(placed: PlacedBlock, why: string, large: LargeRestore | undefined): void {
+  #lost(
+    placed: PlacedBlock,
+    why: string,
+    large: LargeRestore | undefined,
+    kept: ReadonlyMap<number, KeptFile> = new Map(),
+  ): void {
+    this.#options.observer?.lost(placed);
     let told = 0;
     for (const [index, row] of placed.rows.entries()) {
       if ((row.continued && large !== undefined) || !this.#isTaken(placed, index)) continue;
@@ -500,7 +573,13 @@ export class ReadRun {
         this.#tell("ENTRY_DAMAGED", path, `it and all behind it in the block were not restored: ${why}`);
         break;
       }
-      if (row.kind === EntryKind.directory) {
+      const found = kept.get(index);
+      if (found !== undefined) {
+        this.#entries++;
+        if (found.whole && !found.hadAttributes) continue;
+        if (found.whole) this.#tell("ATTRIBUTE_NOT_RESTORED", path, `its extended attributes are lost: ${why}`);
+        else this.#tell("ENTRY_DAMAGED", path, `${keptMessage(found.name, found.bytes, row.size)}: ${why}`);
+      } else if (row.kind === EntryKind.directory) {
         this.#tell("ATTRIBUTE_NOT_RESTORED", path, `its attributes are lost: ${why}`);
       } else this.#tell("ENTRY_DAMAGED", path, this.#options.write ? `it was not restored: ${why}` : why);
     }
@@ -515,7 +594,7 @@ export class ReadRun {
   }
 
   #isDamaged(): boolean {
-    return this.#damagedBlocks.size > 0 || this.#options.reader.damages.length > 0;
+    return this.#catalogLost || this.#damagedBlocks.size > 0 || this.#options.reader.damages.length > 0;
   }
 
   #blockDamage(number: number, message: string, hostile: boolean): void {

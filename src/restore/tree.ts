@@ -52,6 +52,8 @@ export interface TreeOptions {
 /** A block as it is to be unpacked: where its entries go. */
 export interface PlacedBlock {
   readonly rows: readonly CatalogRow[];
+  /** Source of the first row. */
+  readonly source: number;
   readonly firstEntry: number;
   readonly parentPath: Uint8Array;
   readonly prefixes: readonly { readonly row: number; readonly prefix: Uint8Array }[];
@@ -160,6 +162,7 @@ export class Tree {
   enter(rows: readonly CatalogRow[], firstEntry: number): PlacedBlock {
     const first = rows[0];
     const depth = first?.depth ?? this.#frames.length;
+    const source = depth === 0 ? this.#source + 1 : this.#source;
     if (depth > 0) while (this.#frames.length > depth) this.#leaveFrame();
     const parentPath = this.#path.bytes.slice();
     const parents: (DirectoryHandle | undefined)[] = [];
@@ -211,7 +214,7 @@ export class Tree {
       if (branch !== undefined && branch !== this.#frames.at(-1)) branches.set(index, branch);
       this.#enterDirectory(row.name, branch);
     }
-    return this.#place({ rows, firstEntry, parentPath, prefixes, parents, careful, branches, renamed, paths });
+    return this.#place({ rows, source, firstEntry, parentPath, prefixes, parents, careful, branches, renamed, paths });
   }
 
   /** Follows the rows of a block that has been unpacked: finishes the directories that nothing more comes to. */

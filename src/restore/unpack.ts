@@ -4,7 +4,6 @@
 
 import { equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
-import { leafSizeBytes } from "../base/limits.ts";
 import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
 import { createDigest, type Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves, type Leaves } from "../codec/leaves.ts";
@@ -28,7 +27,9 @@ import {
   type UnpackInput,
   type UnpackOutput,
 } from "./protocol.ts";
+import { FileKeeper } from "./keep.ts";
 import { carefulPolicy } from "./policy.ts";
+import { differenceOf, firstBytes, leafEnd } from "./member-row.ts";
 import { memberPaths, RowPath, type RowPlace } from "./row-path.ts";
 
 /** A block that cannot be used, and why. */
@@ -72,8 +73,21 @@ export class Unpacker {
       const { tar, rows, members } = this.open(input);
       return this.#unpackRows(input, tar, rows, members);
     } catch (error) {
-      return { output: damaged(error) };
+      const output = damaged(error);
+      return { output: input.keepDamaged && !output.hostile ? { ...output, ...this.#keepFiles(input) } : output };
     }
+  }
+
+  /** Writes what can be had of the files of a damaged block. */
+  #keepFiles(input: UnpackInput): Pick<UnpackOutput, "kept" | "inodes" | "warnings"> {
+    const { uncompressedLength } = input.frame;
+    if (this.#tar.length < uncompressedLength) this.#tar = new Uint8Array(uncompressedLength);
+    const target = this.#tar.subarray(0, uncompressedLength);
+    const frame = input.frame.bytes ?? this.#frame.subarray(0, Math.max(0, this.#read(input.frame)));
+    const tar = target.subarray(0, this.#decoder.recover(target, frame));
+    const { policy } = this.#data;
+    const keeper = new FileKeeper(input.careful ? carefulPolicy(policy) : policy, this.#digest, tar);
+    return keeper.keep(input);
   }
 
   /** Rows and members of a plain block, which agree. Throws BlockDamage, ARCHIVE_DAMAGED, ARCHIVE_HOSTILE. */
@@ -116,9 +130,13 @@ export class Unpacker {
   }
 
   /** What `index` makes of the tar bytes of a block, or why it has none. */
-  index(place: FramePlace, index: (tar: Uint8Array) => IndexOutput): IndexOutput {
+  index(
+    place: FramePlace,
+    index: (tar: Uint8Array, digestOf: (member: Member) => Uint8Array) => IndexOutput,
+  ): IndexOutput {
     try {
-      return index(this.decode(place));
+      const tar = this.decode(place);
+      return index(tar, (member) => this.#digestFiles(tar, [member])[0] as Uint8Array);
     } catch (error) {
       const none = new Uint8Array(0);
       return { damage: damaged(error).damage, count: 0, rows: none, digests: none, firstPath: none };
@@ -160,12 +178,16 @@ export class Unpacker {
   }
 
   #readFrame(place: FramePlace): Uint8Array {
-    const length = place.compressedLength;
-    if (this.#frame.length < length) this.#frame = new Uint8Array(length);
-    const read = addon().read(place.fd, this.#frame, 0, length, place.offset);
+    const read = this.#read(place);
     if (read < 0) throw new BlockDamage(`it could not be read: ${systemError(-read, "read").context.errno}`);
-    if (read < length) throw new BlockDamage("the archive ends inside of it");
-    return this.#frame.subarray(0, length);
+    if (read < place.compressedLength) throw new BlockDamage("the archive ends inside of it");
+    return this.#frame.subarray(0, read);
+  }
+
+  /** Bytes of the frame that are in #frame, or −errno. */
+  #read({ fd, offset, compressedLength: length }: FramePlace): number {
+    if (this.#frame.length < length) this.#frame = new Uint8Array(length);
+    return addon().read(fd, this.#frame, 0, length, offset);
   }
 
   #unpackRows(
@@ -210,8 +232,11 @@ export class Unpacker {
     }
     creator.flush();
     const warnings = creator.warnings;
-    for (const warning of this.#verify(tar, verifying, pathOf)) warnings.push(warning);
     const { failed, inodes } = creator;
+    for (const { row, index } of this.#differing(tar, verifying)) {
+      failed.push(index);
+      warnings.push({ code: "ENTRY_DAMAGED", path: pathOf(index), message: otherContent });
+    }
     const output = { ...nothing, warnings, directories, links, inodes, failed, large, bytes };
     return { output, transfer: large === undefined ? [] : transferOf(large.leaves) };
   }
@@ -229,22 +254,16 @@ export class Unpacker {
     };
   }
 
-  /** Digests of files that are not written. */
-  *#verify(
+  /** Files that are not written, and whose digests are others than their rows have. */
+  #differing<File extends { readonly row: CatalogRow; readonly member: Member }>(
     tar: Uint8Array,
-    files: readonly { row: CatalogRow; member: Member; index: number }[],
-    pathOf: (index: number) => Uint8Array,
-  ): Generator<Warning, void> {
+    files: readonly File[],
+  ): File[] {
     const digests = this.#digestFiles(
       tar,
       files.map(({ member }) => member),
     );
-    for (const [i, { row, index }] of files.entries()) {
-      const digest = digests[i] as Uint8Array;
-      if (row.digest === undefined || equalBytes(digest, row.digest)) continue;
-      const message = "its content is not the content that was saved: the digests differ";
-      yield { code: "ENTRY_DAMAGED", path: pathOf(index), message };
-    }
+    return files.filter(({ row }, i) => row.digest !== undefined && !equalBytes(digests[i] as Uint8Array, row.digest));
   }
 
   #digestFiles(tar: Uint8Array, members: readonly Member[]): Uint8Array[] {
@@ -266,6 +285,8 @@ export class Unpacker {
     });
   }
 }
+
+const otherContent = "its content is not the content that was saved: the digests differ";
 
 const nothing: UnpackOutput = {
   damage: undefined,
@@ -330,43 +351,8 @@ function matchMembers(input: RowPlace, tar: Uint8Array, rows: readonly CatalogRo
   return found;
 }
 
-/** The field in which tar and catalog disagree. */
-export function differenceOf(member: Member, row: CatalogRow): string | undefined {
-  if (member.kind !== row.kind) return "type";
-  if (member.headerOffset !== row.offset) return "place";
-  if (member.mode !== row.mode) return "mode";
-  if (member.uid !== row.uid || member.gid !== row.gid) return "owner";
-  if (member.mtime.seconds !== row.mtime.seconds || member.mtime.nanoseconds !== row.mtime.nanoseconds) return "mtime";
-  if (row.kind === EntryKind.file && (member.size !== row.size || (member.sparse !== undefined) !== row.sparse))
-    return "size";
-  if (member.device?.major !== row.device?.major || member.device?.minor !== row.device?.minor) return "device number";
-  if (row.kind === EntryKind.symlink && row.symlinkTarget !== undefined) {
-    if (member.linkPath === undefined || !equalBytes(member.linkPath, row.symlinkTarget)) return "link target";
-    if (row.size !== member.linkPath.length) return "size";
-  }
-  return undefined;
-}
-
 function copyAttributes(member: Member): Member["attributes"] {
   return member.attributes.map(({ name, value }) => ({ name: name.slice(), value: value.slice() }));
-}
-
-/** The runs that hold the first `length` bytes of data. */
-export function firstBytes(runs: Float64Array, length: number): Float64Array {
-  const taken: number[] = [];
-  let left = length;
-  for (let i = 0; i < runs.length && left > 0; i += 2) {
-    const part = Math.min(runs[i + 1] as number, left);
-    if (part > 0) taken.push(runs[i] as number, part);
-    left -= part;
-  }
-  return Float64Array.from(taken);
-}
-
-/** End of the last leaf that holds data of these runs. */
-export function leafEnd(runs: Float64Array, size: number): number {
-  const end = runs.length === 0 ? 0 : (runs.at(-2) as number) + (runs.at(-1) as number);
-  return Math.min(Math.ceil(end / leafSizeBytes) * leafSizeBytes, size);
 }
 
 function transferOf(leaves: Leaves): ArrayBuffer[] {

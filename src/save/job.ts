@@ -2,7 +2,7 @@
 
 import type { Leaves } from "../codec/leaves.ts";
 import type { RowEncoder } from "../format/segment.ts";
-import { emptyTotals } from "../format/summary.ts";
+import { emptyTotals, totalOfKind } from "../format/summary.ts";
 import { EntryKind, type Extent } from "../model/entry.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { errnoName } from "../sys/errors.ts";
@@ -151,18 +151,6 @@ export class PackJob {
 export function emptyPackTotals(): PackTotals {
   return { ...emptyTotals(), members: 0 };
 }
-
-const totalOfKind = {
-  [EntryKind.file]: "files",
-  [EntryKind.hardlink]: "hardlinks",
-  [EntryKind.symlink]: "symlinks",
-  [EntryKind.charDevice]: "devices",
-  [EntryKind.blockDevice]: "devices",
-  [EntryKind.directory]: "directories",
-  [EntryKind.fifo]: "fifos",
-  [EntryKind.socket]: "sockets",
-  [EntryKind.absent]: "absent",
-} as const;
 
 function addTo(totals: PackTotals, draft: EntryDraft): void {
   totals.entries++;

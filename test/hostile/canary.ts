@@ -15,7 +15,14 @@ import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { inlineList, inlineRestore, type InlineResult, inlineVerify } from "../support/inline.ts";
+import {
+  inlineExtract,
+  inlineList,
+  inlineRestore,
+  type InlineResult,
+  inlineSalvage,
+  inlineVerify,
+} from "../support/inline.ts";
 import type { RestoreRequest } from "../../src/restore/restore.ts";
 
 export class Canary {
@@ -105,7 +112,7 @@ export interface Attack {
   readonly plant?: (canary: Canary) => void;
 }
 
-/** Runs restdir, verify and list on an archive in a canary folder. */
+/** Runs restdir, verify, list, extract and salvage on an archive in a canary folder. */
 export async function expectRefused(bytes: Uint8Array, attack: Attack): Promise<void> {
   const canary = new Canary();
   try {
@@ -121,6 +128,36 @@ export async function expectRefused(bytes: Uint8Array, attack: Attack): Promise<
     if (attack.list !== undefined) expectStatus(listed, attack.list, undefined, "list");
     expect([0, 10, 11]).toContain(listed.status);
     canary.expectUntouched();
+  } finally {
+    canary.remove();
+  }
+  await expectContained(bytes, attack);
+}
+
+/** extract and salvage end as documented, and touch nothing outside of the destination. */
+async function expectContained(bytes: Uint8Array, { plant, request }: Attack): Promise<void> {
+  const canary = new Canary();
+  const overwrite = request?.overwrite === true;
+  try {
+    const archive = canary.archive(bytes);
+    const { destination } = canary;
+    const runs: readonly [what: string, run: () => Promise<InlineResult>, statuses: readonly number[]][] = [
+      ["extract", () => inlineExtract(archive, destination, overwrite), [0, 1, 2, 10, 11]],
+      ["salvage", () => inlineSalvage(archive, { directory: destination }, { overwrite }), [0, 1, 10, 11]],
+      [
+        "salvage -o",
+        () => inlineSalvage(archive, { directory: destination }, { overwrite: true, keepDamaged: true }),
+        [0, 1, 10, 11],
+      ],
+      ["salvage --out", () => inlineSalvage(archive, { archive: join(destination, "new") }), [0, 1, 10, 11]],
+    ];
+    for (const [what, run, statuses] of runs) {
+      plant?.(canary);
+      const { status, error } = await run();
+      expect(statuses, `${what}: ${error?.message}`).toContain(status);
+      canary.expectUntouched();
+      canary.empty();
+    }
   } finally {
     canary.remove();
   }

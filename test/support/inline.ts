@@ -1,14 +1,16 @@
-// verify, restdir and list in this process and without threads, as their commands do it: for tests that run thousands of archives.
+// verify, restdir, salvage and list in this process and without threads, as their commands do it: for tests that run thousands of archives.
 
 import { closeSync, constants, mkdirSync, openSync } from "node:fs";
 import { ArchiveReader } from "../../src/archive/reader.ts";
 import { exitStatusOf, type TsfsaError } from "../../src/base/errors.ts";
+import { extract as extractCommand } from "../../src/commands/extract.ts";
 import { list as listCommand } from "../../src/commands/list.ts";
 import { openBelow } from "../../src/commands/destination.ts";
 import { throwIfDamaged } from "../../src/commands/outcome.ts";
+import { salvage as salvageCommand } from "../../src/commands/salvage.ts";
 import { prefixBytes } from "../../src/format/head.ts";
 import type { Warning } from "../../src/model/events.ts";
-import type { CommandContext } from "../../src/model/options.ts";
+import type { CommandContext, SalvageOptions } from "../../src/model/options.ts";
 import { restoreJobs } from "../../src/restore/jobs.ts";
 import { type RestoreRequest, restoreArchive, type RunContext, verifyArchive } from "../../src/restore/restore.ts";
 import type { RestorePool } from "../../src/restore/run.ts";
@@ -69,6 +71,28 @@ export function inlineRestore(
       for (const fd of [below, ...rootFds]) closeSync(fd);
       await reader.close();
     }
+  });
+}
+
+/** salvage --to or --out. */
+export function inlineSalvage(
+  archive: string,
+  to: SalvageOptions["to"],
+  more: Partial<SalvageOptions> = {},
+): Promise<InlineResult> {
+  return collect(undefined, async (context) => {
+    const command = { ...context, confirm: () => Promise.resolve(true), environment: {} } satisfies CommandContext;
+    const options = { archive, to, keepDamaged: false, workers: 1, overwrite: false, ...more };
+    await salvageCommand(options, command, { startPool });
+  });
+}
+
+/** extract, of everything. */
+export function inlineExtract(archive: string, destination: string, overwrite: boolean): Promise<InlineResult> {
+  return collect(undefined, async (context) => {
+    const command = { ...context, confirm: () => Promise.resolve(true), environment: {} } satisfies CommandContext;
+    const options = { archive, patterns: ["*"], destination, source: undefined, workers: 1, overwrite, strict: false };
+    await extractCommand(options, command);
   });
 }
 

@@ -1,0 +1,168 @@
+// salvage as a user runs it: real archives of real trees, damaged; the judges are those of the other tests.
+
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { expectStatus, jsonLines, jsonPath, tsfsa } from "../support/cli.ts";
+import { type Lab, withLab } from "../support/images.ts";
+import { compareTrees } from "../support/judges.ts";
+import { flipped, recordsOf } from "../support/patch.ts";
+import { requireOrSkip } from "../support/require.ts";
+import { must } from "../support/run.ts";
+import { noise } from "../support/trees.ts";
+
+requireOrSkip("root");
+
+const onTmpfs = ["flags", "project", "unwritten", "holes", "atime"] as const;
+const record = { head: 1, block: 2, segment: 3, table: 4, footer: 6 } as const;
+
+describe("salvage", () => {
+  it.each([["-z3"], ["-z1"], ["-z0"]])("gives back every file that is not in the damaged block (%s)", async (level) => {
+    await withLab(async (lab) => {
+      const { source, archive, bytes } = await makeArchive(lab, [level, "--block-size", "1MiB"]);
+      const blocks = recordsOf(bytes).filter(({ type }) => type === record.block);
+      const victim = blocks[3] as (typeof blocks)[number];
+      writeFileSync(archive, flipped(bytes, victim.offset + victim.length + 5000));
+      const to = lab.path("to");
+      const { stdout } = await expectStatus(1, ["salvage", "--json", "--to", to, archive]);
+      const lines = jsonLines(stdout);
+      const named = lines.filter(({ code }) => code === "ENTRY_DAMAGED").map(jsonPath);
+      expect(lines.at(-1)).toMatchObject({
+        command: "salvage",
+        status: 1,
+        damagedBlocks: [3],
+        lostEntries: named.length,
+      });
+      const { missing, wrong } = compareFiles(source, to);
+      expect(wrong).toEqual([]);
+      expect(missing.length).toBeGreaterThan(0);
+      expect(missing.length).toBeLessThan(readdirSync(source).length / 3);
+      expect(named.toSorted()).toEqual(missing);
+
+      // A new archive of the rest: whole for us and for stock tools.
+      const out = lab.path("out.tsfsa");
+      await expectStatus(1, ["salvage", "-j2", "--out", out, archive]);
+      await expectStatus(0, ["verify", out]);
+      await expectStatus(6, ["salvage", "--out", out, archive]);
+      const again = lab.path("again");
+      await expectStatus(0, ["restdir", out, again]);
+      expect(await compareTrees(to, again, { ignore: onTmpfs })).toEqual([]);
+      const stock = lab.folder("stock");
+      const decoder = level === "-z1" ? "lz4" : "zstd";
+      const plain = lab.path("plain.tar");
+      await must([decoder, "-dqf", out, ...(decoder === "lz4" ? [plain] : ["-o", plain])]);
+      await must(["tar", "-xpf", plain, "-C", stock]);
+      expect(compareFiles(to, stock)).toEqual({ missing: [], wrong: [] });
+    });
+  });
+
+  it("loses nothing with both heads, the catalogs and the end, and no more than a cut", async () => {
+    await withLab(async (lab) => {
+      const { source, archive, bytes } = await makeArchive(lab, ["--block-size", "1MiB"]);
+      const records = recordsOf(bytes);
+      const zeroed = Buffer.from(bytes);
+      for (const { type, offset, length } of records)
+        if (type !== record.block) zeroed.fill(0, offset, offset + length);
+      writeFileSync(archive, zeroed);
+      await expectStatus(10, ["restdir", archive, lab.path("refused")]);
+      await expectStatus(1, ["salvage", "--to", lab.path("to"), archive]);
+      expect(await compareTrees(source, lab.path("to"), { ignore: onTmpfs })).toEqual([]);
+
+      writeFileSync(archive, bytes.subarray(0, bytes.length >> 1));
+      await expectStatus(1, ["salvage", "--to", lab.path("half"), archive]);
+      const { missing, wrong } = compareFiles(source, lab.path("half"));
+      expect(wrong).toEqual([]);
+      expect(missing.length).toBeLessThan(readdirSync(source).length * 0.6);
+    });
+  });
+
+  it("restores several sources, each to its place, without the head that tells of them", async () => {
+    await withLab(async (lab) => {
+      for (const name of ["one", "two"]) {
+        mkdirSync(lab.path(name));
+        for (let i = 0; i < 9; i++) writeFileSync(join(lab.path(name), `file-${i}`), noise(200_000, i + name.length));
+      }
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["savedir", "-A", "-q", "--block-size", "1MiB", archive, lab.path("one"), lab.path("two")]);
+      const whole = lab.folder("whole");
+      await expectStatus(0, ["restdir", archive, whole]);
+      const bytes = readFileSync(archive);
+      for (const { type, offset, length } of recordsOf(bytes)) {
+        if (type === record.head) bytes.fill(0, offset, offset + length);
+      }
+      writeFileSync(archive, bytes);
+      await expectStatus(1, ["salvage", "--to", lab.path("to"), archive]);
+      expect(await compareTrees(whole, lab.path("to"), { ignore: onTmpfs })).toEqual([]);
+      await expectStatus(1, ["salvage", "--out", lab.path("out"), archive]);
+      await expectStatus(0, ["verify", lab.path("out")]);
+      await expectStatus(0, ["restdir", lab.path("out"), lab.path("again")]);
+      expect(await compareTrees(whole, lab.path("again"), { ignore: onTmpfs })).toEqual([]);
+    });
+  });
+
+  it("keeps what is left of a large file under a marked name when asked, and nothing of it otherwise", async () => {
+    await withLab(async (lab) => {
+      const source = lab.folder("source");
+      const content = noise(6_000_000, 5);
+      writeFileSync(join(source, "large"), content);
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["savedir", "-A", "--block-size", "1MiB", archive, source]);
+      const bytes = readFileSync(archive);
+      const blocks = recordsOf(bytes).filter(({ type }) => type === record.block);
+      const victim = blocks[2] as (typeof blocks)[number];
+      writeFileSync(archive, flipped(bytes, victim.offset + victim.length + 5000));
+      const plain = await expectStatus(1, ["salvage", "--to", lab.path("plain"), archive]);
+      expect(plain.stderr).toMatch(/large: /);
+      expect(readdirSync(lab.path("plain"))).toEqual([]);
+      const kept = await expectStatus(1, ["salvage", "--keep-damaged", "--to", lab.path("kept"), archive]);
+      expect(kept.stderr).toMatch(/kept as large\.tsfsa-damaged/);
+      const found = readFileSync(join(lab.path("kept"), "large.tsfsa-damaged"));
+      expect(found.length).toBe(content.length);
+      const differing = found.reduce((count, byte, i) => count + (byte === content[i] ? 0 : 1), 0);
+      expect(differing).toBeGreaterThan(0);
+      expect(differing).toBeLessThanOrEqual(1 << 20);
+    });
+  });
+
+  it("tells of a whole archive that nothing is damaged, and refuses what it cannot use", async () => {
+    await withLab(async (lab) => {
+      const { source, archive } = await makeArchive(lab, []);
+      const { stderr } = await expectStatus(0, ["salvage", "--to", lab.path("to"), archive]);
+      expect(stderr).toMatch(/no damage found/);
+      expect(await compareTrees(source, lab.path("to"), { ignore: onTmpfs })).toEqual([]);
+      await expectStatus(64, ["salvage", archive]);
+      await expectStatus(64, ["salvage", "--to", lab.path("x"), "--out", lab.path("y"), archive]);
+      await expectStatus(64, ["salvage", "--keep-damaged", "--out", lab.path("y"), archive]);
+      await expectStatus(64, ["salvage", "--to", lab.path("x"), "-"]);
+      await expectStatus(7, ["salvage", "--to", lab.path("x"), lab.path("missing")]);
+      const foreign = lab.path("foreign");
+      copyFileSync("/bin/ls", foreign);
+      expect((await tsfsa(["salvage", "--to", lab.path("x"), foreign])).status).toBe(8);
+    });
+  });
+});
+
+/** 8 MiB in 40 files that do not compress. */
+async function makeArchive(
+  lab: Lab,
+  words: readonly string[],
+): Promise<{ source: string; archive: string; bytes: Buffer }> {
+  const source = lab.folder("source");
+  for (let i = 0; i < 40; i++) {
+    writeFileSync(join(source, `file-${String(i).padStart(2, "0")}`), noise(100_000 + ((i * 7919) % 200_000), i + 1));
+  }
+  const archive = lab.path("a.tsfsa");
+  await expectStatus(0, ["savedir", "-A", "-q", ...words, archive, source]);
+  return { source, archive, bytes: readFileSync(archive) };
+}
+
+/** Files that are not there, and those that are there with other content. */
+function compareFiles(source: string, found: string): { readonly missing: string[]; readonly wrong: string[] } {
+  const names = readdirSync(source).toSorted();
+  const there = new Set(readdirSync(found));
+  const differs = (name: string): boolean => !readFileSync(join(found, name)).equals(readFileSync(join(source, name)));
+  return {
+    missing: names.filter((name) => !there.has(name)),
+    wrong: names.filter((name) => there.has(name) && differs(name)),
+  };
+}
