@@ -207,6 +207,41 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     const against = diffOptions(archive, flags.against, { jobs: flags.jobs });
     return take(flags, { command: "verify", options: { ...options, against } });
   });
+
+  const salvage = program
+    .command("salvage")
+    .description("take what is whole out of a damaged archive")
+    .argument("<archive>", "file or device to read")
+    .addOption(new Option("--to <directory>", "restore below this directory; made if it is missing").conflicts("out"))
+    .option("--out <file>", "write a new archive of what is whole")
+    .addOption(
+      new Option("--keep-damaged", "keep what can be had of damaged files as NAME.tsfsa-damaged").conflicts("out"),
+    )
+    .addOption(jobs())
+    .option("-o, --overwrite", "replace files that exist, or the archive")
+    .addHelpText("after", examples.salvage);
+  addOutputOptions(salvage).action((archive: string, flags: SalvageFlags) => {
+    take(flags, { command: "salvage", options: salvageOptions(archive, flags) });
+  });
+}
+
+function salvageOptions(archive: string, flags: SalvageFlags): SalvageOptions {
+  const { to, out } = flags;
+  if (archive === "-") {
+    throw new TsfsaError("USAGE", "salvage goes over the archive more than once: expected a file, found - (a pipe)", {
+      hints: ["write it to a file first: cat > FILE"],
+    });
+  }
+  if (to === undefined && out === undefined) {
+    throw new TsfsaError("USAGE", "expected --to DIRECTORY or --out FILE, found neither");
+  }
+  return {
+    archive: nonEmpty("ARCHIVE", archive),
+    to: out === undefined ? { directory: nonEmpty("--to", to ?? "") } : { archive: nonEmpty("--out", out) },
+    keepDamaged: flags.keepDamaged === true,
+    workers: flags.jobs,
+    overwrite: flags.overwrite === true,
+  };
 }
 
 function diffOptions(archive: string, target: string, flags: DiffFlags): DiffOptions {

@@ -8,8 +8,9 @@ import { digestLeaves, type Leaves } from "../codec/leaves.ts";
 import { checkPadding, decodeMember } from "../format/memberDecoder.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
 import { segmentsOf } from "./create.ts";
+import { differenceOf, firstBytes, leafEnd } from "./member-row.ts";
 import { framePlace } from "./protocol.ts";
-import { BlockDamage, differenceOf, firstBytes, leafEnd, Unpacker } from "./unpack.ts";
+import { BlockDamage, Unpacker } from "./unpack.ts";
 
 export type WriteBytes = (bytes: Uint8Array) => Promise<void>;
 

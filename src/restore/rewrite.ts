@@ -3,13 +3,11 @@
 // catalog row, or, where that is lost too, from their name alone: what is below them needs a place.
 // Invariant: entries are numbered anew, in the old order; every link's object has its new number before the link is written.
 
-import type { ArchiveOutput } from "../archive/writer.ts";
-import { ArchiveWriter, type SealedBlock } from "../archive/writer.ts";
+import { type ArchiveOutput, ArchiveWriter, type SealedBlock } from "../archive/writer.ts";
 import type { BlockLocation, GroupSource } from "../archive/reader.ts";
 import { compareBytes, concatBytes, equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { createEncoder, type FrameEncoder } from "../codec/codec.ts";
-import { endSourceId } from "../format/block.ts";
 import { prefixBytes } from "../format/head.ts";
 import { MemberEncoder, type MemberFields } from "../format/member.ts";
 import { type EncodedRows, RowEncoder } from "../format/segment.ts";

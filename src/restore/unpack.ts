@@ -233,7 +233,7 @@ export class Unpacker {
     creator.flush();
     const warnings = creator.warnings;
     const { failed, inodes } = creator;
-    for (const { row, index } of this.#differing(tar, verifying)) {
+    for (const { index } of this.#differing(tar, verifying)) {
       failed.push(index);
       warnings.push({ code: "ENTRY_DAMAGED", path: pathOf(index), message: otherContent });
     }

@@ -68,6 +68,7 @@ export class FakeHost implements Host {
       diff: missing,
       verify: missing,
       probe: missing,
+      salvage: missing,
       ...commands,
     };
   }
