@@ -189,7 +189,7 @@ export class ArchiveRewriter implements RunObserver {
     const isRoot = rows[first]?.depth === 0;
     const place = {
       sourceId: isRoot ? this.#sourceId + 1 : this.#sourceId,
-      ancestors: isRoot ? [] : [...this.#names.slice(0, rows[first]?.depth)],
+      ancestors: isRoot ? [] : this.#names.slice(0, rows[first]?.depth),
     };
     let cut = 0;
     let range = 0;
