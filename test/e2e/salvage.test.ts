@@ -58,19 +58,20 @@ describe("salvage", () => {
 
   it("loses nothing with both heads, the catalogs and the end, and no more than a cut", async () => {
     await withLab(async (lab) => {
+      const at = namesIn(lab);
       const { source, archive, bytes } = await makeArchive(lab, ["--block-size", "1MiB"]);
       const records = recordsOf(bytes);
       const zeroed = Buffer.from(bytes);
       for (const { type, offset, length } of records)
         if (type !== record.block) zeroed.fill(0, offset, offset + length);
       writeFileSync(archive, zeroed);
-      await expectStatus(10, ["restdir", archive, lab.path("refused")]);
-      await expectStatus(1, ["salvage", "--to", lab.path("to"), archive]);
-      expect(await compareTrees(source, lab.path("to"), { ignore: onTmpfs })).toEqual([]);
+      await expectStatus(10, ["restdir", archive, at("refused")]);
+      await expectStatus(1, ["salvage", "--to", at("to"), archive]);
+      expect(await compareTrees(source, at("to"), { ignore: onTmpfs })).toEqual([]);
 
       writeFileSync(archive, bytes.subarray(0, bytes.length >> 1));
-      await expectStatus(1, ["salvage", "--to", lab.path("half"), archive]);
-      const { missing, wrong } = compareFiles(source, lab.path("half"));
+      await expectStatus(1, ["salvage", "--to", at("half"), archive]);
+      const { missing, wrong } = compareFiles(source, at("half"));
       expect(wrong).toEqual([]);
       expect(missing.length).toBeLessThan(readdirSync(source).length * 0.6);
     });
@@ -78,12 +79,13 @@ describe("salvage", () => {
 
   it("restores several sources, each to its place, without the head that tells of them", async () => {
     await withLab(async (lab) => {
+      const at = namesIn(lab);
       for (const name of ["one", "two"]) {
-        mkdirSync(lab.path(name));
-        for (let i = 0; i < 9; i++) writeFileSync(join(lab.path(name), `file-${i}`), noise(200_000, i + name.length));
+        mkdirSync(at(name));
+        for (let i = 0; i < 9; i++) writeFileSync(join(at(name), `file-${i}`), noise(200_000, i + name.length));
       }
       const archive = lab.path("a.tsfsa");
-      await expectStatus(0, ["savedir", "-A", "-q", "--block-size", "1MiB", archive, lab.path("one"), lab.path("two")]);
+      await expectStatus(0, ["savedir", "-A", "-q", "--block-size", "1MiB", archive, at("one"), at("two")]);
       const whole = lab.folder("whole");
       await expectStatus(0, ["restdir", archive, whole]);
       const bytes = readFileSync(archive);
@@ -91,17 +93,25 @@ describe("salvage", () => {
         if (type === record.head) bytes.fill(0, offset, offset + length);
       }
       writeFileSync(archive, bytes);
-      await expectStatus(1, ["salvage", "--to", lab.path("to"), archive]);
-      expect(await compareTrees(whole, lab.path("to"), { ignore: onTmpfs })).toEqual([]);
-      await expectStatus(1, ["salvage", "--out", lab.path("out"), archive]);
-      await expectStatus(0, ["verify", lab.path("out")]);
-      await expectStatus(0, ["restdir", lab.path("out"), lab.path("again")]);
-      expect(await compareTrees(whole, lab.path("again"), { ignore: onTmpfs })).toEqual([]);
+      await expectStatus(1, ["salvage", "--to", at("to"), archive]);
+      // What stands above the sources is not in the archive.
+      const expectBoth = async (found: string): Promise<void> => {
+        for (const name of ["one", "two"]) {
+          const [left, right] = [join(whole, at(name)), join(found, at(name))];
+          expect(await compareTrees(left, right, { ignore: onTmpfs })).toEqual([]);
+        }
+      };
+      await expectBoth(at("to"));
+      await expectStatus(1, ["salvage", "--out", at("out"), archive]);
+      await expectStatus(0, ["verify", at("out")]);
+      await expectStatus(0, ["restdir", at("out"), at("again")]);
+      await expectBoth(at("again"));
     });
   });
 
   it("keeps what is left of a large file under a marked name when asked, and nothing of it otherwise", async () => {
     await withLab(async (lab) => {
+      const at = namesIn(lab);
       const source = lab.folder("source");
       const content = noise(6_000_000, 5);
       writeFileSync(join(source, "large"), content);
@@ -111,12 +121,12 @@ describe("salvage", () => {
       const blocks = recordsOf(bytes).filter(({ type }) => type === record.block);
       const victim = blocks[2] as (typeof blocks)[number];
       writeFileSync(archive, flipped(bytes, victim.offset + victim.length + 5000));
-      const plain = await expectStatus(1, ["salvage", "--to", lab.path("plain"), archive]);
+      const plain = await expectStatus(1, ["salvage", "--to", at("plain"), archive]);
       expect(plain.stderr).toMatch(/large: /);
-      expect(readdirSync(lab.path("plain"))).toEqual([]);
-      const kept = await expectStatus(1, ["salvage", "--keep-damaged", "--to", lab.path("kept"), archive]);
+      expect(readdirSync(at("plain"))).toEqual([]);
+      const kept = await expectStatus(1, ["salvage", "--keep-damaged", "--to", at("kept"), archive]);
       expect(kept.stderr).toMatch(/kept as large\.tsfsa-damaged/);
-      const found = readFileSync(join(lab.path("kept"), "large.tsfsa-damaged"));
+      const found = readFileSync(join(at("kept"), "large.tsfsa-damaged"));
       expect(found.length).toBe(content.length);
       const differing = found.reduce((count, byte, i) => count + (byte === content[i] ? 0 : 1), 0);
       expect(differing).toBeGreaterThan(0);
@@ -126,18 +136,19 @@ describe("salvage", () => {
 
   it("tells of a whole archive that nothing is damaged, and refuses what it cannot use", async () => {
     await withLab(async (lab) => {
+      const at = namesIn(lab);
       const { source, archive } = await makeArchive(lab, []);
-      const { stderr } = await expectStatus(0, ["salvage", "--to", lab.path("to"), archive]);
+      const { stderr } = await expectStatus(0, ["salvage", "--to", at("to"), archive]);
       expect(stderr).toMatch(/no damage found/);
-      expect(await compareTrees(source, lab.path("to"), { ignore: onTmpfs })).toEqual([]);
+      expect(await compareTrees(source, at("to"), { ignore: onTmpfs })).toEqual([]);
       await expectStatus(64, ["salvage", archive]);
-      await expectStatus(64, ["salvage", "--to", lab.path("x"), "--out", lab.path("y"), archive]);
-      await expectStatus(64, ["salvage", "--keep-damaged", "--out", lab.path("y"), archive]);
-      await expectStatus(64, ["salvage", "--to", lab.path("x"), "-"]);
-      await expectStatus(7, ["salvage", "--to", lab.path("x"), lab.path("missing")]);
-      const foreign = lab.path("foreign");
+      await expectStatus(64, ["salvage", "--to", at("x"), "--out", at("y"), archive]);
+      await expectStatus(64, ["salvage", "--keep-damaged", "--out", at("y"), archive]);
+      await expectStatus(64, ["salvage", "--to", at("x"), "-"]);
+      await expectStatus(7, ["salvage", "--to", at("x"), at("missing")]);
+      const foreign = at("foreign");
       copyFileSync("/bin/ls", foreign);
-      expect((await tsfsa(["salvage", "--to", lab.path("x"), foreign])).status).toBe(8);
+      expect((await tsfsa(["salvage", "--to", at("x"), foreign])).status).toBe(8);
     });
   });
 });
@@ -164,5 +175,15 @@ function compareFiles(source: string, found: string): { readonly missing: string
   return {
     missing: names.filter((name) => !there.has(name)),
     wrong: names.filter((name) => there.has(name) && differs(name)),
+  };
+}
+
+/** The same path for the same name. */
+function namesIn(lab: Lab): (name: string) => string {
+  const paths = new Map<string, string>();
+  return (name) => {
+    const path = paths.get(name) ?? lab.path(name);
+    paths.set(name, path);
+    return path;
   };
 }
