@@ -8,6 +8,8 @@ const isRoot = process.geteuid?.() === 0;
 
 const reasons: Readonly<Record<string, () => string | undefined>> = {
   root: () => (isRoot ? undefined : "needs root"),
+  databases: () =>
+    existsSync("/usr/lib/postgresql") && existsSync("/usr/sbin/mariadbd") ? undefined : "needs PostgreSQL and MariaDB",
   loop: () => (isRoot && existsSync("/dev/loop-control") ? undefined : "needs root and loop devices"),
 };
 

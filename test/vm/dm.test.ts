@@ -1,0 +1,78 @@
+// savefs --snapshot on a device of device-mapper without LVM: the table is swapped below the mounted file system, and back.
+
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { tsfsa } from "../support/cli.ts";
+import { judge } from "../support/load/judge.ts";
+import { saveUnderLoad } from "../support/load/save.ts";
+import { must } from "../support/run.ts";
+import type { Guest, VolumeType } from "./harness/guest.ts";
+import { inMachine } from "./harness/in-machine.ts";
+
+const MiB = 1024 * 1024;
+
+/** A linear device over the disk, as any stack of device-mapper may end, and a place for the store of changes. */
+async function linearVolume(
+  guest: Guest,
+  type: VolumeType,
+): Promise<{ readonly mounted: string; readonly store: string }> {
+  const sectors = 320 * 2048;
+  await guest.mapped("data", `0 ${sectors} linear /dev/vda 0`);
+  const mounted = await guest.filesystem(type, "/dev/mapper/data");
+  const store = guest.path("store");
+  mkdirSync(store);
+  return { mounted, store };
+}
+
+await inMachine(import.meta.url, {
+  disks: [400 * MiB],
+  scenarios: {
+    "dm: ext4 is saved as it was at one instant, and the table is what it was": (guest) => saved(guest, "ext4"),
+    "dm: xfs is saved as it was at one instant, and the table is what it was": (guest) => saved(guest, "xfs"),
+
+    "dm: a store on the file system that is saved is refused": async (guest) => {
+      const { mounted } = await linearVolume(guest, "ext4");
+      const before = await guest.state();
+      const words = ["--snapshot=dm", "--snapshot-store", mounted];
+      const result = await tsfsa(["savefs", "--json", ...words, guest.path("archive"), mounted]);
+      assert.match(result.stdout.toString(), /SNAPSHOT_REFUSED/, result.stderr);
+      guest.figures["status"] = result.status;
+      await guest.expectState(before);
+    },
+
+    "dm: the device goes back to the snapshot that was kept": async (guest) => {
+      const { mounted, store } = await linearVolume(guest, "ext4");
+      const load = await guest.load([mounted]);
+      const before = await guest.state();
+      const words = ["--method", "dm", "--snapshot-store", store, "--snapshot-size", "64M"];
+      const created = await tsfsa(["snapshot", "create", "--json", ...words, mounted]);
+      assert.equal(created.status, 0, created.stderr);
+      const reached = load.finished();
+      await load.reach(reached + 50);
+      await load.stop();
+      await guest.unmount(mounted);
+      const [name = ""] = /data\.tsfsa-kept-\d+/.exec(created.stdout.toString()) ?? [];
+      const merged = await tsfsa(["snapshot", "merge", "--yes", name]);
+      assert.equal(merged.status, 0, merged.stderr);
+      const verdict = judge([await guest.mount("/dev/mapper/data", "noatime", mounted)]);
+      assert.deepEqual(verdict.faults, []);
+      assert.ok(verdict.step <= reached + 1, `step ${verdict.step}, the snapshot was taken before ${reached}`);
+      await guest.expectState(before);
+    },
+  },
+});
+
+async function saved(guest: Guest, type: VolumeType): Promise<void> {
+  const { mounted, store } = await linearVolume(guest, type);
+  guest.bulk(mounted, 4 * MiB);
+  const load = await guest.load([mounted]);
+  const before = await guest.state();
+  const words = ["--snapshot=dm", "--snapshot-store", store, "--snapshot-size", "64M"];
+  const save = await saveUnderLoad(load, [mounted], words, (name) => guest.path(name));
+  Object.assign(guest.figures, save.figures);
+  await guest.expectState(before);
+  await load.stop();
+  await guest.unmount(mounted);
+  const check = type === "ext4" ? ["e2fsck", "-fn"] : ["xfs_repair", "-n"];
+  await must([...check, "/dev/mapper/data"]);
+}

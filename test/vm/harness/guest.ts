@@ -1,0 +1,147 @@
+// What a scenario works with inside the machine: volumes, mounts, loads, the built CLI. All of it is given back in close(), which then expects the
+// machine to be as it was: no volume, device-mapper device, loop device or mount more.
+
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Load } from "../../support/load/load.ts";
+import type { WriterOptions } from "../../support/load/writer.ts";
+import { loadWriter } from "../../support/programs.ts";
+import { must, type RunResult, run } from "../../support/run.ts";
+import { noise } from "../../support/trees/model.ts";
+
+export type VolumeType = "ext4" | "xfs";
+
+export class Guest {
+  /** What the scenario measured, by name with its unit: printed by the host. */
+  readonly figures: Record<string, number | string> = {};
+  /** A folder in memory, outside every volume. */
+  readonly folder = mkdtempSync("/dev/shm/scenario-");
+  readonly #loads: Load[] = [];
+  readonly #mounts: string[] = [];
+  readonly #groups: string[] = [];
+  readonly #mapped: string[] = [];
+  readonly #atFirst = this.state();
+  #count = 0;
+
+  /** A volume group over whole disks. */
+  async group(name: string, disks: readonly string[]): Promise<void> {
+    this.#groups.push(name);
+    await must(["vgcreate", "-y", name, ...disks]);
+  }
+
+  /** A device of device-mapper, as /dev/mapper/NAME. */
+  async mapped(name: string, table: string): Promise<void> {
+    this.#mapped.push(name);
+    await must(["dmsetup", "create", name, "--table", table]);
+  }
+
+  /** A thick logical volume, as /dev/GROUP/NAME. */
+  async volume(group: string, name: string, sizeMiB: number): Promise<string> {
+    await must(["lvcreate", "-y", "-n", name, "-L", `${sizeMiB}M`, group]);
+    return `/dev/${group}/${name}`;
+  }
+
+  /** A new file system on a device, mounted read-write. */
+  async filesystem(type: VolumeType, device: string): Promise<string> {
+    await must([`mkfs.${type}`, "-q", type === "xfs" ? "-f" : "-F", device]);
+    return this.mount(device);
+  }
+
+  /** Files between the writer's own in the order of names, which do not compress: a save takes its time over them. */
+  bulk(mounted: string, sizeBytes: number): void {
+    const folder = join(mounted, "m-bulk");
+    mkdirSync(folder);
+    const each = 64 * 1024;
+    const content = noise(each, 1);
+    for (let file = 0; file * each < sizeBytes; file += 1) {
+      content.writeUInt32LE(file);
+      writeFileSync(join(folder, String(file)), content);
+    }
+  }
+
+  /** `target`: a mount point that was used before. */
+  async mount(device: string, options = "noatime", target = this.path("mnt")): Promise<string> {
+    mkdirSync(target, { recursive: true });
+    await must(["mount", "-o", options, device, target]);
+    this.#mounts.push(target);
+    return target;
+  }
+
+  async unmount(target: string): Promise<void> {
+    await must(["umount", target]);
+    this.#mounts.splice(this.#mounts.indexOf(target), 1);
+  }
+
+  /** A path in memory where nothing is yet. */
+  path(name: string): string {
+    return join(this.folder, `${this.#count++}-${name}`);
+  }
+
+  /** A writer on these mount points, after its first steps. */
+  async load(volumes: readonly string[], options: Partial<WriterOptions> = {}): Promise<Load> {
+    const progress = this.path("progress");
+    const load = await Load.start(loadWriter, { volumes, progress, sync: false, pauseMs: 0, ...options });
+    this.#loads.push(load);
+    return load;
+  }
+
+  /** Copies a tree as it is, in the order of names, as an archiver reads it. */
+  async copyInOrder(from: string, to: string): Promise<RunResult> {
+    return run([
+      "bash",
+      "-o",
+      "pipefail",
+      "-c",
+      'tar -C "$1" --sort=name -cf - . | tar -C "$2" -xf -',
+      "bash",
+      from,
+      to,
+    ]);
+  }
+
+  /** Fails where the machine has something that it had not before, or lacks something. */
+  async expectState(before: readonly string[]): Promise<void> {
+    await run(["udevadm", "settle"]);
+    assert.deepEqual((await this.state()).toSorted(), before.toSorted());
+  }
+
+  /** Volumes, tables, loop devices and mounts, a line each. */
+  async state(): Promise<string[]> {
+    const lines = async (argv: readonly string[]): Promise<string[]> =>
+      (await run(argv)).stdout
+        .toString()
+        .split("\n")
+        .map((line) => line.trim())
+        .filter((line) => line !== "" && line !== "No devices found");
+    return [
+      ...(await lines(["lvs", "-a", "--noheadings", "-o", "lv_full_name,lv_attr,lv_size,lv_tags"])),
+      ...(await lines(["dmsetup", "table"])),
+      ...(await lines(["dmsetup", "info", "-c", "--noheadings", "-o", "name,suspended"])),
+      ...(await lines(["losetup", "--noheadings", "-O", "NAME,BACK-FILE"])),
+      ...readFileSync("/proc/self/mounts", "utf8").trim().split("\n"),
+    ];
+  }
+
+  /** Gives all back; what could not be, or was left by others, as words. */
+  async close(): Promise<string | undefined> {
+    for (const load of this.#loads) await load.stop();
+    for (const target of this.#mounts.toReversed()) await run(["umount", target]);
+    for (const name of this.#mapped) await run(["dmsetup", "remove", "--retry", name]);
+    for (const group of this.#groups) await run(["vgremove", "-ff", "-y", group]);
+    await run(["udevadm", "settle"]);
+    const atFirst = await this.#atFirst;
+    const left = (await this.state()).filter((line) => !atFirst.includes(line));
+    return left.length === 0 ? undefined : `left behind:\n${left.join("\n")}`;
+  }
+}
+
+/** Volume data of group vg0 on the first disk, with a file system, mounted. The group keeps room for snapshots. */
+export async function dataVolume(
+  guest: Guest,
+  type: VolumeType,
+): Promise<{ readonly device: string; readonly mounted: string }> {
+  await guest.group("vg0", ["/dev/vda"]);
+  const device = await guest.volume("vg0", "data", type === "xfs" ? 304 : 160);
+  return { device, mounted: await guest.filesystem(type, device) };
+}

@@ -1,0 +1,164 @@
+// What a killed run leaves behind is found and removed by `tsfsa cleanup` and by the next run, and nothing else is touched. The run is killed after each of
+// its calls of a tool: on PATH stand scripts of the tools' names, which do the real thing and then kill who called them.
+
+import assert from "node:assert/strict";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { tsfsa } from "../support/cli.ts";
+import { judge } from "../support/load/judge.ts";
+import type { Load } from "../support/load/load.ts";
+import { saveUnderLoad, StalledSave, stallBytes } from "../support/load/save.ts";
+import { must, run } from "../support/run.ts";
+import { dataVolume, type Guest } from "./harness/guest.ts";
+import { inMachine } from "./harness/in-machine.ts";
+
+const MiB = 1024 * 1024;
+const tools = ["lvs", "lvcreate", "lvremove", "lvchange", "dmsetup", "udevadm"];
+
+/** Runs savefs so that it is killed after its n-th call of a tool; tells which that was, or undefined when there were fewer. */
+async function killedAfter(call: number, guest: Guest, words: readonly string[]): Promise<string | undefined> {
+  const folder = guest.path("tools");
+  mkdirSync(folder);
+  for (const tool of tools) {
+    const script = `#!/bin/bash
+${await pathOf(tool)} "$@"; status=$?
+echo "${tool} $*" >>${folder}/calls
+if [ $(wc -l <${folder}/calls) = ${call} ]; then echo "${tool} $*" >${folder}/killed; kill -9 $PPID; fi
+exit $status
+`;
+    writeFileSync(join(folder, tool), script);
+    chmodSync(join(folder, tool), 0o755);
+  }
+  await tsfsa(["savefs", ...words], { env: { PATH: `${folder}:${process.env["PATH"]}` } });
+  return existsSync(join(folder, "killed")) ? readFileSync(join(folder, "killed"), "utf8").trim() : undefined;
+}
+
+async function pathOf(tool: string): Promise<string> {
+  return (await must(["bash", "-c", `type -P ${tool}`])).stdout.toString().trim();
+}
+
+/** Kills a save after every call; after each, cleanup must bring the machine back to what it was, with the writer at work. */
+async function killEverywhere(guest: Guest, load: Load, words: readonly string[]): Promise<void> {
+  const before = await guest.state();
+  let dirty = 0;
+  for (let call = 1; ; call += 1) {
+    const killed = await killedAfter(call, guest, ["--overwrite", ...words]);
+    if (killed === undefined) {
+      guest.figures["kills"] = call - 1;
+      break;
+    }
+    console.log(`killed after call ${call}: ${killed}`);
+    // What holds devices for the killed run gives them back by itself.
+    await settle(load);
+    if (different(before, await guest.state())) dirty += 1;
+    const cleaned = await tsfsa(["cleanup"]);
+    assert.equal(cleaned.status, 0, `after ${killed}: ${cleaned.stderr}`);
+    assert.deepEqual((await guest.state()).toSorted(), before.toSorted(), `after ${killed}`);
+  }
+  guest.figures["killsThatLeftSomething"] = dirty;
+}
+
+/** The writer goes on: nothing is suspended or frozen. */
+async function settle(load: Load): Promise<void> {
+  await load.reach(load.finished() + 3);
+}
+
+function different(one: readonly string[], other: readonly string[]): boolean {
+  return one.toSorted().join("\n") !== other.toSorted().join("\n");
+}
+
+await inMachine(import.meta.url, {
+  disks: [1024 * MiB, 400 * MiB],
+  scenarios: {
+    "lvm: killed after each call of a tool, cleanup leaves nothing": async (guest) => {
+      const { mounted } = await dataVolume(guest, "ext4");
+      const load = await guest.load([mounted], { pauseMs: 50 });
+      await killEverywhere(guest, load, ["--snapshot=lvm", guest.path("archive"), mounted]);
+    },
+
+    "dm: killed after each call of a tool, cleanup leaves nothing": async (guest) => {
+      await guest.mapped("data", `0 ${200 * 2048} linear /dev/vdb 0`);
+      const mounted = await guest.filesystem("ext4", "/dev/mapper/data");
+      const store = guest.path("store");
+      mkdirSync(store);
+      const load = await guest.load([mounted], { pauseMs: 50 });
+      const words = ["--snapshot=dm", "--snapshot-store", store, "--snapshot-size", "32M"];
+      await killEverywhere(guest, load, [...words, guest.path("archive"), mounted]);
+    },
+
+    "lvm: the next run removes what a killed one left, also from before the last boot, and no snapshot of others":
+      async (guest) => {
+        const { mounted } = await dataVolume(guest, "ext4");
+        await must(["lvcreate", "-y", "-s", "-n", "mine", "-L", "16M", "--addtag", "weekly", "vg0/data"]);
+        const load = await guest.load([mounted]);
+        const before = await guest.state();
+        // A name and tag as a run of an earlier boot gives them.
+        const name = "data.tsfsa-4242-1000-0badc0de-0";
+        await must([
+          "lvcreate",
+          "-y",
+          "-s",
+          "-n",
+          name,
+          "-L",
+          "16M",
+          "--addtag",
+          "tsfsa.4242-1000-0badc0de",
+          "vg0/data",
+        ]);
+        await saveUnderLoad(load, [mounted], ["--snapshot=lvm"], (path) => guest.path(path));
+        await guest.expectState(before);
+      },
+
+    "lvm: a run that is terminated while it reads leaves nothing": async (guest) => {
+      const { mounted } = await dataVolume(guest, "ext4");
+      guest.bulk(mounted, stallBytes);
+      await guest.load([mounted], { pauseMs: 20 });
+      const before = await guest.state();
+      for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+        const save = new StalledSave([mounted], ["--snapshot=lvm"]);
+        await save.until(async () => different(before, await guest.state()));
+        await sleep(1000);
+        process.kill(save.pid, signal);
+        guest.figures[signal] = (await save.ended()) ?? "killed";
+        await guest.expectState(before);
+      }
+    },
+
+    "lvm: dmeventd unmounting by force does not turn a full snapshot into an empty archive": async (guest) => {
+      const { mounted } = await dataVolume(guest, "ext4");
+      guest.bulk(mounted, stallBytes);
+      const load = await guest.load([mounted]);
+      const before = await guest.state();
+      const save = new StalledSave([mounted], ["--snapshot=lvm", "--snapshot-size", "16M", "--snapshot-max", "16M"]);
+      await save.until(async () => (await snapshots()).length > 0);
+      await sleep(2000);
+      // As where an administrator, or another version of LVM, has it watched.
+      const [view = ""] = await snapshots();
+      await must(["dmeventd"]);
+      await must(["lvchange", "--monitor", "y", `vg0/${view}`]);
+      await load.stop();
+      await must(["dd", "if=/dev/zero", `of=${mounted}/overflow`, "bs=1M", "count=48", "conv=fsync", "status=none"]);
+      const archive = guest.path("archive");
+      guest.figures["status"] = (await save.finish(archive).catch(() => save.ended())) ?? "none";
+      assert.match(save.said, /SNAPSHOT_LOST/);
+      const verified = await tsfsa(["verify", archive]);
+      assert.notEqual(verified.status, 0);
+      await must(["rm", `${mounted}/overflow`]);
+      assert.deepEqual(judge([mounted]).faults, []);
+      process.kill(Number(readFileSync("/run/dmeventd.pid", "utf8")), "SIGKILL");
+      await guest.expectState(before);
+    },
+  },
+});
+
+/** Names of the snapshots in vg0. */
+async function snapshots(): Promise<string[]> {
+  const { stdout } = await run(["lvs", "--noheadings", "-S", "lv_attr=~^[sS]", "-o", "lv_name", "vg0"]);
+  return stdout
+    .toString()
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+}
