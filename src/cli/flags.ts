@@ -29,6 +29,7 @@ export interface SaveFlags extends OutputFlags, SnapshotFlags {
   allowRw?: true;
   strict?: true;
   crossMounts?: true;
+  reader?: "mount" | "block";
   verify?: true;
   dryRun?: true;
 }
@@ -104,6 +105,9 @@ export async function saveOptions(archive: string, sources: readonly string[], f
   if (snapshot !== undefined && flags.dryRun === true) {
     throw new TsfsaError("USAGE", "--dry-run makes nothing, and a snapshot is something: use tsfsa snapshot plan");
   }
+  if (snapshot !== undefined && flags.reader === "block") {
+    throw new TsfsaError("USAGE", "--reader=block reads what is not mounted, and --snapshot mounts what it makes: give one of them");
+  }
   const excludes = flags.exclude ?? [];
   compilePatterns(excludes); // refuses bad ones before anything is opened
   return {
@@ -120,6 +124,7 @@ export async function saveOptions(archive: string, sources: readonly string[], f
     allowRw: flags.allowRw === true,
     strict: flags.strict === true,
     crossMounts: flags.crossMounts === true,
+    reader: flags.reader ?? "mount",
     verify: flags.verify === true,
     dryRun: flags.dryRun === true,
     ...(snapshot === undefined ? {} : { snapshot }),

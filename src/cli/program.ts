@@ -3,7 +3,7 @@
 import { createRequire } from "node:module";
 import { Command, CommanderError, Option } from "commander";
 import { TsfsaError } from "../base/errors.ts";
-import { nonEmpty, wholeNumber } from "./arguments.ts";
+import { nonEmpty, oneOf, wholeNumber } from "./arguments.ts";
 import { normaliseArguments, type OptionShapes } from "./argv.ts";
 import {
   addOutputOptions,
@@ -121,6 +121,10 @@ function addCommands(program: Command, processors: number, found: (invocation: I
     addSaveOptions(command, jobs());
     if (name === "savefs") addSnapshotOptions(command);
     if (name === "savedir") command.option("--cross-mounts", "go into other file systems mounted below");
+    else {
+      const reader = oneOf("--reader", ["mount", "block"]);
+      command.option("--reader <how>", "mount, or block: from an unmounted ext2/3/4, without root", reader);
+    }
     command.addHelpText("after", examples[name]);
     addOutputOptions(command).action(async (archive: string, sources: string[], flags: SaveFlags) => {
       take(flags, { command: name, options: await saveOptions(archive, sources, flags) });

@@ -2,14 +2,13 @@
 
 import { dirname, resolve } from "node:path";
 import { TsfsaError } from "../base/errors.ts";
-import { openSource } from "../filesystem/open-source.ts";
-import type { OpenSource } from "../filesystem/types.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
 import type { SnapshotOptions } from "../model/snapshot.ts";
 import { SnapshotSession } from "../snapshot/session.ts";
 import { readFilesFrom } from "./files-from.ts";
 import { originOf } from "./head.ts";
+import { mountedSource, openSaveSource, type SaveSource } from "./open-sources.ts";
 import { sessionContext } from "./snapshot-context.ts";
 import { type ArchiveInput, writeArchive } from "./write-archive.ts";
 
@@ -17,12 +16,12 @@ import { type ArchiveInput, writeArchive } from "./write-archive.ts";
 export async function savefs(options: SaveOptions, context: CommandContext): Promise<Outcome<SaveDetails>> {
   const only = readFilesFrom(options.filesFrom);
   if (options.snapshot !== undefined) return saveSnapshots(options, options.snapshot, only, context);
-  const opened: OpenSource[] = [];
+  const opened: SaveSource[] = [];
   try {
-    for (const path of options.sources) opened.push(await openSource(path, { allowRw: options.allowRw }));
+    for (const path of options.sources) opened.push(await openSaveSource(path, options));
     return await saveOpened(opened, () => prove(opened, options), options, only, context);
   } finally {
-    for (const source of opened.toReversed()) await source.close();
+    for (const source of opened.toReversed()) await source.opened.close();
   }
 }
 
@@ -38,11 +37,12 @@ async function saveSnapshots(
   let outcome: Outcome<SaveDetails> | undefined;
   try {
     const signal = AbortSignal.any([context.signal, session.signal]);
+    const sources = session.sources.map((opened, i) => mountedSource(options.sources[i] as string, opened));
     const proof = async (): Promise<Readonly<Record<string, unknown>>> => {
-      await prove(session.sources, options);
+      await prove(sources, options);
       return { ...(await session.prove()) };
     };
-    outcome = await saveOpened(session.sources, proof, options, only, { ...context, signal });
+    outcome = await saveOpened(sources, proof, options, only, { ...context, signal });
   } finally {
     await session.close(outcome === undefined);
   }
@@ -50,7 +50,7 @@ async function saveSnapshots(
 }
 
 async function saveOpened(
-  opened: readonly OpenSource[],
+  opened: readonly SaveSource[],
   proof: NonNullable<ArchiveInput["prove"]>,
   options: SaveOptions,
   only: ReturnType<typeof readFilesFrom>,
@@ -58,32 +58,32 @@ async function saveOpened(
 ): Promise<Outcome<SaveDetails>> {
   for (const [i, source] of opened.entries()) {
     const path = options.sources[i] as string;
-    context.reporter.step(`${path}: ${source.description.type}, ${source.frozen ? "frozen" : "writable by others"}`);
-    for (const message of source.warnings) {
+    context.reporter.step(source.step);
+    for (const message of source.opened.warnings) {
       context.reporter.warning({ code: "FILESYSTEM_FEATURE", path: new Uint8Array(0), message: `${path}: ${message}` });
     }
   }
   const sources = opened.map(
-    (source, i): SourceDescription => ({
+    ({ opened: source }, i): SourceDescription => ({
       kind: "filesystem",
       prefix: opened.length === 1 ? "./" : `${i}/`,
       origin: originOf(source.origin),
       filesystem: source.description,
     }),
   );
-  const roots = opened.map(({ rootFd }) => ({
-    rootFd,
+  const roots = opened.map(({ root }) => ({
+    ...root,
     filter: { excludes: options.excludes, only },
     excludeCaches: options.excludeCaches,
     crossMounts: false,
   }));
-  const recheck = opened.some(({ frozen }) => !frozen);
+  const recheck = opened.some(({ opened: { frozen } }) => !frozen);
   return writeArchive(options, { sources, roots, recheck, prove: proof }, context);
 }
 
 /** After the last read: a view that was frozen must be so still. */
-async function prove(sources: readonly OpenSource[], options: SaveOptions): Promise<undefined> {
-  for (const [i, source] of sources.entries()) {
+async function prove(sources: readonly SaveSource[], options: SaveOptions): Promise<undefined> {
+  for (const [i, { opened: source }] of sources.entries()) {
     if (!source.frozen) continue;
     const state = source.checkFrozen();
     if (!state.writable) continue;

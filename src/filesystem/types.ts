@@ -31,15 +31,11 @@ export interface Identity {
   readonly needsReplay?: boolean;
 }
 
-/** A file system opened for saving. Everything it holds is given back by close(). */
-export interface OpenSource {
-  /** Readable descriptor of the root directory, on a detached read-only mount without the mounts below it. Not to be closed by the caller. */
-  readonly rootFd: number;
+/** A file system opened for saving, in whatever way. Everything it holds is given back by close(). */
+export interface FrozenSource {
   readonly description: FilesystemDescription;
   /** Where it was, for the head: the path as given, or `DEVICE on MOUNT POINT`. */
   readonly origin: string;
-  /** Path of the block device or image file that holds it. */
-  readonly device: string;
   /** False: others may write while it is read (only with allowRw). */
   readonly frozen: boolean;
   /** Sentences for the user: features a restore will not bring back, and the like. */
@@ -47,6 +43,14 @@ export interface OpenSource {
   /** Asked after the last read: whether somebody could write it meanwhile (a read-only mount may have been remounted). */
   checkFrozen(): Writable;
   close(): Promise<void>;
+}
+
+/** A file system opened through a mount. */
+export interface OpenSource extends FrozenSource {
+  /** Readable descriptor of the root directory, on a detached read-only mount without the mounts below it. Not to be closed by the caller. */
+  readonly rootFd: number;
+  /** Path of the block device or image file that holds it. */
+  readonly device: string;
 }
 
 /** How a file system is asked for at restore; what is not given comes from the description. */

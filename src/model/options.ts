@@ -51,6 +51,8 @@ export interface SaveOptions {
   readonly strict: boolean;
   /** savedir: go into other file systems mounted below. */
   readonly crossMounts: boolean;
+  /** savefs: through a mount, or from the blocks of a device that is not mounted. */
+  readonly reader: "mount" | "block";
   readonly verify: boolean;
   readonly dryRun: boolean;
   /** savefs: what is mounted read-write is frozen first. */

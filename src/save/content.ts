@@ -9,6 +9,7 @@ import { addon } from "../sys/addon.ts";
 import { statLayout } from "../sys/layout.ts";
 import type { EntryDraft } from "./draft.ts";
 import { openQuietly } from "../sys/open-quietly.ts";
+import type { TreeSource } from "../sys/tree-source.ts";
 import type { SliceInput } from "./protocol.ts";
 
 export interface SliceContent {
@@ -29,36 +30,36 @@ export class ContentReader {
   }
 
   /** Reads the content of all files of a run and closes them. */
-  read(tar: Uint8Array, drafts: readonly (EntryDraft | undefined)[]): void {
+  read(tree: TreeSource, tar: Uint8Array, drafts: readonly (EntryDraft | undefined)[]): void {
     const plain: EntryDraft[] = [];
     for (const draft of drafts) {
       if (draft === undefined) continue;
-      if (draft.large !== undefined) this.#readLarge(tar, draft);
+      if (draft.large !== undefined) this.#readLarge(tree, tar, draft);
       else if (draft.kind !== EntryKind.file)
-        close(draft); // absent: its content could not be read
-      else if (draft.segments !== undefined) this.#readRuns(tar, draft, draft.segments);
+        close(tree, draft); // absent: its content could not be read
+      else if (draft.segments !== undefined) this.#readRuns(tree, tar, draft, draft.segments);
       else if (draft.fd >= 0) plain.push(draft);
     }
-    if (plain.length > 0) this.#readPlain(tar, plain);
+    if (plain.length > 0) this.#readPlain(tree, tar, plain);
   }
 
   /** Reads one slice of a large file to the start of the tar bytes. */
-  readSlice(tar: Uint8Array, input: SliceInput): SliceContent {
+  readSlice(tree: TreeSource, tar: Uint8Array, input: SliceInput): SliceContent {
     const outcome: ReadOutcome = { damaged: [], short: false, errno: 0 };
     const stat = new Uint8Array(statLayout.size);
-    const fd = openPlanned(input, stat);
+    const fd = openPlanned(tree, input, stat);
     if (fd < 0) outcome.damaged.push({ offset: input.start, length: input.end - input.start });
-    readSegments(fd, tar, 0, input.segments, outcome);
+    readSegments(tree, fd, tar, 0, input.segments, outcome);
     let changed = outcome.short;
     if (fd >= 0) {
-      changed ||= this.#recheck && (addon().statAt(fd, noName, stat) < 0 || isChanged(stat, input.stat));
-      addon().close(fd);
+      changed ||= this.#recheck && (tree.statAt(fd, noName, stat) < 0 || isChanged(stat, input.stat));
+      tree.close(fd);
     }
     const leaves = digestLeaves(this.#digest, tar, 0, input.segments, input.start, input.end);
     return { leaves, damagedRanges: outcome.damaged, changed };
   }
 
-  #readPlain(tar: Uint8Array, drafts: readonly EntryDraft[]): void {
+  #readPlain(tree: TreeSource, tar: Uint8Array, drafts: readonly EntryDraft[]): void {
     const count = drafts.length;
     const native = this.#digest.name === "xxh128";
     const fds = Int32Array.from(drafts, (draft) => draft.fd);
@@ -67,7 +68,7 @@ export class ContentReader {
     const digests = new Uint8Array(native ? count * this.#digest.length : 0);
     const status = new Float64Array(count);
     const stats = new Uint8Array(this.#recheck ? count * statLayout.size : 0);
-    addon().readFiles(fds, sizes, offsets, count, tar, digests, status, stats);
+    tree.readFiles(fds, sizes, offsets, count, tar, digests, status, stats);
     const view = new DataView(stats.buffer);
     for (let i = 0; i < count; i++) {
       const draft = drafts[i] as EntryDraft;
@@ -82,24 +83,24 @@ export class ContentReader {
     }
   }
 
-  #readRuns(tar: Uint8Array, draft: EntryDraft, segments: Float64Array): void {
-    this.#readOpen(tar, draft, segments);
+  #readRuns(tree: TreeSource, tar: Uint8Array, draft: EntryDraft, segments: Float64Array): void {
+    this.#readOpen(tree, tar, draft, segments);
     draft.digest = this.#digestOf(tar, draft, segments);
   }
 
   /** Reads data runs of a draft's file, and closes it. */
-  #readOpen(tar: Uint8Array, draft: EntryDraft, segments: Float64Array): void {
+  #readOpen(tree: TreeSource, tar: Uint8Array, draft: EntryDraft, segments: Float64Array): void {
     const outcome: ReadOutcome = { damaged: [], short: false, errno: 0 };
-    readSegments(draft.fd, tar, draft.dataOffset, segments, outcome);
+    readSegments(tree, draft.fd, tar, draft.dataOffset, segments, outcome);
     draft.damagedRanges = outcome.damaged;
     if (outcome.damaged.length > 0) draft.readErrno = outcome.errno;
     draft.changed ||= outcome.short;
     if (this.#recheck && draft.fd >= 0) {
       const stat = new Uint8Array(statLayout.size);
-      addon().statAt(draft.fd, noName, stat);
+      tree.statAt(draft.fd, noName, stat);
       draft.changed ||= isWritten(new DataView(stat.buffer), 0, draft);
     }
-    close(draft);
+    close(tree, draft);
   }
 
   #digestOf(tar: Uint8Array, draft: EntryDraft, segments: Float64Array): Uint8Array {
@@ -108,11 +109,11 @@ export class ContentReader {
   }
 
   /** The first slice of a file of several blocks. */
-  #readLarge(tar: Uint8Array, draft: EntryDraft): void {
+  #readLarge(tree: TreeSource, tar: Uint8Array, draft: EntryDraft): void {
     const large = draft.large as NonNullable<EntryDraft["large"]>;
-    if (draft.readErrno !== 0) close(draft);
+    if (draft.readErrno !== 0) close(tree, draft);
     const opened = draft.fd >= 0;
-    this.#readOpen(tar, draft, large.segments);
+    this.#readOpen(tree, tar, draft, large.segments);
     if (!opened) draft.damagedRanges = [{ offset: 0, length: large.sliceEnd }];
     large.leaves = digestLeaves(this.#digest, tar, draft.dataOffset, large.segments, 0, large.sliceEnd);
   }
@@ -120,18 +121,17 @@ export class ContentReader {
 
 const noName = new Uint8Array(0);
 
-function close(draft: EntryDraft): void {
-  if (draft.fd >= 0) addon().close(draft.fd);
+function close(tree: TreeSource, draft: EntryDraft): void {
+  if (draft.fd >= 0) tree.close(draft.fd);
   draft.fd = -1;
 }
 
 /** Opens the file of a slice if it is still the one the plan saw; −1 if not. */
-function openPlanned(input: SliceInput, stat: Uint8Array): number {
-  const native = addon();
-  const fd = openQuietly(input.dirFd, input.name);
+function openPlanned(tree: TreeSource, input: SliceInput, stat: Uint8Array): number {
+  const fd = openQuietly(input.dirFd, input.name, 0, tree);
   if (fd < 0) return -1;
-  if (native.statAt(fd, noName, stat) >= 0 && isSameField(stat, input.stat, statLayout.ino, 8)) return fd;
-  native.close(fd);
+  if (tree.statAt(fd, noName, stat) >= 0 && isSameField(stat, input.stat, statLayout.ino, 8)) return fd;
+  tree.close(fd);
   return -1;
 }
 
@@ -159,12 +159,19 @@ function isWritten(stats: DataView, at: number, { gathered }: EntryDraft): boole
 }
 
 /** Reads data runs one after the other into tar bytes; without a descriptor they are zeros. */
-function readSegments(fd: number, tar: Uint8Array, offset: number, runs: Float64Array, outcome: ReadOutcome): void {
+function readSegments(
+  tree: TreeSource,
+  fd: number,
+  tar: Uint8Array,
+  offset: number,
+  runs: Float64Array,
+  outcome: ReadOutcome,
+): void {
   let at = offset;
   for (let i = 0; i < runs.length; i += 2) {
     const length = runs[i + 1] as number;
     if (fd < 0) tar.fill(0, at, at + length);
-    else readRange(fd, tar, at, length, runs[i] as number, outcome);
+    else readRange(fd, tar, at, length, runs[i] as number, outcome, tree);
     at += length;
   }
 }
@@ -188,9 +195,9 @@ export function readRange(
   length: number,
   position: number,
   outcome: ReadOutcome,
+  tree: Pick<TreeSource, "read"> = addon(),
 ): void {
-  const native = addon();
-  const read = native.read(fd, target, offset, length, position);
+  const read = tree.read(fd, target, offset, length, position);
   if (read === length) return;
   if (read >= 0) {
     target.fill(0, offset + read, offset + length);
@@ -200,7 +207,7 @@ export function readRange(
   outcome.errno = -read;
   for (let done = 0; done < length; done += retryBytes) {
     const part = Math.min(retryBytes, length - done);
-    const got = native.read(fd, target, offset + done, part, position + done);
+    const got = tree.read(fd, target, offset + done, part, position + done);
     if (got === part) continue;
     target.fill(0, offset + done + Math.max(got, 0), offset + done + part);
     if (got >= 0) outcome.short = true;

@@ -7,12 +7,12 @@ import type { MemberFields } from "../format/member.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { type Device, EntryKind, type Extent, type Timestamp } from "../model/entry.ts";
 import type { WarningCode } from "../model/events.ts";
-import { addon } from "../sys/addon.ts";
 import { ESTALE, errnoName } from "../sys/errors.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
 import { batchFlags, type EntryBatch, type ReadEntry } from "./batch.ts";
 import { dataSegments, segmentsToExtents, sumOfSegments } from "../sys/data-runs.ts";
 import { type Gathered, unwrittenExtents } from "../sys/gathered.ts";
+import type { TreeSource } from "../sys/tree-source.ts";
 import type { PackInput } from "./protocol.ts";
 
 export interface DraftWarning {
@@ -68,9 +68,11 @@ export class Drafter {
   readonly #inParts = new Set<number>();
   readonly #largeBytes: number;
   readonly #live: boolean;
+  readonly #tree: TreeSource;
 
   /** `live`: the source may be written meanwhile. */
-  constructor(input: PackInput, entries: EntryBatch, largeBytes: number, live: boolean) {
+  constructor(input: PackInput, entries: EntryBatch, largeBytes: number, live: boolean, tree: TreeSource) {
+    this.#tree = tree;
     this.#live = live;
     this.#input = input;
     this.#entries = entries;
@@ -129,9 +131,9 @@ export class Drafter {
       }
       if (fd >= 0 && gathered !== undefined) {
         const holes = gathered.firstHole >= 0 && gathered.firstHole < size;
-        if (gathered.unwritten || holes) unwritten = unwrittenExtents(fd, this.#live);
+        if (gathered.unwritten || holes) unwritten = unwrittenExtents(fd, this.#live, this.#tree);
         if (large === undefined && (holes || unwritten !== undefined)) {
-          segments = dataSegments(fd, size, smallMapLimit, unwritten);
+          segments = dataSegments(fd, size, smallMapLimit, unwritten, this.#tree);
         }
       }
     }
@@ -221,7 +223,7 @@ export class Drafter {
   #renew(entry: ReadEntry, gathered: Gathered, fd: number): boolean {
     if ((entry.flags & batchFlags.linked) !== 0 && this.#isOther(entry, gathered)) return false;
     const { statOffset } = entry;
-    return addon().statAt(fd, noBytes, this.#input.entries.subarray(statOffset, statOffset + statLayout.size)) >= 0;
+    return this.#tree.statAt(fd, noBytes, this.#input.entries.subarray(statOffset, statOffset + statLayout.size)) >= 0;
   }
 
   #absent(entry: ReadEntry, errno: number, fd: number): EntryDraft {

@@ -4,14 +4,16 @@ import type { JobHandlers } from "../pipeline/protocol.ts";
 import { Packer } from "./pack.ts";
 import type { SaveJobs, SaveWorkerData } from "./protocol.ts";
 import { Scanner } from "./scan.ts";
+import { SourceTrees } from "./source-trees.ts";
 
 export function saveJobs(data: SaveWorkerData): JobHandlers<SaveJobs> {
-  const scanner = new Scanner(data);
+  const trees = new SourceTrees(data.sources);
+  const scanner = new Scanner(data, trees);
   let packer: Promise<Packer> | undefined;
   return {
     scan: (input) => scanner.scan(input),
     stat: (input) => scanner.stat(input),
-    pack: async (input) => (await (packer ??= Packer.create(data))).pack(input),
-    slice: async (input) => (await (packer ??= Packer.create(data))).slice(input),
+    pack: async (input) => (await (packer ??= Packer.create(data, trees))).pack(input),
+    slice: async (input) => (await (packer ??= Packer.create(data, trees))).slice(input),
   };
 }

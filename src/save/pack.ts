@@ -20,6 +20,8 @@ import { gatherLayout } from "../sys/layout.ts";
 import { EntryKind } from "../model/entry.ts";
 import { notPlain, plainHeaderMax, PlainFiles } from "./plain.ts";
 import { Relinker } from "./relink.ts";
+import type { TreeSource } from "../sys/tree-source.ts";
+import type { SourceTrees } from "./source-trees.ts";
 import type { LostEntry, PackInput, PackOutput, SaveWorkerData, SliceInput } from "./protocol.ts";
 
 /** Times entries are read again because a file among them changed or failed, before they are kept as they are and marked. */
@@ -43,6 +45,9 @@ export class Packer {
   readonly #digest: Digest;
   readonly #content: ContentReader;
   readonly #gatherCount: number;
+  readonly #trees: SourceTrees;
+  /** Of the job in hand. */
+  #tree: TreeSource = addon();
   readonly #members = new MemberEncoder();
   readonly #rows = new RowEncoder();
   readonly #plain: PlainFiles;
@@ -58,7 +63,8 @@ export class Packer {
   readonly #positions: Int32Array;
   readonly #openedFds: Int32Array;
 
-  private constructor(data: SaveWorkerData, encoder: FrameEncoder, digest: Digest) {
+  private constructor(data: SaveWorkerData, trees: SourceTrees, encoder: FrameEncoder, digest: Digest) {
+    this.#trees = trees;
     this.#data = data;
     this.#encoder = encoder;
     this.#digest = digest;
@@ -76,14 +82,15 @@ export class Packer {
     this.#tar = new Uint8Array(data.compression.blockSize + 1024 * 1024);
   }
 
-  static async create(data: SaveWorkerData): Promise<Packer> {
+  static async create(data: SaveWorkerData, trees: SourceTrees): Promise<Packer> {
     const { codec, level } = data.compression;
-    return new Packer(data, await createEncoder(codec, level), await createDigest(data.digest));
+    return new Packer(data, trees, await createEncoder(codec, level), await createDigest(data.digest));
   }
 
   /** Packs whole entries into one block, or into several where their attributes are large. */
   pack(input: PackInput): JobResult<PackOutput> {
-    const links = new Relinker(input);
+    this.#tree = this.#trees.of(input.source);
+    const links = new Relinker(input, this.#tree);
     for (;;) {
       const { lost, result } = this.#pack(links.input());
       if (links.lose(lost)) continue;
@@ -94,7 +101,7 @@ export class Packer {
   #pack(input: PackInput): { readonly lost: readonly LostEntry[]; readonly result: JobResult<PackOutput> } {
     const entries = new EntryBatch(input.entries, input.count);
     const { blockSize } = this.#data.compression;
-    const drafter = new Drafter(input, entries, blockSize, this.#data.recheck);
+    const drafter = new Drafter(input, entries, blockSize, this.#data.recheck, this.#tree);
     const prefixLength = this.#data.sources[input.source]?.prefixLength ?? 0;
     const job = new PackJob(input, entries, drafter, prefixLength);
     this.#plain.startJob(input, blockSize);
@@ -104,8 +111,8 @@ export class Packer {
     while (next < entries.length) {
       const count = this.#open(job, input, next);
       const run = this.#place(drafter, entries, next, count, length);
-      this.#content.read(this.#tar, run.drafts);
-      if (!this.#plain.read(this.#tar)) continue;
+      this.#content.read(this.#tree, this.#tar, run.drafts);
+      if (!this.#plain.read(this.#tree, this.#tar)) continue;
       if (attempt < attemptsMax && job.hasTrouble(next, run.drafts)) {
         attempt++;
         continue;
@@ -131,7 +138,7 @@ export class Packer {
     let length = input.padding;
     for (let i = 1; i < input.segments.length; i += 2) length += input.segments[i] as number;
     this.#reserve(length, 0);
-    const slice = this.#content.readSlice(this.#tar, input);
+    const slice = this.#content.readSlice(this.#trees.of(input.source), this.#tar, input);
     this.#tar.fill(0, length - input.padding, length);
     const block = { ...this.#seal(0, length, input.slot), directory: noDirectory };
     const { numbers, digests } = slice.leaves;
@@ -177,7 +184,7 @@ export class Packer {
   }
 
   #gather(count: number): number {
-    return addon().gather(this.#dirFds, this.#names, 0, count, this.#gathered, this.#openedFds);
+    return this.#tree.gather(this.#dirFds, this.#names, 0, count, this.#gathered, this.#openedFds);
   }
 
   /** Puts together what gather() wants of `count` entries from `start`; returns how many of them it is to open. */
@@ -230,7 +237,7 @@ export class Packer {
         this.#tar.fill(0, end - (-plain.size & 511), end);
       } else plain.takeBack();
       if (end > splitBytes && length > 0) {
-        for (let j = i; j < count; j++) if ((this.#fds[j] as number) >= 0) addon().close(this.#fds[j] as number);
+        for (let j = i; j < count; j++) if ((this.#fds[j] as number) >= 0) this.#tree.close(this.#fds[j] as number);
         return { drafts, length, full: true };
       }
       length = end;

@@ -9,7 +9,7 @@ import type { MemberEncoder } from "../format/member.ts";
 import { PlainRows, type RowEncoder } from "../format/segment.ts";
 import { nameLength, shortFieldMax } from "../format/ustar.ts";
 import { EntryKind } from "../model/entry.ts";
-import { addon } from "../sys/addon.ts";
+import type { TreeSource } from "../sys/tree-source.ts";
 import { gatherLayout, readInt64, statLayout } from "../sys/layout.ts";
 import { batchFlags, batchLayout, type EntryBatch } from "./batch.ts";
 import type { PackJob } from "./job.ts";
@@ -141,12 +141,12 @@ export class PlainFiles {
   }
 
   /** Reads the content of all placed files into the block and closes them. False: one is not as planned, and all are to be placed again. */
-  read(tar: Uint8Array): boolean {
+  read(tree: TreeSource, tar: Uint8Array): boolean {
     const count = this.#count;
     if (count === 0) return true;
     const native = this.#digest.name === "xxh128";
     const digests = native ? this.#digests : noStats;
-    addon().readFiles(this.#fds, this.#sizes, this.#offsets, count, tar, digests, this.#status, noStats);
+    tree.readFiles(this.#fds, this.#sizes, this.#offsets, count, tar, digests, this.#status, noStats);
     let isAsPlanned = true;
     for (let k = 0; k < count; k++) {
       if (this.#status[k] === this.#sizes[k]) continue;

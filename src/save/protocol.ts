@@ -30,6 +30,16 @@ export interface SourceConfig {
   readonly filter: FilterOptions;
   /** Bytes of the member name prefix, which messages leave out. */
   readonly prefixLength: number;
+  /** It is read from its device, not from a mount: descriptors of it are inode numbers. */
+  readonly block?: BlockSource | undefined;
+}
+
+/** An ext file system that is not mounted. */
+export interface BlockSource {
+  /** Descriptor of the device or image. */
+  readonly fd: number;
+  /** What its journal holds newer (filesystem/ext/device.ts). */
+  readonly overlay: ReadonlyMap<number, number>;
 }
 
 /** Which entries a save leaves out (filter.ts). */
@@ -91,6 +101,7 @@ export interface ScanOutput {
 }
 
 export interface StatInput {
+  readonly source: number;
   readonly dirFd: number;
   readonly names: Uint8Array;
   readonly offset: number;

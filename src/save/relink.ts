@@ -2,10 +2,10 @@
 // object's place, and the others become links to it. An archive never holds a link to an absent entry.
 
 import { EntryKind } from "../model/entry.ts";
-import { addon } from "../sys/addon.ts";
 import { ENOENT, ESTALE } from "../sys/errors.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
 import { kindOfMode } from "../sys/stat.ts";
+import type { TreeSource } from "../sys/tree-source.ts";
 import { batchFlags, BatchWriter, EntryBatch, type ReadEntry } from "./batch.ts";
 import type { LinkTarget } from "./links.ts";
 import type { LostEntry, LostObjects, PackInput } from "./protocol.ts";
@@ -15,6 +15,7 @@ const noPath = new Uint8Array(0);
 /** The links of one pack job, which is packed again whenever an object among its entries turns out to be lost. */
 export class Relinker {
   readonly #input: PackInput;
+  readonly #tree: TreeSource;
   /** By the number that the plan's links name. */
   readonly #lost: Map<number, LinkTarget | undefined>;
   /** Numbers of this job's entries in the place of an object → the object. */
@@ -24,8 +25,9 @@ export class Relinker {
   /** Objects whose content no name gives: → errno. */
   readonly #unreadable = new Map<number, number>();
 
-  constructor(input: PackInput) {
+  constructor(input: PackInput, tree: TreeSource) {
     this.#input = input;
+    this.#tree = tree;
     this.#lost = new Map(input.lost);
   }
 
@@ -98,7 +100,7 @@ export class Relinker {
     const dirFd = this.#input.dirFds[entry.directory] as number;
     if (dirFd < 0) return -dirFd;
     const stat = new Uint8Array(statLayout.size);
-    const status = addon().statAt(dirFd, entry.name, stat);
+    const status = this.#tree.statAt(dirFd, entry.name, stat);
     if (status < 0) return -status;
     const planned = new DataView(this.#input.entries.buffer, this.#input.entries.byteOffset);
     const { ino } = statLayout;

@@ -25,6 +25,7 @@ import { directoriesPerJob, type PlannedJob, type PlannedLarge } from "./job-cut
 import { acquireIfThere } from "./lost-directory.ts";
 import { planSource } from "./plan.ts";
 import type {
+  BlockSource,
   FilterOptions,
   LostObjects,
   PackInput,
@@ -35,14 +36,19 @@ import type {
   SliceInput,
   SourceConfig,
 } from "./protocol.ts";
+import { InodeHandles } from "./inode-handles.ts";
 import { ScanAhead } from "./scan-ahead.ts";
+import { SourceTrees } from "./source-trees.ts";
 import { type LargePart, Sequencer } from "./sequencer.ts";
 import { cutSlices, type Slice } from "./slices.ts";
 import { SmallSavePool } from "./small-save.ts";
 
-/** One root to save. The descriptor stays the caller's. */
+/** One root to save. Descriptors stay the caller's. */
 export interface SaveRoot {
+  /** With `block`: the inode of the root. */
   readonly rootFd: number;
+  /** It is not mounted, but read from its device. */
+  readonly block?: BlockSource;
   readonly filter: FilterOptions;
   readonly excludeCaches: boolean;
   /** Go into other file systems mounted below. */
@@ -157,11 +163,12 @@ class SaveRun {
   /** Plans one source and hands its jobs to the workers, as fast as slots become free. */
   async source(source: number): Promise<void> {
     const { rootFd } = this.#request.roots[source] as SaveRoot;
-    const root = this.#table.root(check(addon().duplicate(rootFd), "dup"));
     const config = this.#data.sources[source] as SourceConfig;
+    const inodes = config.block === undefined ? undefined : new InodeHandles();
+    const root = inodes?.root(rootFd) ?? this.#table.root(check(addon().duplicate(rootFd), "dup"));
     const rootStat = new Uint8Array(statLayout.size);
-    check(addon().statAt(rootFd, new Uint8Array(0), rootStat), "statx");
-    const scan = new ScanAhead(this.#pool, this.#table, source, config);
+    check(new SourceTrees(this.#data.sources).of(source).statAt(rootFd, new Uint8Array(0), rootStat), "statx");
+    const scan = new ScanAhead(this.#pool, inodes ?? this.#table, source, config);
     const plan = planSource({
       scan,
       root,
@@ -310,14 +317,15 @@ function ancestors(input: PackInput, directory: number, prefixLength: number): r
 }
 
 function sourceConfig(root: SaveRoot, prefixLength: number): SourceConfig {
-  const stat = statDescriptor(root.rootFd);
+  const dev = root.block === undefined ? statDescriptor(root.rootFd).dev : { major: 0, minor: 0 };
   return {
-    devMajor: stat.dev.major,
-    devMinor: stat.dev.minor,
+    devMajor: dev.major,
+    devMinor: dev.minor,
     crossMounts: root.crossMounts,
     excludeCaches: root.excludeCaches,
     filter: root.filter,
     prefixLength,
+    block: root.block,
   };
 }
 

@@ -49,7 +49,7 @@ const noBytes = new Uint8Array(0);
 export class ScanAhead {
   readonly filter: EntryFilter;
   readonly #pool: SavePool;
-  readonly #table: DirectoryTable;
+  readonly #table: Pick<DirectoryTable, "child">;
   readonly #source: number;
   readonly #config: SourceConfig;
   /** What is to be scanned, the next at the end. */
@@ -57,7 +57,7 @@ export class ScanAhead {
   #running = 0;
   #entriesAhead = 0;
 
-  constructor(pool: SavePool, table: DirectoryTable, source: number, config: SourceConfig) {
+  constructor(pool: SavePool, table: Pick<DirectoryTable, "child">, source: number, config: SourceConfig) {
     this.filter = new EntryFilter(config.filter);
     this.#pool = pool;
     this.#table = table;
@@ -120,7 +120,7 @@ export class ScanAhead {
     const dirFd = acquireIfThere(handle);
     if (dirFd < 0) return { stats: failedStats(count, -dirFd), nextOffset: names.length, maps: [] };
     try {
-      return await this.#pool.run("stat", { dirFd, names, offset: 0, count }, { urgent: true });
+      return await this.#pool.run("stat", { source: this.#source, dirFd, names, offset: 0, count }, { urgent: true });
     } finally {
       handle.release();
     }

@@ -22,6 +22,8 @@ import type {
   StatOutput,
 } from "./protocol.ts";
 import { dataSegments } from "../sys/data-runs.ts";
+import type { TreeSource } from "../sys/tree-source.ts";
+import type { SourceTrees } from "./source-trees.ts";
 
 /** Entries whose stat comes with the listing; a larger directory gets the rest by stat jobs, a part at a time. */
 export const statsPerListing = 16_384;
@@ -47,8 +49,10 @@ export class Scanner {
   readonly #largeBytes: number;
   readonly #directoriesMax: number;
   readonly #live: boolean;
+  readonly #trees: SourceTrees;
 
-  constructor(data: SaveWorkerData) {
+  constructor(data: SaveWorkerData, trees: SourceTrees) {
+    this.#trees = trees;
     this.#sources = data.sources;
     this.#filters = data.sources.map((source) => new EntryFilter(source.filter));
     this.#largeBytes = data.compression.blockSize;
@@ -57,7 +61,8 @@ export class Scanner {
   }
 
   scan(input: ScanInput): JobResult<ScanOutput> {
-    const arena = new Arena();
+    const tree = this.#trees.of(input.source);
+    const arena = new Arena(tree);
     const directories: ScannedDirectory[] = [];
     const maps: ScannedMap[] = [];
     let budget = input.budget;
@@ -68,11 +73,11 @@ export class Scanner {
       (directories.length === 0 || (budget > 0 && directories.length < this.#directoriesMax))
     ) {
       const next = stack.pop() as Pending;
-      const scanned = this.#list(next, (this.#sources[input.source] as SourceConfig).excludeCaches, arena);
+      const scanned = this.#list(tree, next, (this.#sources[input.source] as SourceConfig).excludeCaches, arena);
       const index = directories.push(scanned) - 1;
       if (next.parent === -1) rootsDone++;
       budget -= scanned.count + 1;
-      if (scanned.fd >= 0) this.#descend(input.source, scanned, arena, index, next.path, stack, maps);
+      if (scanned.fd >= 0) this.#descend(tree, input.source, scanned, arena, index, next.path, stack, maps);
     }
     const { names, stats } = arena.finish();
     const transfer = [names.buffer, stats.buffer, ...maps.map(({ map }) => map.buffer)] as ArrayBuffer[];
@@ -81,26 +86,27 @@ export class Scanner {
 
   stat(input: StatInput): JobResult<StatOutput> {
     const stats = new Uint8Array(input.count * statLayout.size);
-    const nextOffset = statInto(input.dirFd, input.names, input.offset, input.count, stats);
+    const tree = this.#trees.of(input.source);
+    const nextOffset = statInto(tree, input.dirFd, input.names, input.offset, input.count, stats);
     const maps: ScannedMap[] = [];
-    this.#mapLargeFiles(input.dirFd, input.names, input.offset, stats, 0, maps);
+    this.#mapLargeFiles(tree, input.dirFd, input.names, input.offset, stats, 0, maps);
     const transfer = [stats.buffer, ...maps.map(({ map }) => map.buffer as ArrayBuffer)];
     return { output: { stats, nextOffset, maps }, transfer };
   }
 
-  #list(pending: Pending, excludeCaches: boolean, arena: Arena): ScannedDirectory {
+  #list(tree: TreeSource, pending: Pending, excludeCaches: boolean, arena: Arena): ScannedDirectory {
     const { parent, entry, nameOffset } = pending;
-    const native = addon();
     const at = arena.end();
     const none = { parent, entry, nameOffset, fd: -1, ...at, namesLength: 0, count: 0, statsLength: 0 };
-    const fd = pending.name.length === 0 ? pending.parentFd : openQuietly(pending.parentFd, pending.name, O_DIRECTORY);
+    const fd =
+      pending.name.length === 0 ? pending.parentFd : openQuietly(pending.parentFd, pending.name, O_DIRECTORY, tree);
     if (fd < 0) return { ...none, errno: -fd };
-    const listed = native.readDirectory(fd);
+    const listed = tree.readDirectory(fd);
     if (typeof listed === "number") {
-      if (pending.name.length > 0) native.close(fd);
+      if (pending.name.length > 0) tree.close(fd);
       return { ...none, errno: -listed };
     }
-    const tag = excludeCaches ? cacheTag(fd, listed) : undefined;
+    const tag = excludeCaches ? cacheTag(tree, fd, listed) : undefined;
     const names = tag ?? listed;
     const count = countNames(names);
     const statsLength = arena.add(fd, names, Math.min(count, statsPerListing));
@@ -109,6 +115,7 @@ export class Scanner {
 
   /** Puts the child directories on the stack (the first on top) and maps the large files. */
   #descend(
+    tree: TreeSource,
     source: number,
     scanned: ScannedDirectory,
     arena: Arena,
@@ -136,12 +143,13 @@ export class Scanner {
       }
       nameAt += 2 + length;
     }
-    this.#mapLargeFiles(scanned.fd, names, 0, stats, index, maps);
+    this.#mapLargeFiles(tree, scanned.fd, names, 0, stats, index, maps);
     for (let i = children.length - 1; i >= 0; i--) stack.push(children[i] as Pending);
   }
 
   /** Files of several blocks: the plan needs to know where their data is before it cuts them. */
   #mapLargeFiles(
+    tree: TreeSource,
     dirFd: number,
     names: Uint8Array,
     offset: number,
@@ -163,7 +171,7 @@ export class Scanner {
         maps.push({
           listing,
           entry,
-          ...mapFile(dirFd, names.subarray(nameAt + 2, nameAt + 2 + length), size, this.#live),
+          ...mapFile(tree, dirFd, names.subarray(nameAt + 2, nameAt + 2 + length), size, this.#live),
         });
       }
       nameAt += 2 + length;
@@ -173,10 +181,15 @@ export class Scanner {
 
 /** Names and stat records of all directories of a scan: two buffers, so that two move and not two for each directory. */
 class Arena {
+  readonly #tree: TreeSource;
   #names = new Uint8Array(64 * 1024);
   #stats = new Uint8Array(512 * 1024);
   #namesLength = 0;
   #statsLength = 0;
+
+  constructor(tree: TreeSource) {
+    this.#tree = tree;
+  }
 
   /** Where the next directory's names and stats start. */
   end(): { readonly namesStart: number; readonly statsStart: number } {
@@ -189,7 +202,14 @@ class Arena {
     this.#names = grown(this.#names, this.#namesLength, names.length);
     this.#stats = grown(this.#stats, this.#statsLength, statsLength);
     this.#names.set(names, this.#namesLength);
-    statInto(dirFd, names, 0, count, this.#stats.subarray(this.#statsLength, this.#statsLength + statsLength));
+    statInto(
+      this.#tree,
+      dirFd,
+      names,
+      0,
+      count,
+      this.#stats.subarray(this.#statsLength, this.#statsLength + statsLength),
+    );
     this.#namesLength += names.length;
     this.#statsLength += statsLength;
     return statsLength;
@@ -257,16 +277,15 @@ const typeUnknown = 0;
 const cacheTagSignature = Buffer.from("Signature: 8a477f597d28d172789f06886806bc55");
 
 /** The packed name of a valid CACHEDIR.TAG (https://bford.info/cachedir/) among the names of a directory. */
-function cacheTag(dirFd: number, names: Uint8Array): Uint8Array | undefined {
+function cacheTag(tree: TreeSource, dirFd: number, names: Uint8Array): Uint8Array | undefined {
   const tag = findName(names, cacheTagName);
   // Opening anything but a regular file could do more than tell its content.
   if (tag === undefined || (tag[0] !== typeRegular && tag[0] !== typeUnknown)) return undefined;
-  const native = addon();
-  const fd = openQuietly(dirFd, cacheTagName);
+  const fd = openQuietly(dirFd, cacheTagName, 0, tree);
   if (fd < 0) return undefined;
   const start = Buffer.alloc(cacheTagSignature.length);
-  const read = native.read(fd, start, 0, start.length, 0);
-  native.close(fd);
+  const read = tree.read(fd, start, 0, start.length, 0);
+  tree.close(fd);
   return read === start.length && start.equals(cacheTagSignature) ? tag : undefined;
 }
 
@@ -286,18 +305,30 @@ function countNames(names: Uint8Array): number {
 }
 
 /** Stat records of `count` names from `offset` on; returns the offset after them. */
-function statInto(dirFd: number, names: Uint8Array, offset: number, count: number, stats: Uint8Array): number {
-  return count === 0 ? offset : check(addon().statNames(dirFd, names, offset, count, stats), "statx");
+function statInto(
+  tree: TreeSource,
+  dirFd: number,
+  names: Uint8Array,
+  offset: number,
+  count: number,
+  stats: Uint8Array,
+): number {
+  return count === 0 ? offset : check(tree.statNames(dirFd, names, offset, count, stats), "statx");
 }
 
-function mapFile(dirFd: number, name: Uint8Array, size: number, live: boolean): { errno: number; map: Float64Array } {
-  const native = addon();
-  const fd = openQuietly(dirFd, name);
+function mapFile(
+  tree: TreeSource,
+  dirFd: number,
+  name: Uint8Array,
+  size: number,
+  live: boolean,
+): { errno: number; map: Float64Array } {
+  const fd = openQuietly(dirFd, name, 0, tree);
   if (fd < 0) return { errno: -fd, map: new Float64Array(0) };
   try {
-    const runs = dataSegments(fd, size, mapLimit, unwrittenExtents(fd, live));
+    const runs = dataSegments(fd, size, mapLimit, unwrittenExtents(fd, live, tree), tree);
     return { errno: 0, map: runs ?? Float64Array.of(0, size) };
   } finally {
-    native.close(fd);
+    tree.close(fd);
   }
 }

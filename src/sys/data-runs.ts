@@ -2,6 +2,7 @@
 
 import type { Extent } from "../model/entry.ts";
 import { addon } from "./addon.ts";
+import type { TreeSource } from "./tree-source.ts";
 
 /**
  * Data runs of an open file of `size` bytes without its unwritten extents, aligned outwards to 512 and merged; undefined where it has no holes. Unwritten
@@ -12,8 +13,9 @@ export function dataSegments(
   size: number,
   limit: number,
   unwritten: readonly Extent[] | undefined,
+  tree: Pick<TreeSource, "dataMap"> = addon(),
 ): Float64Array | undefined {
-  const runs = addon().dataMap(fd, size, limit);
+  const runs = tree.dataMap(fd, size, limit);
   if (typeof runs === "number") return undefined;
   const view = new DataView(runs.buffer, runs.byteOffset, runs.byteLength);
   const pairs = new Float64Array(runs.byteLength / 8);

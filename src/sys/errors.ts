@@ -36,6 +36,7 @@ export const {
   ENODATA,
   ENODEV,
   ENOENT,
+  ENOKEY,
   ENOMEM,
   ENOSPC,
   ENOSYS,

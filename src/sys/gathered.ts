@@ -3,6 +3,7 @@
 import type { ExtendedAttribute, Extent } from "../model/entry.ts";
 import { addon } from "./addon.ts";
 import { gatherLayout, readInt64 } from "./layout.ts";
+import type { TreeSource } from "./tree-source.ts";
 
 export interface Gathered {
   /** errno of opening, reading the link or the identity check; 0 = fine. */
@@ -82,8 +83,12 @@ const wholeFile = Number.MAX_SAFE_INTEGER;
  * Preallocated, never written runs of an open file, also beyond its end; undefined: none, or the file system cannot say. `flush`: write the file's
  * cached data out first, without which a file that is being written has data in what looks unwritten.
  */
-export function unwrittenExtents(fd: number, flush: boolean): Extent[] | undefined {
-  const records = addon().extentMap(fd, 0, wholeFile, flush, extentLimit);
+export function unwrittenExtents(
+  fd: number,
+  flush: boolean,
+  tree: Pick<TreeSource, "extentMap"> = addon(),
+): Extent[] | undefined {
+  const records = tree.extentMap(fd, 0, wholeFile, flush, extentLimit);
   if (typeof records === "number") return undefined;
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
   const found: Extent[] = [];

@@ -5,6 +5,7 @@ import { formatVersion } from "../../../src/format/head.ts";
 import type { DigestName, Summary } from "../../../src/model/archive.ts";
 import type { Warning } from "../../../src/model/events.ts";
 import type { Compression } from "../../../src/model/options.ts";
+import type { BlockSource } from "../../../src/save/protocol.ts";
 import { saveArchive, type SaveRoot } from "../../../src/save/save.ts";
 import { InlinePool, type InlinePoolOptions } from "./inline-pool.ts";
 import { MemorySink } from "./memory-sink.ts";
@@ -22,6 +23,8 @@ export interface SaveTreeOptions extends InlinePoolOptions {
   readonly live?: boolean;
   readonly signal?: AbortSignal;
   readonly sink?: MemorySink;
+  /** Read the only root from the blocks of this image instead; its path is not opened. */
+  readonly block?: BlockSource;
   /** Use real threads (of dist/) instead. */
   readonly threads?: boolean;
 }
@@ -42,7 +45,10 @@ export async function saveTree(roots: string | readonly string[], options: SaveT
   const paths = typeof roots === "string" ? [roots] : roots;
   const sink = options.sink ?? new MemorySink();
   const compression: Compression = { codec: "zstd", level: 1, blockSize: MiB, ...options.compression };
-  const fds = paths.map((path) => openSync(path, constants.O_RDONLY | constants.O_DIRECTORY));
+  const { block } = options;
+  const fds = (block === undefined ? paths : []).map((path) =>
+    openSync(path, constants.O_RDONLY | constants.O_DIRECTORY),
+  );
   const warnings: Warning[] = [];
   let pool: InlinePool | undefined;
   try {
@@ -66,9 +72,9 @@ export async function saveTree(roots: string | readonly string[], options: SaveT
             origin: "test",
           })),
         },
-        roots: fds.map(
-          (rootFd): SaveRoot => ({
-            rootFd,
+        roots: (block === undefined ? fds.map((rootFd) => ({ rootFd })) : [{ rootFd: 2, block }]).map(
+          (root): SaveRoot => ({
+            ...root,
             filter: { excludes: options.excludes ?? [], only },
             excludeCaches: options.excludeCaches ?? false,
             crossMounts: options.crossMounts ?? false,

@@ -1,0 +1,174 @@
+// Where the blocks of an inode are: extent trees (struct ext4_extent_header and kin, Linux fs/ext4/ext4_extents.h) and the block maps of ext2 and ext3.
+// A walk visits the mapped runs of a range in order of the file. It ends whatever the tree says: each level lies below the one before, and the
+// runs ascend without overlap; no block of pointers is read twice, and no more blocks are mapped than the file system has.
+
+import { crc32cRaw } from "../crc32c.ts";
+import type { ExtDevice } from "./device.ts";
+import { roCompat } from "./features.ts";
+import { damaged, wrongChecksum } from "./flaw.ts";
+import type { ExtGeometry } from "./geometry.ts";
+import { type ExtInode, inodeFlags } from "./inode.ts";
+
+/** A run of blocks: place in the file, length, place on the device. Unwritten ones read as zeros. */
+export type RunVisitor = (logical: number, length: number, physical: number, unwritten: boolean) => void;
+
+interface Walk {
+  readonly device: ExtDevice;
+  readonly geometry: ExtGeometry;
+  readonly inode: ExtInode;
+  /** Blocks of the file: [start, end). */
+  readonly start: number;
+  readonly end: number;
+  readonly visit: RunVisitor;
+  /** Blocks visited. */
+  mapped: number;
+  /** Of a block map: the run that grows while pointers follow one another, and the blocks of pointers read so far. */
+  readonly pending: { logical: number; length: number; physical: number };
+  readonly pointerBlocks: Set<number>;
+}
+
+const extentMagic = 0xf30a;
+const headerBytes = 12;
+const itemBytes = 12;
+const depthMax = 5; // EXT4_MAX_EXTENT_DEPTH
+const initialisedMax = 32_768; // EXT_INIT_MAX_LEN
+const directPointers = 12; // EXT4_NDIR_BLOCKS
+
+/** Visits the mapped runs that begin below block `end` of the file and end above `start`, cut to that range. Throws ExtFlaw. */
+export function walkRuns(
+  device: ExtDevice,
+  geometry: ExtGeometry,
+  inode: ExtInode,
+  start: number,
+  end: number,
+  visit: RunVisitor,
+): void {
+  const pending = { logical: 0, length: 0, physical: 0 };
+  const walk: Walk = { device, geometry, inode, start, end, visit, mapped: 0, pending, pointerBlocks: new Set() };
+  if ((inode.flags & inodeFlags.extents) !== 0) walkExtents(walk, inode.map, -1, 0, 2 ** 32);
+  else walkPointers(walk);
+}
+
+function found(walk: Walk, logical: number, length: number, physical: number, unwritten: boolean): void {
+  const { geometry, inode } = walk;
+  if (physical < Math.max(1, geometry.firstDataBlock) || physical + length > geometry.blockCount) {
+    throw damaged(`inode ${inode.number} has blocks outside of the file system (${physical}, ${length})`);
+  }
+  const from = Math.max(logical, walk.start);
+  const to = Math.min(logical + length, walk.end);
+  if (to <= from) return;
+  walk.mapped += to - from;
+  if (walk.mapped > geometry.blockCount) throw damaged(`inode ${inode.number} has more blocks than the file system`);
+  walk.visit(from, to - from, physical + from - logical, unwritten);
+}
+
+/** A node of the tree, whose runs lie in blocks [low, high) of the file. `depthAbove`: −1 for the root. */
+function walkExtents(walk: Walk, node: Uint8Array, depthAbove: number, low: number, high: number): void {
+  const view = new DataView(node.buffer, node.byteOffset, node.byteLength);
+  const what = `the extent tree of inode ${walk.inode.number}`;
+  const entries = view.getUint16(2, true);
+  const most = view.getUint16(4, true);
+  const depth = view.getUint16(6, true);
+  if (
+    view.getUint16(0, true) !== extentMagic ||
+    entries > most ||
+    headerBytes + most * itemBytes > node.length ||
+    (depthAbove < 0 ? depth > depthMax : depth !== depthAbove - 1 || entries === 0) ||
+    (depth > 0 && entries === 0)
+  ) {
+    throw damaged(`${what} has a node that cannot be`);
+  }
+  let floor = low;
+  for (let i = 0; i < entries; i++) {
+    const at = headerBytes + i * itemBytes;
+    const logical = view.getUint32(at, true);
+    if (logical < floor || logical >= high) throw damaged(`${what} is not in order`);
+    if (depth === 0) {
+      const field = view.getUint16(at + 4, true);
+      const unwritten = field > initialisedMax;
+      const length = unwritten ? field - initialisedMax : field;
+      if (length === 0 || logical + length > high) throw damaged(`${what} has a run that cannot be`);
+      floor = logical + length;
+      found(walk, logical, length, view.getUint16(at + 6, true) * 2 ** 32 + view.getUint32(at + 8, true), unwritten);
+      if (floor >= walk.end) return;
+    } else {
+      const next = i + 1 < entries ? view.getUint32(at + itemBytes, true) : high;
+      floor = logical + 1;
+      if (next < floor) throw damaged(`${what} is not in order`);
+      if (next <= walk.start) continue;
+      if (logical >= walk.end) return;
+      const child = view.getUint16(at + 8, true) * 2 ** 32 + view.getUint32(at + 4, true);
+      walkExtents(walk, readNode(walk, child, what), depth, logical, next);
+    }
+  }
+}
+
+/** A node in a block of its own. */
+function readNode({ device, geometry, inode }: Walk, block: number, what: string): Uint8Array {
+  if (block <= geometry.firstDataBlock || block >= geometry.blockCount)
+    throw damaged(`${what} leads out of the file system`);
+  const bytes = device.block(block, what);
+  if ((geometry.roCompat & roCompat.metadataChecksum) !== 0) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const tail = headerBytes + itemBytes * view.getUint16(4, true); // ext4_extent_tail
+    if (tail + 4 > bytes.length) throw damaged(`${what} has a node that cannot be`);
+    if (crc32cRaw(inode.checksumSeed, bytes.subarray(0, tail)) !== view.getUint32(tail, true))
+      throw wrongChecksum(what);
+  }
+  return bytes;
+}
+
+/** Twelve blocks, then one, two and three levels of blocks of pointers. */
+function walkPointers(walk: Walk): void {
+  const { map } = walk.inode;
+  const view = new DataView(map.buffer, map.byteOffset, map.byteLength);
+  for (let i = 0; i < directPointers; i++) pointer(walk, view.getUint32(4 * i, true), i, 0);
+  const perBlock = walk.geometry.blockSize / 4;
+  let logical = directPointers;
+  for (let level = 1; level <= 3; level++) {
+    if (logical >= walk.end) break;
+    pointer(walk, view.getUint32(4 * (directPointers + level - 1), true), logical, level);
+    logical += perBlock ** level;
+  }
+  flush(walk);
+}
+
+function flush(walk: Walk): void {
+  const { pending } = walk;
+  const { logical, length, physical } = pending;
+  pending.length = 0;
+  if (length > 0) found(walk, logical, length, physical, false);
+}
+
+/** What a pointer of a level leads to: the block at `logical` (level 0), or a block of pointers. */
+function pointer(walk: Walk, block: number, logical: number, level: number): void {
+  const { geometry, device, inode, pending, pointerBlocks } = walk;
+  const perBlock = geometry.blockSize / 4;
+  if (block === 0 || logical >= walk.end || logical + perBlock ** level <= walk.start) return;
+  if (level === 0) {
+    const follows = pending.length > 0 && logical === pending.logical + pending.length;
+    if (follows && block === pending.physical + pending.length) {
+      pending.length++;
+      return;
+    }
+    flush(walk);
+    pending.logical = logical;
+    pending.length = 1;
+    pending.physical = block;
+    return;
+  }
+  const what = `the block map of inode ${inode.number}`;
+  if (block <= geometry.firstDataBlock || block >= geometry.blockCount)
+    throw damaged(`${what} leads out of the file system`);
+  if (pointerBlocks.has(block)) throw damaged(`${what} holds a block twice`);
+  pointerBlocks.add(block);
+  const bytes = device.block(block, what);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const step = perBlock ** (level - 1);
+  const first = Math.max(0, Math.floor((walk.start - logical) / step));
+  for (let i = first; i < perBlock; i++) {
+    if (logical + i * step >= walk.end) break;
+    const below = view.getUint32(4 * i, true);
+    if (below !== 0) pointer(walk, below, logical + i * step, level - 1);
+  }
+}

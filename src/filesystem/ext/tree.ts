@@ -1,0 +1,286 @@
+// The calls of a tree (sys/tree-source.ts) answered by the block-level reader: what the addon says of a mounted ext file system, said of one that is not.
+// Descriptors are inode numbers: nothing is held open. Content is read in the order it has on the device.
+
+import { EntryKind } from "../../model/entry.ts";
+import type { BytesResult, Result } from "../../sys/addon.ts";
+import { O_DIRECTORY, O_NOFOLLOW } from "../../sys/constants.ts";
+import { ELOOP, ENOENT, ENOKEY, ENOSPC, ENOTDIR, EOVERFLOW, ESTALE, EUCLEAN } from "../../sys/errors.ts";
+import { statLayout } from "../../sys/layout.ts";
+import type { TreeSource } from "../../sys/tree-source.ts";
+import { type ExtDirectory, findName } from "./directory.ts";
+import { FileReads } from "./file-reads.ts";
+import type { ExtFilesystem } from "./filesystem.ts";
+import { errnoOfFailure, ExtFlaw } from "./flaw.ts";
+import { type ExtInode, inodeFlags } from "./inode.ts";
+import { type GatherFields, writeGathered, writeGatherError, writeStat } from "./layout.ts";
+
+const kindMask = 0xf000;
+/** Type bits of each kind that can be opened or read. */
+const typeOfKind: Readonly<Record<number, number>> = {
+  [EntryKind.file]: 0x8000,
+  [EntryKind.symlink]: 0xa000,
+  [EntryKind.charDevice]: 0x2000,
+  [EntryKind.blockDevice]: 0x6000,
+  [EntryKind.directory]: 0x4000,
+  [EntryKind.fifo]: 0x1000,
+  [EntryKind.socket]: 0xc000,
+};
+const directoryType = 0x4000;
+const symlinkType = 0xa000;
+const unwrittenFlag = 0x800; // FIEMAP_EXTENT_UNWRITTEN
+const endOfMaps = 2 ** 32; // no file has more blocks
+const nothing: GatherFields = {
+  link: new Uint8Array(0),
+  attributes: [],
+  attributeErrno: 0,
+  firstHole: -1,
+  hasUnwritten: false,
+};
+
+export class ExtTree implements TreeSource {
+  readonly #fs: ExtFilesystem;
+  readonly #reads: FileReads;
+  /** Of each directory listing: first position of every inode in it. */
+  readonly #firstNames = new WeakMap<ExtDirectory, Map<number, number>>();
+  /** Files between gather() and their end. */
+  readonly #open = new Map<number, ExtInode>();
+  /** Position of the name that was looked up last. */
+  #near = 0;
+
+  constructor(fs: ExtFilesystem) {
+    this.#fs = fs;
+    this.#reads = new FileReads(fs);
+  }
+
+  readDirectory(fd: number): BytesResult {
+    return attempt(() => this.#directory(fd).names);
+  }
+
+  statNames(dirFd: number, names: Uint8Array, offset: number, count: number, out: Uint8Array): Result {
+    const view = viewOf(out);
+    let at = offset;
+    for (let i = 0; i < count; i++) {
+      const end = at + 2 + (names[at + 1] as number);
+      const name = names.subarray(at + 2, end);
+      const result = attempt(() => {
+        writeStat(view, i * statLayout.size, this.#fs.inode(this.#lookUp(dirFd, name)));
+        return 0;
+      });
+      if (result < 0) {
+        out.fill(0, i * statLayout.size, (i + 1) * statLayout.size);
+        view.setUint32(i * statLayout.size + statLayout.error, -result, true);
+      }
+      at = end;
+    }
+    return at;
+  }
+
+  openAt(dirFd: number, name: Uint8Array, flags: number): Result {
+    return attempt(() => {
+      const inode = this.#fs.inode(this.#lookUp(dirFd, name));
+      const type = inode.mode & kindMask;
+      if (type === symlinkType && (flags & O_NOFOLLOW) !== 0) return -ELOOP;
+      if ((flags & O_DIRECTORY) === 0) {
+        const isOpen = type === typeOfKind[EntryKind.file] || type === directoryType;
+        if (isOpen && (inode.flags & inodeFlags.encrypt) !== 0) return -ENOKEY;
+        return inode.number;
+      }
+      return type === directoryType ? this.#enter(dirFd, name, inode) : -ENOTDIR;
+    });
+  }
+
+  close(fd: number): Result {
+    this.#open.delete(fd);
+    return 0;
+  }
+
+  statAt(dirFd: number, name: Uint8Array, out: Uint8Array): Result {
+    return attempt(() => {
+      writeStat(viewOf(out), 0, this.#fs.inode(name.length === 0 ? dirFd : this.#lookUp(dirFd, name)));
+      return 0;
+    });
+  }
+
+  read(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): Result {
+    return attempt(() => {
+      const inode = this.#opened(fd);
+      const count = Math.max(0, Math.min(length, inode.size - position));
+      if (count > 0) this.#fs.read(inode, buffer, offset, count, position);
+      return count;
+    });
+  }
+
+  dataMap(fd: number, size: number, limit: number): BytesResult {
+    return attempt(() => {
+      const inode = this.#opened(fd);
+      const runs: number[] = [];
+      if ((inode.flags & inodeFlags.inlineData) !== 0) runs.push(0, Math.min(size, inode.size));
+      const { blockSize } = this.#fs.geometry;
+      this.#fs.walk(inode, 0, Math.ceil(size / blockSize), (logical, count, _physical, unwritten) => {
+        if (unwritten) return;
+        const start = logical * blockSize;
+        const end = Math.min(start + count * blockSize, size);
+        const last = runs.length - 2;
+        if (last >= 0 && (runs[last] as number) + (runs[last + 1] as number) === start) {
+          runs[last + 1] = end - (runs[last] as number);
+        } else runs.push(start, end - start);
+        if (runs.length > 2 * limit) throw new ExtFlaw(EOVERFLOW, "the file has too many runs of data");
+      });
+      return new Uint8Array(BigInt64Array.from(runs, BigInt).buffer);
+    });
+  }
+
+  extentMap(fd: number, start: number, length: number, _sync: boolean, limit: number): BytesResult {
+    return attempt(() => {
+      const { blockSize } = this.#fs.geometry;
+      const records: bigint[] = [];
+      const first = Math.floor(start / blockSize);
+      const last = Math.min(endOfMaps, Math.ceil((start + length) / blockSize));
+      this.#fs.walk(this.#opened(fd), first, last, (logical, count, physical, unwritten) => {
+        if (records.length >= 4 * limit) throw new ExtFlaw(EOVERFLOW, "the file has too many extents");
+        const bytes = [logical, physical, count].map((blocks) => BigInt(blocks * blockSize));
+        records.push(...bytes, unwritten ? BigInt(unwrittenFlag) : 0n);
+      });
+      return new Uint8Array(BigUint64Array.from(records).buffer);
+    });
+  }
+
+  gather(
+    dirFds: Int32Array,
+    names: Uint8Array,
+    namesOffset: number,
+    count: number,
+    out: Uint8Array,
+    fds: Int32Array,
+  ): Result {
+    const view = viewOf(out);
+    let at = namesOffset;
+    let to = 0;
+    for (let i = 0; i < count; i++) {
+      const kind = names[at] as EntryKind;
+      const end = at + 2 + (names[at + 1] as number);
+      fds[i] = -1;
+      const length = this.#gatherOne(dirFds[i] as number, kind, names.subarray(at + 2, end), out, view, to);
+      if (length === 0) return i > 0 ? i : -ENOSPC;
+      const inode = this.#gathered;
+      if (kind === EntryKind.file && inode !== undefined) {
+        this.#open.set(inode.number, inode);
+        fds[i] = inode.number;
+      }
+      to += length;
+      at = end;
+    }
+    return count;
+  }
+
+  readFiles(
+    fds: Int32Array,
+    sizes: Float64Array,
+    offsets: Float64Array,
+    count: number,
+    buffer: Uint8Array,
+    digests: Uint8Array,
+    status: Float64Array,
+    stats: Uint8Array,
+  ): Result {
+    const inodes = Array.from({ length: count }, (_, i) => this.#open.get(fds[i] as number) ?? (fds[i] as number));
+    this.#reads.read(inodes, sizes, offsets, buffer, status, digests);
+    for (let i = 0; i < count; i++) {
+      const fd = fds[i] as number;
+      if (fd < 0) continue;
+      if (stats.length > 0) this.statAt(fd, nothing.link, stats.subarray(i * statLayout.size));
+      this.close(fd);
+      fds[i] = -1;
+    }
+    return 0;
+  }
+
+  /** The inode that #gatherOne() told of; undefined: it told of an error. */
+  #gathered: ExtInode | undefined;
+
+  #gatherOne(dirFd: number, kind: EntryKind, name: Uint8Array, out: Uint8Array, view: DataView, at: number): number {
+    this.#gathered = undefined;
+    let fields = nothing;
+    let inode: ExtInode | undefined;
+    const result = attempt(() => {
+      inode = this.#fs.inode(name.length === 0 ? dirFd : this.#lookUp(dirFd, name));
+      if ((inode.mode & kindMask) !== typeOfKind[kind]) return -ESTALE;
+      fields = this.#fieldsOf(inode, kind);
+      return 0;
+    });
+    if (result < 0 || inode === undefined) return writeGatherError(out, view, at, -result);
+    this.#gathered = inode;
+    const hasFlags = kind === EntryKind.file || kind === EntryKind.directory;
+    return writeGathered(out, view, at, inode, hasFlags, fields);
+  }
+
+  #fieldsOf(inode: ExtInode, kind: EntryKind): GatherFields {
+    const isFile = kind === EntryKind.file;
+    if (isFile && (inode.flags & inodeFlags.encrypt) !== 0) throw new ExtFlaw(ENOKEY, "the file is encrypted");
+    const { attributes, errno: attributeErrno } = this.#fs.attributes(inode);
+    const link = kind === EntryKind.symlink ? this.#fs.link(inode) : nothing.link;
+    const layout = isFile ? this.#layoutOf(inode) : nothing;
+    return { link, attributes, attributeErrno, firstHole: layout.firstHole, hasUnwritten: layout.hasUnwritten };
+  }
+
+  /** Where the first hole of a file is, and whether it has unwritten extents. */
+  #layoutOf(inode: ExtInode): Pick<GatherFields, "firstHole" | "hasUnwritten"> {
+    const { size } = inode;
+    const { blockSize } = this.#fs.geometry;
+    let hasUnwritten = false;
+    let dense = 0;
+    if ((inode.flags & inodeFlags.inlineData) !== 0) dense = Math.ceil(size / blockSize);
+    this.#fs.walk(inode, 0, endOfMaps, (logical, count, _physical, unwritten) => {
+      hasUnwritten ||= unwritten;
+      if (!unwritten && logical === dense) dense = logical + count;
+    });
+    return { firstHole: size === 0 ? -1 : Math.min(size, dense * blockSize), hasUnwritten };
+  }
+
+  #opened(fd: number): ExtInode {
+    return this.#open.get(fd) ?? this.#fs.inode(fd);
+  }
+
+  #directory(fd: number): ExtDirectory {
+    return this.#fs.directory(this.#fs.inode(fd));
+  }
+
+  /** Inode of a name. Throws ExtFlaw. */
+  #lookUp(dirFd: number, name: Uint8Array): number {
+    const directory = this.#directory(dirFd);
+    const found = findName(directory, name, this.#near);
+    if (found < 0) throw new ExtFlaw(ENOENT, "there is no such name");
+    this.#near = found + 1;
+    return directory.inodes[found] as number;
+  }
+
+  /**
+   * A directory is entered from the one place that its `..` names, and there by one name only: so no tree of damaged directories is walked in circles or
+   * over and over.
+   */
+  #enter(parent: number, name: Uint8Array, inode: ExtInode): number {
+    const directory = this.#directory(parent);
+    let firstNames = this.#firstNames.get(directory);
+    if (firstNames === undefined) {
+      firstNames = new Map();
+      for (let i = directory.inodes.length - 1; i >= 0; i--) firstNames.set(directory.inodes[i] as number, i);
+      this.#firstNames.set(directory, firstNames);
+    }
+    const isFirst = firstNames.get(inode.number) === findName(directory, name, this.#near - 1);
+    const isChild = inode.number !== parent && this.#fs.directory(inode).parent === parent;
+    return isFirst && isChild && inode.number !== 2 ? inode.number : -EUCLEAN;
+  }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** What the call gives, or −errno of the flaw it met. */
+function attempt<Value extends number | Uint8Array>(call: () => Value): Value | number {
+  try {
+    return call();
+  } catch (error) {
+    return -errnoOfFailure(error);
+  }
+}

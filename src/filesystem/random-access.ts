@@ -1,0 +1,37 @@
+// Bytes by place, into a buffer of the caller's: what block-level readers read from. A device, an image file, or whatever can stand for one.
+
+import { addon } from "../sys/addon.ts";
+import { check } from "../sys/errors.ts";
+import type { ByteReader } from "./reader.ts";
+import { sizeOfFd } from "./reader.ts";
+
+export interface RandomAccess {
+  readonly sizeBytes: number;
+  /** Fills `length` bytes of `target` from `at` with those at `position`, which lie below sizeBytes. Throws what the system says. */
+  readInto(target: Uint8Array, at: number, length: number, position: number): void;
+}
+
+/** Of an open block device or regular file; the descriptor stays the caller's. Bytes a file has lost since it was opened are zeros. */
+export function accessOfFd(fd: number, sizeBytes: number = sizeOfFd(fd)): RandomAccess {
+  return {
+    sizeBytes,
+    readInto(target, at, length, position) {
+      const count = check(addon().read(fd, target, at, length, position), "pread");
+      if (count < length) target.fill(0, at + count, at + length);
+    },
+  };
+}
+
+export function accessOfReader(reader: ByteReader): RandomAccess {
+  return {
+    sizeBytes: reader.sizeBytes,
+    readInto(target, at, length, position) {
+      for (let done = 0; done < length; ) {
+        const bytes = reader.read(position + done, length - done);
+        if (bytes.length === 0) throw new RangeError("the reader ends before its size");
+        target.set(bytes, at + done);
+        done += bytes.length;
+      }
+    },
+  };
+}
