@@ -19,6 +19,9 @@ export function replayError(path: string, type: string, cause?: unknown): TsfsaE
       path,
       hints: [
         "mount it and unmount it once, then save it",
+        ...(type.startsWith("ext")
+          ? ["or read it from its blocks (--reader=block), with its journal replayed in memory"]
+          : []),
         "or make a read-write snapshot, mount and unmount that once, and save it",
       ],
       ...(cause === undefined ? {} : { cause }),

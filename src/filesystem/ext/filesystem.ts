@@ -58,7 +58,13 @@ export class ExtFilesystem {
   /** Listings by inode, the least recently used first. */
   readonly #directories = new Map<number, ExtDirectory>();
 
-  private constructor(access: RandomAccess, geometry: ExtGeometry, overlay: Overlay) {
+  /** `groups`: of so many the descriptors are read. */
+  private constructor(
+    access: RandomAccess,
+    geometry: ExtGeometry,
+    overlay: Overlay,
+    groups = Number.POSITIVE_INFINITY,
+  ) {
     this.device = new ExtDevice(access, geometry.blockSize, overlay);
     this.overlay = overlay;
     const replayed = overlay.size > 0 ? readGeometry(this.device) : geometry;
@@ -68,6 +74,7 @@ export class ExtFilesystem {
     for (const { number, inodeTable, freeBlocks } of readGroups(this.device, replayed)) {
       this.#inodeTables[number] = inodeTable;
       freeClusters += freeBlocks;
+      if (number + 1 >= groups) break;
     }
     const sb = new Fields(this.device.read(extSuperblockOffset, 1024));
     const { blockCount, blockSize, blocksPerCluster } = replayed;
@@ -87,9 +94,12 @@ export class ExtFilesystem {
     const unknown = geometry.incompat & ~incompatKnown;
     if (unknown !== 0) throw unsupported(`it has features that are not known here (incompat ${unknown.toString(16)})`);
     if (geometry.inodeCount >= 2 ** 31) throw unsupported(`it has ${geometry.inodeCount} inodes, of 2^31 at most`);
-    const plain = new ExtFilesystem(access, geometry, overlay ?? new Map());
-    if (overlay !== undefined || readExt(device)?.needsReplay !== true) return plain;
-    return new ExtFilesystem(access, geometry, plain.#replay());
+    if (overlay !== undefined || readExt(device)?.needsReplay !== true) {
+      return new ExtFilesystem(access, geometry, overlay ?? new Map());
+    }
+    // What the journal mends may be torn until then: only the group that holds its inode is looked at before.
+    const stale = new ExtFilesystem(access, geometry, new Map(), 1);
+    return new ExtFilesystem(access, geometry, stale.#replay());
   }
 
   /** An inode in use that a directory may name. Throws ExtFlaw. */
@@ -187,6 +197,7 @@ export class ExtFilesystem {
     const sb = new Fields(this.device.read(extSuperblockOffset, 1024));
     const number = sb.u32(0xe0); // s_journal_inum
     if (number === 0) throw unsupported("its journal, which must be replayed, lies on another device");
+    if (number > this.geometry.inodesPerGroup) throw damaged(`the journal is said to be inode ${number}`);
     const inode = this.#inode(number);
     const blocks = Math.floor(inode.size / this.geometry.blockSize);
     const runs: [number, number][] = [];
