@@ -106,7 +106,10 @@ export async function saveOptions(archive: string, sources: readonly string[], f
     throw new TsfsaError("USAGE", "--dry-run makes nothing, and a snapshot is something: use tsfsa snapshot plan");
   }
   if (snapshot !== undefined && flags.reader === "block") {
-    throw new TsfsaError("USAGE", "--reader=block reads what is not mounted, and --snapshot mounts what it makes: give one of them");
+    throw new TsfsaError(
+      "USAGE",
+      "--reader=block reads what is not mounted, and --snapshot mounts what it makes: give one of them",
+    );
   }
   const excludes = flags.exclude ?? [];
   compilePatterns(excludes); // refuses bad ones before anything is opened

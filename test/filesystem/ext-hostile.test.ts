@@ -2,7 +2,7 @@
 
 import { closeSync, mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MetadataFlaw } from "../../src/filesystem/exact.ts";
 import { ExtFilesystem } from "../../src/filesystem/ext/filesystem.ts";
