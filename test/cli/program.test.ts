@@ -44,6 +44,7 @@ describe("the command line of a save", () => {
       allowRw: false,
       strict: false,
       crossMounts: false,
+      reader: "mount",
       verify: false,
       dryRun: false,
     });
