@@ -190,6 +190,33 @@ static napi_value clone_range(napi_env env, napi_callback_info info) {
   return result_or_errno(env, ioctl(to_fd, FICLONERANGE, &range));
 }
 
+static napi_value start_writeback(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  int32_t fd;
+  if (!arguments(env, info, 1, values) || !argument_i32(env, values[0], &fd)) return NULL;
+  return result_or_errno(env, sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+}
+
+static napi_value dedupe_range(napi_env env, napi_callback_info info) {
+  napi_value values[5];
+  int32_t from_fd, to_fd;
+  int64_t from_offset, length, to_offset;
+  if (!arguments(env, info, 5, values) || !argument_i32(env, values[0], &from_fd) ||
+      !argument_i64(env, values[1], &from_offset) || !argument_i64(env, values[2], &length) ||
+      !argument_i32(env, values[3], &to_fd) || !argument_i64(env, values[4], &to_offset)) {
+    return NULL;
+  }
+  if (from_offset < 0 || length < 0 || to_offset < 0) return range_error(env, "negative offset or length"), NULL;
+  struct {
+    struct file_dedupe_range head;
+    struct file_dedupe_range_info to;
+  } request = {.head = {.src_offset = (uint64_t)from_offset, .src_length = (uint64_t)length, .dest_count = 1},
+               .to = {.dest_fd = to_fd, .dest_offset = (uint64_t)to_offset}};
+  if (ioctl(from_fd, FIDEDUPERANGE, &request) < 0) return negative_errno(env, errno);
+  if (request.to.status < 0) return number(env, request.to.status);
+  return number(env, request.to.status == FILE_DEDUPE_RANGE_SAME ? (double)request.to.bytes_deduped : 0);
+}
+
 static napi_value advise(napi_env env, napi_callback_info info) {
   napi_value values[4];
   int32_t fd;
@@ -206,5 +233,5 @@ static napi_value advise(napi_env env, napi_callback_info info) {
 
 const struct method extent_methods[] = {
     {"dataMap", data_map},       {"firstHole", first_hole},   {"extentMap", extent_map}, {"allocate", allocate},
-    {"cloneRange", clone_range}, {"advise", advise},          {NULL, NULL},
+    {"cloneRange", clone_range}, {"dedupeRange", dedupe_range}, {"startWriteback", start_writeback}, {"advise", advise}, {NULL, NULL},
 };

@@ -5,10 +5,12 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
@@ -23,6 +25,8 @@ struct refusals {
   dev_t device;
   bool no_flags;
   bool no_project;
+  // Extents may be shared, and FIEMAP is the only one to tell.
+  bool is_btrfs;
 };
 
 // One record under construction in the caller's buffer.
@@ -59,7 +63,10 @@ static int open_quietly(int dir_fd, const char *name, int flags) {
 
 static void take_flags(int fd, dev_t device, struct refusals *refusals, struct gather_record *record) {
   if (!refusals->known || refusals->device != device) {
-    *refusals = (struct refusals){.known = true, .device = device};
+    struct statfs found;
+    const bool has_device = major(device) != 0;
+    const bool is_btrfs = !has_device && fstatfs(fd, &found) == 0 && found.f_type == BTRFS_SUPER_MAGIC;
+    *refusals = (struct refusals){.known = true, .device = device, .is_btrfs = is_btrfs};
   }
   if (!refusals->no_flags) {
     uint32_t flags = 0;
@@ -140,16 +147,16 @@ static void take_status(const struct stat *status, struct gather_record *record)
   record->mtimeNs = (uint32_t)status->st_mtim.tv_nsec;
 }
 
-// Where a file's data is: the first hole, and whether extents may be unwritten. The first extents usually tell both in one call. SEEK_DATA alone cannot:
-// where pages of an unwritten extent are cached, it calls them data. File systems without a device of their own (btrfs among them, where FIEMAP is
-// slow) do not look at cached pages for that: there only space beyond the end is asked for.
-static void take_layout(int fd, const struct stat *status, struct gather_record *record) {
+// Where a file's data is: the first hole, and whether extents may be unwritten or shared. The first extents usually tell all in one call. SEEK_DATA alone
+// cannot: where pages of an unwritten extent are cached, it calls them data. File systems without a device of their own do not look at cached pages for
+// that: there only space beyond the end is asked for, and on btrfs what is shared.
+static void take_layout(int fd, const struct stat *status, bool is_btrfs, struct gather_record *record) {
   struct {
     struct fiemap head;
     struct fiemap_extent extents[8];
   } request;
   const bool has_device = major(status->st_dev) != 0;
-  const bool ask = status->st_blocks > 0 && (has_device || status->st_blocks * 512 > status->st_size + 4096);
+  const bool ask = status->st_blocks > 0 && (has_device || is_btrfs || status->st_blocks * 512 > status->st_size + 4096);
   uint64_t covered = 0;
   if (ask) {
     memset(&request.head, 0, sizeof request.head);
@@ -161,10 +168,11 @@ static void take_layout(int fd, const struct stat *status, struct gather_record 
       for (uint32_t i = 0; i < count; i++) {
         const struct fiemap_extent *extent = &request.extents[i];
         if ((extent->fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0) record->unwritten = 1;
+        if ((extent->fe_flags & FIEMAP_EXTENT_SHARED) != 0) record->shared = 1;
         if ((extent->fe_flags & FIEMAP_EXTENT_LAST) != 0) whole = true;
         if (extent->fe_logical == covered) covered += extent->fe_length;
       }
-      if (!whole) record->unwritten = 1;
+      if (!whole) record->unwritten = record->shared = 1;
     }
   }
   if (status->st_size == 0) return;
@@ -189,7 +197,7 @@ static int gather_file(int dir_fd, const char *name, struct refusals *refusals, 
   take_status(&status, &out->record);
   take_flags(fd, status.st_dev, refusals, &out->record);
   take_attributes(fd, NULL, out);
-  take_layout(fd, &status, &out->record);
+  take_layout(fd, &status, refusals->is_btrfs, &out->record);
   return fd;
 }
 

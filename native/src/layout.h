@@ -77,7 +77,7 @@ struct gather_record {
   uint32_t flagsError;
   int64_t firstHole;
   uint32_t unwritten;
-  uint32_t zero;
+  uint32_t shared;
 };
 _Static_assert(sizeof(struct gather_record) == 80, "gather record");
 FIELD(gather_record, length, 0);
@@ -95,6 +95,7 @@ FIELD(gather_record, mtimeNs, 56);
 FIELD(gather_record, flagsError, 60);
 FIELD(gather_record, firstHole, 64);
 FIELD(gather_record, unwritten, 72);
+FIELD(gather_record, shared, 76);
 
 struct scatter_record {
   int32_t dirFd;

@@ -7,9 +7,9 @@ extern const struct method directory_methods[];
 extern const struct method file_methods[];
 extern const struct method attribute_methods[];
 extern const struct method extent_methods[];
+extern const struct method btrfs_methods[];
 extern const struct method mount_methods[];
 extern const struct method guard_methods[];
-extern const struct method subvolume_methods[];
 extern const struct method device_methods[];
 extern const struct method digest_methods[];
 extern const struct method gather_methods[];
@@ -17,8 +17,8 @@ extern const struct method scatter_methods[];
 
 NAPI_MODULE_INIT() {
   const struct method *const families[] = {
-      directory_methods, file_methods,   attribute_methods, extent_methods,  mount_methods,
-      device_methods,    digest_methods, gather_methods,    scatter_methods, guard_methods, subvolume_methods,
+      directory_methods, file_methods,   attribute_methods, extent_methods,  btrfs_methods, mount_methods,
+      device_methods,    digest_methods, gather_methods,    scatter_methods, guard_methods,
   };
   for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
     if (!define_methods(env, exports, families[i])) return NULL;

@@ -31,5 +31,6 @@ export const limits = {
   paxHeaderBytes: 48 * MiB,
   symlinkTargetBytes: 4095,
   sparseSegments: 1_000_000,
+  sharedExtents: 65_536,
   sources: 4096,
 } as const;

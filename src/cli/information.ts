@@ -89,6 +89,7 @@ function entriesText(totals: SourceTotals): string {
     .filter(([kind]) => totals[kind] > 0)
     .map(([kind, one, many]) => `${count(totals[kind])} ${totals[kind] === 1 ? one : many}`);
   const marks: string[] = [];
+  if (totals.subvolumes > 0) shown.push(`of the directories ${count(totals.subvolumes)} are btrfs subvolumes`);
   if (totals.absent > 0) marks.push(`${count(totals.absent)} not saved`);
   if (totals.changed > 0) marks.push(`${count(totals.changed)} changed while being read`);
   if (totals.damaged > 0) marks.push(`${count(totals.damaged)} with parts that could not be read`);

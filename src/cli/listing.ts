@@ -2,7 +2,7 @@
 
 import { toHex } from "../base/bytes.ts";
 import { escapeName, pathJson } from "../base/units.ts";
-import { EntryKind, type Timestamp } from "../model/entry.ts";
+import { EntryKind, type Subvolume, type Timestamp } from "../model/entry.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import type { ListedEntry } from "../model/options.ts";
 import type { ListForm } from "./invocation.ts";
@@ -81,9 +81,9 @@ function ownerText(id: number): string {
 }
 
 /** Nothing has to be said after the name. */
-function isPlain({ kind, changed, damaged, attributesLost }: CatalogRow): boolean {
+function isPlain({ kind, changed, damaged, attributesLost, subvolume }: CatalogRow): boolean {
   const linked = kind === EntryKind.symlink || kind === EntryKind.hardlink || kind === EntryKind.absent;
-  return !(linked || changed || damaged || attributesLost);
+  return !(linked || changed || damaged || attributesLost || subvolume !== undefined);
 }
 
 function escapeText(text: string): string {
@@ -97,10 +97,16 @@ function remarks({ row, linkPath }: ListedEntry): string {
     found.push(`link to ${linkPath === undefined ? `entry ${row.linkEntry ?? "?"}` : escapeName(linkPath)}`);
   }
   if (row.kind === EntryKind.absent) found.push(`(not saved: ${escapeText(row.absentReason ?? "unknown reason")})`);
+  if (row.subvolume !== undefined) found.push(`(${subvolumeText(row.subvolume)})`);
   if (row.changed) found.push("(changed while it was read)");
   if (row.damaged) found.push("(parts could not be read)");
   if (row.attributesLost) found.push("(attributes missing)");
   return found.join(" ");
+}
+
+/** `read-only default subvolume`. */
+function subvolumeText({ readOnly, isDefault }: Subvolume): string {
+  return [...(readOnly ? ["read-only"] : []), ...(isDefault ? ["default"] : []), "subvolume"].join(" ");
 }
 
 const kindLetters: Readonly<Record<EntryKind, string>> = {
@@ -180,8 +186,21 @@ export function rowJson({ source, number, path, row, linkPath }: ListedEntry): o
     linkEntry: row.linkEntry,
     absentReason: row.absentReason,
     absentKind: row.absentKind === undefined ? undefined : kindNames.get(row.absentKind),
+    subvolume: row.subvolume === undefined ? undefined : subvolumeJson(row.subvolume),
+    sharedBytes: row.sharedExtents?.reduce((sum, { length }) => sum + length, 0),
     digest: row.digest === undefined ? undefined : toHex(row.digest),
     ...(flags.length === 0 ? {} : { flags }),
+  };
+}
+
+function subvolumeJson({ readOnly, isDefault, uuid, parentUuid, receivedUuid }: Subvolume): object {
+  const hex = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : toHex(bytes));
+  return {
+    readOnly,
+    default: isDefault,
+    uuid: hex(uuid),
+    parentUuid: hex(parentUuid),
+    receivedUuid: hex(receivedUuid),
   };
 }
 

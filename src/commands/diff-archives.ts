@@ -10,7 +10,7 @@ import type { CatalogRow } from "../model/catalog.ts";
 import type { Difference, FieldDifference } from "../model/difference.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { CommandContext, DiffDetails, DiffOptions, Outcome } from "../model/options.ts";
-import { compareProperties } from "../restore/compare-fields.ts";
+import { compareProperties, compareSubvolume } from "../restore/compare-fields.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { nextTurn } from "./parts.ts";
 import { entryFilter } from "./selection.ts";
@@ -172,7 +172,12 @@ class Comparison {
     const { source, path } = left;
     // Which name of a file comes first may have changed, and with it all that the row of a further name does not tell.
     const isRenamed = left.row.kind !== right.row.kind && (isLink(left.row) || isLink(right.row));
-    const fields = isRenamed ? [] : compareProperties(left.row, right.row, this.#options.compare);
+    const fields = isRenamed
+      ? []
+      : [
+          ...compareProperties(left.row, right.row, this.#options.compare),
+          ...compareSubvolume(left.row, right.row.subvolume),
+        ];
     if (!equalBytes(left.linkPath ?? noPath, right.linkPath ?? noPath)) {
       fields.push({ field: "hardlink", archived: linkText(left.linkPath), found: linkText(right.linkPath) });
     }

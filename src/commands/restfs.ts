@@ -66,7 +66,8 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
     const { signal } = context;
     const sources = options.targets.map(({ id }) => id);
     const { groups, otherPlaces } = await chooseIncluded(reader, sources, { includes, choice: selection }, signal);
-    const request = { rootFds, workers, selection, stripComponents, restoreRoots: true, overwrite, otherPlaces };
+    const roots = { rootFds, restoreRoots: true, setsDefaultSubvolume: true };
+    const request = { ...roots, workers, selection, stripComponents, overwrite, otherPlaces };
     const result = await restoreArchive(groups, request, { reporter, signal });
     for (const item of planned) {
       await item.mounted?.unmount();

@@ -94,7 +94,7 @@ function showsWholeFilesystem(mount: Mount, path: string): boolean {
   if (statSource(path).ino === 256) return true;
   throw new TsfsaError("SOURCE_NOT_FILESYSTEM", `${path} shows a directory of a btrfs subvolume, not a subvolume`, {
     path,
-    hints: ["name a mount point of the subvolume, or the device for the default subvolume"],
+    hints: ["name a mount point of the subvolume, or the device for all subvolumes"],
   });
 }
 

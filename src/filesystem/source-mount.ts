@@ -56,9 +56,13 @@ export function readOnlyLoop(cleanup: Cleanup, fd: number, isDevice: boolean, pa
   }).path;
 }
 
+/** What shows the whole of a btrfs, whichever subvolume is its default: the top level (BTRFS_FS_TREE_OBJECTID, linux/btrfs_tree.h). */
+const topLevel = "subvolid=5";
+
 /** A detached read-only mount; xfs must not mind the UUID of another that is mounted. */
 export function mountReadOnly(cleanup: Cleanup, type: FilesystemType, device: string, path: string): number {
-  return tryMount(cleanup, type, device, type === "xfs" ? ["ro", "nouuid"] : ["ro"], path);
+  const options = type === "xfs" ? ["nouuid"] : type === "btrfs" ? [topLevel] : [];
+  return tryMount(cleanup, type, device, ["ro", ...options], path);
 }
 
 /** A second mount of a mounted file system: same superblock, whole tree. It must ask for the state the superblock is in. */
@@ -69,7 +73,8 @@ export function shareSuperblock(
   isWritable: boolean,
   path: string,
 ): number {
-  return tryMount(cleanup, type, device, isWritable ? [] : ["ro"], path);
+  const options = type === "btrfs" ? [topLevel] : [];
+  return tryMount(cleanup, type, device, isWritable ? options : ["ro", ...options], path);
 }
 
 function tryMount(

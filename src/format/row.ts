@@ -8,7 +8,14 @@
 
 import { ByteWriter, utf8 } from "../base/bytes.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import { EntryKind, type ExtendedAttribute, type Extent, type Timestamp } from "../model/entry.ts";
+import {
+  EntryKind,
+  type ExtendedAttribute,
+  type Extent,
+  type SharedExtent,
+  type Subvolume,
+  type Timestamp,
+} from "../model/entry.ts";
 import type { PlainFile } from "./plain-file.ts";
 
 export const rowFlags = {
@@ -29,8 +36,13 @@ export const extraTags = {
   dataMap: 5,
   attributes: 6,
   absentReason: 7,
+  sharedExtents: 8,
+  subvolume: 9,
   absentKind: 10,
 } as const;
+
+export const subvolumeFlags = { readOnly: 1, isDefault: 2 } as const;
+export const uuidLength = 16;
 
 const noExtras: readonly [number, Uint8Array][] = [];
 
@@ -109,8 +121,9 @@ function encodeTime(writer: ByteWriter, time: Timestamp, origin: number): void {
 
 function extrasOf(row: CatalogRow): readonly [number, Uint8Array][] {
   const { symlinkTarget, linkEntry, damagedRanges, unwrittenExtents, dataMap, attributes, absentReason } = row;
-  const ranges = damagedRanges ?? unwrittenExtents ?? dataMap;
-  const others = symlinkTarget ?? linkEntry ?? attributes ?? absentReason ?? row.absentKind;
+  const { sharedExtents, subvolume } = row;
+  const ranges = damagedRanges ?? unwrittenExtents ?? dataMap ?? sharedExtents;
+  const others = symlinkTarget ?? linkEntry ?? attributes ?? absentReason ?? subvolume ?? row.absentKind;
   if (ranges === undefined && others === undefined) return noExtras; // nearly every row
   const extras: [number, Uint8Array][] = [];
   const add = (tag: number, write: (writer: ByteWriter) => void): void => {
@@ -127,6 +140,8 @@ function extrasOf(row: CatalogRow): readonly [number, Uint8Array][] {
   if (dataMap !== undefined) add(extraTags.dataMap, (writer) => writeExtents(writer, dataMap));
   if (attributes !== undefined) add(extraTags.attributes, (writer) => writeAttributes(writer, attributes));
   if (absentReason !== undefined) extras.push([extraTags.absentReason, utf8(absentReason)]);
+  if (sharedExtents !== undefined) add(extraTags.sharedExtents, (writer) => writeShared(writer, sharedExtents));
+  if (subvolume !== undefined) add(extraTags.subvolume, (writer) => writeSubvolume(writer, subvolume));
   if (row.absentKind !== undefined) extras.push([extraTags.absentKind, Uint8Array.of(row.absentKind)]);
   return extras;
 }
@@ -137,6 +152,20 @@ export function writeExtents(writer: ByteWriter, extents: readonly Extent[]): vo
     writer.varint(offset);
     writer.varint(length);
   }
+}
+
+function writeShared(writer: ByteWriter, extents: readonly SharedExtent[]): void {
+  for (const { offset, length, address, encoded } of extents) {
+    writer.varint(offset / 512);
+    writer.varint(length / 512);
+    writer.varint((2 * address) / 512 + (encoded ? 1 : 0));
+  }
+}
+
+function writeSubvolume(writer: ByteWriter, subvolume: Subvolume): void {
+  const { readOnly, isDefault, uuid, parentUuid, receivedUuid } = subvolume;
+  writer.u8((readOnly ? subvolumeFlags.readOnly : 0) | (isDefault ? subvolumeFlags.isDefault : 0));
+  for (const each of [uuid, parentUuid, receivedUuid]) writer.raw(each ?? new Uint8Array(uuidLength));
 }
 
 function writeAttributes(writer: ByteWriter, attributes: readonly ExtendedAttribute[]): void {

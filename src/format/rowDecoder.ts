@@ -4,12 +4,23 @@
 import { type ByteReader, decodeUtf8, ByteReader as Reader } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import { type Device, EntryKind, type ExtendedAttribute, type Extent, type Timestamp } from "../model/entry.ts";
+import {
+  type Device,
+  EntryKind,
+  type ExtendedAttribute,
+  type Extent,
+  type SharedExtent,
+  type Subvolume,
+  type Timestamp,
+} from "../model/entry.ts";
 import { checkComponent } from "./path.ts";
-import { extraTags, rowFlags } from "./row.ts";
+import { extraTags, rowFlags, subvolumeFlags, uuidLength } from "./row.ts";
 
 const idMax = 0xffff_fffe;
 const attributeNameMax = 255;
+const addressMax = 2 ** 52;
+/** A shared extent may reach beyond the end of its file, to the end of its last block. */
+const fileBlockMax = 65_536;
 /** A tag with this bit asks readers that do not know it to call the entry incomplete. */
 const criticalTag = 0x80;
 
@@ -25,6 +36,8 @@ type Extras = {
     | "dataMap"
     | "attributes"
     | "absentReason"
+    | "sharedExtents"
+    | "subvolume"
     | "absentKind"
     | "unknownCriticalTags"]?: NonNullable<CatalogRow[Key]>;
 };
@@ -60,6 +73,12 @@ export function decodeRow(reader: ByteReader, takeDigest: () => Uint8Array): Cat
   if (kind !== EntryKind.file && (flags & (rowFlags.digest | rowFlags.continued | rowFlags.sparse)) !== 0) {
     throw reader.damage("flags of a file on another kind");
   }
+  const shared = extras?.sharedExtents?.at(-1);
+  const sharedMax = Math.ceil(size / fileBlockMax) * fileBlockMax;
+  if (shared !== undefined && (shared.offset >= size || shared.offset + shared.length > sharedMax)) {
+    throw reader.damage("a shared extent outside of its file");
+  }
+  if (extras?.subvolume !== undefined && depth === 0) throw reader.damage("a root that is a subvolume of another");
   if (has(rowFlags.digest) && has(rowFlags.continued)) throw reader.damage("a digest of a file that goes on");
   const row: Writable<CatalogRow> = {
     kind,
@@ -212,6 +231,14 @@ function decodeExtra(extras: Extras, kind: EntryKind, tag: number, value: ByteRe
     case extraTags.absentReason:
       extras.absentReason = decodeUtf8(value.raw(value.remaining)) ?? "";
       return;
+    case extraTags.sharedExtents:
+      if (kind !== EntryKind.file) throw value.damage("shared extents of what is no file");
+      extras.sharedExtents = readShared(value);
+      return;
+    case extraTags.subvolume:
+      if (kind !== EntryKind.directory) throw value.damage("a subvolume that is no directory");
+      extras.subvolume = readSubvolume(value);
+      return value.finish();
     case extraTags.absentKind:
       extras.absentKind = decodeAbsentKind(value, kind);
       return value.finish();
@@ -240,6 +267,42 @@ export function readExtents(value: ByteReader, count: number = Number.POSITIVE_I
     extents.push({ offset, length });
   }
   return extents;
+}
+
+/** Triples of varint offset, length and place in units of 512: ascending, not empty, not overlapping. */
+function readShared(value: ByteReader): SharedExtent[] {
+  const extents: SharedExtent[] = [];
+  let end = 0;
+  while (value.remaining > 0) {
+    if (extents.length === limits.sharedExtents) throw value.damage("too many shared extents");
+    const offset = value.varint() * 512;
+    const length = value.varint() * 512;
+    const place = value.varint();
+    const encoded = place % 2 === 1;
+    const address = ((place - (encoded ? 1 : 0)) / 2) * 512;
+    if (offset < end || length === 0 || !Number.isSafeInteger(offset + length) || address >= addressMax) {
+      throw value.damage("illegal shared extent");
+    }
+    end = offset + length;
+    extents.push({ offset, length, address, encoded });
+  }
+  return extents;
+}
+
+function readSubvolume(value: ByteReader): Subvolume {
+  const flags = value.u8();
+  if (flags > (subvolumeFlags.readOnly | subvolumeFlags.isDefault)) throw value.damage("unknown flags of a subvolume");
+  const uuid = (): Uint8Array | undefined => {
+    const bytes = value.raw(uuidLength);
+    return bytes.every((byte) => byte === 0) ? undefined : bytes;
+  };
+  return {
+    readOnly: (flags & subvolumeFlags.readOnly) !== 0,
+    isDefault: (flags & subvolumeFlags.isDefault) !== 0,
+    uuid: uuid(),
+    parentUuid: uuid(),
+    receivedUuid: uuid(),
+  };
 }
 
 function decodeAttributes(value: ByteReader): ExtendedAttribute[] {

@@ -18,6 +18,7 @@ const totalKeys = [
   "changed",
   "damaged",
   "attributesLost",
+  "subvolumes",
   "bytes",
   "dataBytes",
 ] as const satisfies readonly (keyof SourceTotals)[];
@@ -63,6 +64,7 @@ export function decodeSummary(payload: Uint8Array): Summary {
 
 function decodeTotals(fields: Fields): SourceTotals {
   const totals = emptyTotals();
-  for (const key of totalKeys) totals[key] = fields.integer(key);
+  // Archives from before there were subvolumes have no count of them.
+  for (const key of totalKeys) if (key !== "subvolumes" || fields.has(key)) totals[key] = fields.integer(key);
   return totals;
 }

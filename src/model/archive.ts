@@ -98,6 +98,8 @@ export interface SourceTotals {
   changed: number;
   damaged: number;
   attributesLost: number;
+  /** Directories that are roots of btrfs subvolumes. */
+  subvolumes: number;
   /** Sum of the files' logical sizes. */
   bytes: number;
   /** The same without holes. */

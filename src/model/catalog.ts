@@ -1,6 +1,6 @@
 // A catalog row: all that a listing shows of one entry, and what tar cannot hold (docs/FORMAT.md, section 6).
 
-import type { Device, EntryKind, ExtendedAttribute, Extent, Timestamp } from "./entry.ts";
+import type { Device, EntryKind, ExtendedAttribute, Extent, SharedExtent, Subvolume, Timestamp } from "./entry.ts";
 
 export interface CatalogRow {
   readonly kind: EntryKind;
@@ -39,6 +39,10 @@ export interface CatalogRow {
   readonly damagedRanges?: readonly Extent[] | undefined;
   readonly unwrittenExtents?: readonly Extent[] | undefined;
   readonly dataMap?: readonly Extent[] | undefined;
+  /** Files only. */
+  readonly sharedExtents?: readonly SharedExtent[] | undefined;
+  /** Directories only. */
+  readonly subvolume?: Subvolume | undefined;
   /** Entries without member only. */
   readonly attributes?: readonly ExtendedAttribute[] | undefined;
   readonly absentReason?: string | undefined;

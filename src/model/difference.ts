@@ -16,7 +16,8 @@ export type DifferenceField =
   | "flags"
   | "project"
   | "holes"
-  | "unwritten";
+  | "unwritten"
+  | "subvolume";
 
 /** One property that differs. The values are for people and scripts: short text, exact where it is given, names in it escaped as on a terminal. */
 export interface FieldDifference {

@@ -32,6 +32,25 @@ export interface Extent {
   readonly length: number;
 }
 
+/** A run of bytes of a file in storage that other files use too. */
+export interface SharedExtent extends Extent {
+  /** Where it lies: bytes, an opaque number of its file system, below 2^52. Only its start counts where it is encoded (compressed). */
+  readonly address: number;
+  readonly encoded: boolean;
+}
+
+/** A btrfs subvolume. UUIDs are 16 bytes; undefined: none. */
+export interface Subvolume {
+  readonly readOnly: boolean;
+  /** The one that a mount without options shows. */
+  readonly isDefault: boolean;
+  readonly uuid?: Uint8Array | undefined;
+  /** Of the subvolume it is a snapshot of. */
+  readonly parentUuid?: Uint8Array | undefined;
+  /** Of the subvolume that was sent here. */
+  readonly receivedUuid?: Uint8Array | undefined;
+}
+
 export interface Device {
   readonly major: number;
   readonly minor: number;

@@ -1,6 +1,7 @@
 // A directory of the archive on its way to the target. One that was asked for is made at once; one that only leads to what was asked for waits for
 // the first such entry, so that nothing is left of directories of which nothing was taken.
 
+import type { Subvolume } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
@@ -10,6 +11,7 @@ import { isDirectory, readStat } from "../sys/stat.ts";
 import { noName } from "./metadata.ts";
 import { passesOn } from "./policy.ts";
 import type { WritePolicy } from "./protocol.ts";
+import type { SubvolumeMaker } from "./subvolumes.ts";
 
 export interface Branch {
   /** Undefined: the root of a source. */
@@ -21,6 +23,8 @@ export interface Branch {
   waits: boolean;
   /** It gets the metadata of its row: it was selected, or is new. */
   restored: boolean;
+  /** It is to be the root of a btrfs subvolume. */
+  subvolume?: Subvolume | undefined;
   /** New entries in it may get a group or an ACL from it, or take the place of others (set once it is there). */
   careful: boolean;
 }
@@ -47,11 +51,18 @@ export class BranchMaker {
   readonly #table: DirectoryTable;
   readonly #policy: WritePolicy;
   readonly #warn: (warning: Warning) => void;
+  readonly #subvolumes: SubvolumeMaker;
 
-  constructor(table: DirectoryTable, policy: WritePolicy, warn: (warning: Warning) => void) {
+  constructor(
+    table: DirectoryTable,
+    policy: WritePolicy,
+    warn: (warning: Warning) => void,
+    subvolumes: SubvolumeMaker,
+  ) {
     this.#table = table;
     this.#policy = policy;
     this.#warn = warn;
+    this.#subvolumes = subvolumes;
   }
 
   /** The directory of a branch, made now with all above it if it waits; undefined after telling why that failed. */
@@ -66,22 +77,29 @@ export class BranchMaker {
     return branch.handle;
   }
 
+  #noteSubvolume(branch: Branch, handle: DirectoryHandle): void {
+    if (branch.subvolume !== undefined) this.#subvolumes.add(branch.subvolume, handle, () => pathOf(branch));
+  }
+
   /** A directory that exists is used as it is; anything else in the way is only replaced if the policy says so. */
   #makeIn(parent: DirectoryHandle, branch: Branch): DirectoryHandle | undefined {
     const native = addon();
     const { name } = branch;
     const dirFd = parent.acquire();
+    const make = (): number =>
+      branch.subvolume === undefined ? native.mkdirAt(dirFd, name, 0o700) : this.#subvolumes.make(dirFd, name);
     try {
-      let made = native.mkdirAt(dirFd, name, 0o700);
+      let made = make();
       const stat = new Uint8Array(statLayout.size);
       if (made === -EEXIST) {
         const found = native.statAt(dirFd, name, stat);
         if (found >= 0 && isDirectory(readStat(stat).mode)) {
           const existing = this.#table.child(parent, name, undefined, readStat(stat));
           branch.careful = this.#policy.overwrite || passesOn(existing);
+          this.#noteSubvolume(branch, existing);
           return existing;
         }
-        if (this.#policy.overwrite && native.unlinkAt(dirFd, name, 0) >= 0) made = native.mkdirAt(dirFd, name, 0o700);
+        if (this.#policy.overwrite && native.unlinkAt(dirFd, name, 0) >= 0) made = make();
       }
       if (made === -ENOSPC || made === -EDQUOT || made === -EROFS)
         throw systemError(-made, "making a directory", pathOf(branch));
@@ -90,7 +108,9 @@ export class BranchMaker {
         branch.restored = true;
         const { gid } = readStat(stat);
         branch.careful = branch.parent?.careful === true || gid !== this.#policy.gid;
-        return this.#table.child(parent, name, undefined, readStat(stat));
+        const handle = this.#table.child(parent, name, undefined, readStat(stat));
+        this.#noteSubvolume(branch, handle);
+        return handle;
       }
       const errno = errnoName(-made);
       const why = made === -EEXIST ? "something else of that name exists already (--overwrite replaces it)" : errno;

@@ -11,14 +11,16 @@ import type { FieldDifference } from "../model/difference.ts";
 import { EntryKind, type ExtendedAttribute } from "../model/entry.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { addon } from "../sys/addon.ts";
-import { CAP_SYS_ADMIN } from "../sys/constants.ts";
+import { CAP_SYS_ADMIN, O_DIRECTORY } from "../sys/constants.ts";
 import { EIO, ENOENT, ENOSPC } from "../sys/errors.ts";
 import { type Gathered, readGathered } from "../sys/gathered.ts";
 import { statLayout } from "../sys/layout.ts";
 import { deviceKey } from "../sys/directory.ts";
+import { openQuietly } from "../sys/open-quietly.ts";
 import { kindOfMode, readStat, type Stat } from "../sys/stat.ts";
+import { settlePlaceholder, subvolumeInode, subvolumeOf } from "../sys/subvolume.ts";
 import { compareExtents } from "./compare-extents.ts";
-import { compareAttributes, compareProperties, type EntryProperties } from "./compare-fields.ts";
+import { compareAttributes, compareProperties, compareSubvolume, type EntryProperties } from "./compare-fields.ts";
 import type { CompareInput, CompareOutput, LeavesInput, LeavesOutput } from "./protocol.ts";
 import { damageOf, type OpenedBlock, type Unpacker } from "./unpack.ts";
 
@@ -130,6 +132,7 @@ export class Comparer {
       output.unreadable.push({ row: index, errno: -found });
       return undefined;
     }
+    settlePlaceholder(record, input.dirFds[index] as number);
     const stat = readStat(record);
     const kind = kindOfMode(stat.mode);
     const isLink = row.kind === EntryKind.hardlink || row.linkEntry !== undefined;
@@ -167,6 +170,7 @@ export class Comparer {
           const archived = member?.attributes ?? row.attributes ?? [];
           live.fields.push(...compareAttributes(this.#visible(archived), this.#visible(gathered.attributes)));
         }
+        live.fields.push(...compareSubvolume(row, liveSubvolume(input, live)));
         if (input.options.holes && live.fd >= 0) live.fields.push(...compareExtents(live.fd, row, member));
       }
       this.#compareContent(batch, unreadable);
@@ -246,6 +250,21 @@ export class Comparer {
   #reserve(length: number): void {
     if (this.#content.length < length) this.#content = new Uint8Array(length);
   }
+}
+
+/** The subvolume that a live directory is the root of. */
+function liveSubvolume(
+  input: CompareInput,
+  { index, row, stat }: LiveEntry,
+): { readonly readOnly: boolean } | undefined {
+  if (row.kind !== EntryKind.directory || row.depth === 0 || stat.ino !== subvolumeInode || stat.mountRoot) {
+    return undefined;
+  }
+  const fd = openQuietly(input.dirFds[index] as number, row.name, O_DIRECTORY);
+  if (fd < 0) return undefined;
+  const found = subvolumeOf(fd);
+  addon().close(fd);
+  return found;
 }
 
 /** Kind, name length and name of each entry, as the addon's gather call wants them. */

@@ -6,7 +6,7 @@ import type { CatalogRow } from "../model/catalog.ts";
 import type { FieldDifference } from "../model/difference.ts";
 import type { Extent } from "../model/entry.ts";
 import { dataSegments } from "../sys/data-runs.ts";
-import { unwrittenExtents } from "../sys/gathered.ts";
+import { fileExtents } from "../sys/gathered.ts";
 import { segmentsOf } from "./create.ts";
 
 const runsMax = 4 * limits.sparseSegments;
@@ -14,7 +14,7 @@ const runsMax = 4 * limits.sparseSegments;
 /** Compares to 512 bytes, as exact as tar is. */
 export function compareExtents(fd: number, row: CatalogRow, member: Member | undefined): FieldDifference[] {
   const fields: FieldDifference[] = [];
-  const unwritten = unwrittenExtents(fd, true);
+  const unwritten = fileExtents(fd, true).unwritten;
   const archived = row.dataMap === undefined ? archivedRuns(row, member) : pairsOf(row.dataMap);
   const found = dataSegments(fd, row.size, runsMax, unwritten) ?? wholeFile(row.size);
   if (!isSame(archived, found)) fields.push({ field: "holes", archived: runsText(archived), found: runsText(found) });

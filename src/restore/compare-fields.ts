@@ -2,8 +2,9 @@
 
 import { equalBytes } from "../base/bytes.ts";
 import { escapeName } from "../base/units.ts";
+import type { CatalogRow } from "../model/catalog.ts";
 import type { CompareOptions, DifferenceField, FieldDifference } from "../model/difference.ts";
-import { type Device, EntryKind, type ExtendedAttribute, type Timestamp } from "../model/entry.ts";
+import { type Device, EntryKind, type ExtendedAttribute, type Subvolume, type Timestamp } from "../model/entry.ts";
 import { flagLetters, settableFlags } from "./metadata.ts";
 
 /** What a catalog row and a live entry both tell. */
@@ -67,6 +68,19 @@ export function compareAttributes(
     else if (!equalBytes(archivedValue, foundValue)) fields.push({ field: "attribute", name: bytes });
   }
   return fields;
+}
+
+/** Whether a directory is the root of a btrfs subvolume, and of which kind. */
+export function compareSubvolume(
+  archived: Pick<CatalogRow, "subvolume">,
+  found: Pick<Subvolume, "readOnly"> | undefined,
+): FieldDifference[] {
+  const [left, right] = [archived.subvolume, found].map(subvolumeText) as [string, string];
+  return left === right ? [] : [field("subvolume", left, right)];
+}
+
+function subvolumeText(subvolume: Pick<Subvolume, "readOnly"> | undefined): string {
+  return subvolume === undefined ? "none" : subvolume.readOnly ? "read-only" : "read-write";
 }
 
 function byName(attributes: readonly ExtendedAttribute[]): Map<string, Uint8Array> {

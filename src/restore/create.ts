@@ -6,7 +6,7 @@ import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves } from "../codec/leaves.ts";
 import type { Member } from "../format/memberDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import { EntryKind } from "../model/entry.ts";
+import { EntryKind, type Extent } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import {
@@ -22,7 +22,7 @@ import {
 } from "../sys/constants.ts";
 import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
 import { scatterFlags, scatterLayout, statLayout } from "../sys/layout.ts";
-import { hasSettableFlags, MetadataWriter, noCowFlag, noName, unlinkableFlags } from "./metadata.ts";
+import { hasSettableFlags, isRemembered, MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
 import type { WritePolicy } from "./protocol.ts";
 
 /** One entry to be made. */
@@ -80,6 +80,7 @@ export class EntryCreator {
       member.attributes.length === 0 &&
       row.unwrittenExtents === undefined &&
       row.projectId === 0 &&
+      !isStoredInParts(row) &&
       !hasSettableFlags(row) &&
       !this.#policy.clearInheritedAcl &&
       this.#native
@@ -110,7 +111,11 @@ export class EntryCreator {
       view.setUint32(at + scatterLayout.mode, row.mode, true);
       view.setUint32(at + scatterLayout.uid, row.uid, true);
       view.setUint32(at + scatterLayout.gid, row.gid, true);
-      view.setUint32(at + scatterLayout.flags, scatterFlags.digest | (row.linked ? scatterFlags.wantInode : 0), true);
+      view.setUint32(
+        at + scatterLayout.flags,
+        scatterFlags.digest | (isRemembered(row) ? scatterFlags.wantInode : 0),
+        true,
+      );
       view.setBigInt64(at + scatterLayout.atime, BigInt(row.atime.seconds), true);
       view.setBigInt64(at + scatterLayout.mtime, BigInt(row.mtime.seconds), true);
       view.setUint32(at + scatterLayout.atimeNs, row.atime.nanoseconds, true);
@@ -138,7 +143,7 @@ export class EntryCreator {
       }
       if (errno !== 0) this.#warnStep(entry, step, errno);
       this.#compareDigest(entry, digests.subarray(i * this.#digest.length, (i + 1) * this.#digest.length));
-      if (!entry.row.linked) continue;
+      if (!isRemembered(entry.row)) continue;
       const ino = inodes[i] as number;
       // Numbers over 2^53 (overlayfs has them) do not fit the array.
       if (Number.isSafeInteger(ino)) this.inodes.push({ row: entry.index, ino });
@@ -162,11 +167,9 @@ export class EntryCreator {
     if (fd < 0) return;
     try {
       const metadata = this.#metadata(entry);
-      if ((row.inodeFlags & noCowFlag) !== 0 || this.#policy.clearInheritedAcl) {
-        metadata.flags(fd, row.inodeFlags, noCowFlag);
-      }
+      metadata.prepare(fd, row, member.attributes);
       const segments = segmentsOf(member);
-      const written = writeSegments(fd, this.#tar, member.dataOffset, segments, row.size);
+      const written = writeSegments(fd, this.#tar, member.dataOffset, segments, row.size, row.sharedExtents);
       if (written < 0) {
         native.unlinkAt(dirFd, row.name, 0);
         this.#fail(entry, 2, -written);
@@ -176,8 +179,8 @@ export class EntryCreator {
       this.#compareDigest(entry, digestOfLeaves(this.#digest, leaves, row.size));
       preallocate(fd, row, metadata);
       metadata.apply({ fd, name: noName }, row, member.attributes);
-      const later = row.linked ? unlinkableFlags : 0;
-      metadata.flags(fd, row.inodeFlags, ~later);
+      const later = isRemembered(row) ? unlinkableFlags : 0;
+      metadata.flags(fd, row.inodeFlags, member.attributes, ~later);
       this.#noteInode(entry, fd, noName);
     } finally {
       native.close(fd);
@@ -212,7 +215,7 @@ export class EntryCreator {
   }
 
   #noteInode(entry: NewEntry, fd: number, name: Uint8Array): void {
-    if (!entry.row.linked) return;
+    if (!isRemembered(entry.row)) return;
     const stat = new Uint8Array(statLayout.size);
     if (addon().statAt(fd, name, stat) < 0) return;
     const ino = new DataView(stat.buffer).getBigUint64(statLayout.ino, true);
@@ -258,21 +261,56 @@ export function segmentsOf(member: Member): Float64Array {
   return Float64Array.from(runs);
 }
 
-/** Writes runs that stand one after the other in tar bytes to their places, and gives the file its size. Returns −errno on failure. */
-export function writeSegments(fd: number, tar: Uint8Array, offset: number, runs: Float64Array, size: number): number {
+/**
+ * Writes runs that stand one after the other in tar bytes to their places, and gives the file its size. `shared`: those of which other files will use the storage.
+ * Returns −errno on failure.
+ */
+export function writeSegments(
+  fd: number,
+  tar: Uint8Array,
+  offset: number,
+  runs: Float64Array,
+  size: number,
+  shared: readonly Extent[] = [],
+): number {
   const native = addon();
-  let at = offset;
-  let end = 0;
-  for (let i = 0; i < runs.length; i += 2) {
-    const start = runs[i] as number;
-    const length = runs[i + 1] as number;
-    if (length === 0) continue;
-    const written = native.write(fd, tar, at, length, start);
-    if (written < 0) return written;
-    at += length;
-    end = start + length;
+  const turns = turnsOf(runs, shared).filter((turn) => turn.length > 0);
+  for (const turn of turns) {
+    for (let i = 0; i < turn.length; i += 3) {
+      const [start = 0, length = 0, at = 0] = turn.subarray(i, i + 3);
+      const written = native.write(fd, tar, offset + at, length, start);
+      if (written < 0) return written;
+    }
+    if (turns.length > 1) native.startWriteback(fd);
   }
+  const end = runs.length === 0 ? 0 : (runs.at(-2) as number) + (runs.at(-1) as number);
   return end < size ? native.truncate(fd, size) : 0;
+}
+
+/**
+ * The runs in turns in which neighbours are written apart, so that each shared extent is an extent again: btrfs frees one only when nothing of it is in use, so
+ * what another file's storage is to stand for must not lie in one with what is not. Threes of offset, length and place in the runs' bytes.
+ */
+function turnsOf(runs: Float64Array, extents: readonly Extent[]): Float64Array[] {
+  const turns: [number[], number[], number[]] = [[], [], []];
+  let next = 0;
+  for (let i = 0, place = 0; i < runs.length; i += 2) {
+    const end = (runs[i] as number) + (runs[i + 1] as number);
+    for (let at = runs[i] as number; at < end; ) {
+      const { offset, length } = extents[next] ?? { offset: end, length: 0 };
+      if (length > 0 && offset + length <= at) {
+        next++;
+        continue;
+      }
+      const isInside = offset <= at && length > 0;
+      const partEnd = Math.min(end, isInside ? offset + length : Math.max(offset, at));
+      const part = (partEnd > at ? partEnd : end) - at;
+      turns[isInside ? ((next & 1) as 0 | 1) : 2].push(at, part, place);
+      at += part;
+      place += part;
+    }
+  }
+  return turns.map((turn) => Float64Array.from(turn));
 }
 
 /** Allocates what was preallocated and never written, beyond the end too. */
@@ -284,6 +322,11 @@ export function preallocate(fd: number, row: CatalogRow, metadata: MetadataWrite
       return;
     }
   }
+}
+
+/** Parts of it shared storage with different files: they are written apart. */
+function isStoredInParts({ sharedExtents, size }: CatalogRow): boolean {
+  return sharedExtents !== undefined && (sharedExtents.length > 1 || (sharedExtents[0]?.length ?? 0) < size);
 }
 
 function typeBits(kind: EntryKind): number {

@@ -5,6 +5,7 @@ import type { JobHandlers } from "../pipeline/protocol.ts";
 import { Comparer } from "./compare-block.ts";
 import { indexBlock } from "./index-block.ts";
 import type { RestoreJobs, RestoreWorkerData } from "./protocol.ts";
+import { shareFiles } from "./share-files.ts";
 import { Unpacker } from "./unpack.ts";
 
 async function createComparer(unpacker: Promise<Unpacker>, { digest }: RestoreWorkerData): Promise<Comparer> {
@@ -20,6 +21,7 @@ export function restoreJobs(data: RestoreWorkerData): JobHandlers<RestoreJobs> {
     check: async (input) => ({ output: (await unpacker).check(input) }),
     unpack: async (input) => (await unpacker).unpack(input),
     slice: async (input) => (await unpacker).slice(input),
+    share: (input) => ({ output: shareFiles(input) }),
     index: async ({ frame, prefixes }) => ({
       output: (await unpacker).index(frame, (tar, digestOf) => indexBlock(tar, prefixes, digestOf)),
     }),

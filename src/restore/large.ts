@@ -3,7 +3,7 @@
 import type { Digest, FileDigest } from "../codec/digest.ts";
 import type { Leaves } from "../codec/leaves.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
-import type { ExtendedAttribute } from "../model/entry.ts";
+import type { ExtendedAttribute, Extent } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
@@ -12,7 +12,7 @@ import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/er
 import { statLayout } from "../sys/layout.ts";
 import { preallocate } from "./create.ts";
 import { keptMessage, moveAside, partRow } from "./marked.ts";
-import { MetadataWriter, noCowFlag, noName, unlinkableFlags } from "./metadata.ts";
+import { isRemembered, MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
 import type { LargeStart, UnpackOutput, WritePolicy } from "./protocol.ts";
 import type { PlacedBlock } from "./tree.ts";
 
@@ -61,6 +61,8 @@ export class LargeRestore {
   #start: LargeStart | undefined;
   /** Position in the data runs up to which slices were handed out. */
   #cursor = 0;
+  /** First of its shared extents that does not end before the slices handed out. */
+  #sharedCursor = 0;
 
   private constructor(place: LargePlace, digest: Digest, directory: DirectoryHandle | undefined, fd: number) {
     this.entry = place.entry;
@@ -87,7 +89,7 @@ export class LargeRestore {
     if (fd === -EEXIST && policy.overwrite && native.unlinkAt(dirFd, row.name, 0) >= 0) fd = create();
     if (fd >= 0) {
       const metadata = new MetadataWriter(policy, (warning) => warn({ ...warning, path }));
-      if ((row.inodeFlags & noCowFlag) !== 0) metadata.flags(fd, row.inodeFlags, noCowFlag);
+      metadata.prepare(fd, row, []);
       const sized = native.truncate(fd, row.size);
       if (sized >= 0) return new LargeRestore(place, digest, directory, fd);
       native.close(fd);
@@ -141,6 +143,23 @@ export class LargeRestore {
     return Float64Array.from(taken);
   }
 
+  /** Shared extents that reach into the runs of the next slice, without their addresses. Slices come in order. */
+  sharedIn(runs: Float64Array): readonly Extent[] {
+    const extents = this.row.sharedExtents ?? [];
+    const start = runs[0] ?? 0;
+    const end = (runs.at(-2) ?? 0) + (runs.at(-1) ?? 0);
+    const isBefore = (extent: Extent | undefined): boolean =>
+      extent !== undefined && extent.offset + extent.length <= start;
+    while (isBefore(extents[this.#sharedCursor])) this.#sharedCursor++;
+    const found: Extent[] = [];
+    for (let i = this.#sharedCursor; i < extents.length; i++) {
+      const { offset, length } = extents[i] as Extent;
+      if (offset >= end) break;
+      found.push({ offset, length });
+    }
+    return found;
+  }
+
   /** Adds the leaves of a slice of `bytes` bytes of data, in order. */
   add(leaves: Leaves, bytes: number): void {
     this.#received += bytes;
@@ -184,7 +203,7 @@ export class LargeRestore {
       const attributes: readonly ExtendedAttribute[] = this.#start?.attributes ?? [];
       preallocate(fd, row, metadata);
       metadata.apply({ fd, name: noName }, row, attributes);
-      metadata.flags(fd, row.inodeFlags, row.linked ? ~unlinkableFlags : ~0);
+      metadata.flags(fd, row.inodeFlags, attributes, isRemembered(row) ? ~unlinkableFlags : ~0);
       const stat = new Uint8Array(statLayout.size);
       native.statAt(fd, noName, stat);
       return new DataView(stat.buffer).getBigUint64(statLayout.ino, true);

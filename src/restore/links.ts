@@ -48,7 +48,7 @@ export class LinkMaker {
   readonly #objects = new Map<number, LinkObject>();
   /** The same by member name, once there are links whose catalog row is lost. */
   #byPath: Map<string, LinkObject> | undefined;
-  /** Immutable or append-only objects: no link can be made to them once they are. */
+  /** Immutable or append-only objects: no link can be made to them once they are, nor can they share storage. */
   readonly #deferred: DeferredFlags[] = [];
 
   /** `hash`: the archive's digest. */
@@ -81,11 +81,17 @@ export class LinkMaker {
     const object: LinkObject = { pathDigest, isSocket: row.kind === EntryKind.socket, made };
     this.#objects.set(placed.firstEntry + index, object);
     this.#byPath?.set(toHex(pathDigest), object);
-    // Only files: opening a device is not without effect.
-    if (made !== undefined && row.kind === EntryKind.file && (row.inodeFlags & unlinkableFlags) !== 0) {
-      this.#deferred.push({ made, row, path: placed.displayPath(index) });
-    }
     return object;
+  }
+
+  /** Sets the flags of a file that was made with finish() only: those that forbid what is to come before. */
+  deferFlags(placed: PlacedBlock, index: number, ino: bigint): void {
+    const row = placed.rows[index] as CatalogRow;
+    const directory = placed.parents[index];
+    // Only files: opening a device is not without effect.
+    if (directory === undefined || row.kind !== EntryKind.file || (row.inodeFlags & unlinkableFlags) === 0) return;
+    const name = placed.renamed.get(index) ?? row.name;
+    this.#deferred.push({ made: { directory, name, ino }, row, path: placed.displayPath(index) });
   }
 
   /** Makes a link, or tells why not. `memberTarget`: what tar names; further names of sockets have no member. Returns the object, or a flaw of the archive itself: an entry that no writer makes. */
@@ -125,7 +131,7 @@ export class LinkMaker {
     return this.#byPath.get(toHex(pathDigest));
   }
 
-  /** Sets the flags that would have forbidden links. */
+  /** Sets the flags that would have forbidden links and sharing. */
   finish(): void {
     const native = addon();
     for (const { made, row, path } of this.#deferred) {
@@ -137,7 +143,7 @@ export class LinkMaker {
         metadata.lost("inode flags", errnoName(-fd));
         continue;
       }
-      if (inodeOf(fd, noName) === made.ino) metadata.flags(fd, row.inodeFlags, unlinkableFlags);
+      if (inodeOf(fd, noName) === made.ino) metadata.flags(fd, row.inodeFlags, [], unlinkableFlags);
       else metadata.lost("inode flags", errnoName(ESTALE));
       native.close(fd);
     }

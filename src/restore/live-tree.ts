@@ -70,6 +70,8 @@ export class LiveTree {
   #path = new MemberPath(noBytes);
   #frames: Frame[] = [];
   #order: RowOrder | undefined;
+  /** Device and mount of the present source's root. */
+  #root: { readonly dev: number; readonly mountId: number } | undefined;
   #oneSided: OneSided[] = [];
 
   constructor(options: LiveTreeOptions) {
@@ -202,7 +204,15 @@ export class LiveTree {
     this.#source = source;
     this.#path = new MemberPath(prefix);
     const root = roots[source];
-    this.#frames = [root === undefined ? nowhere(noBytes) : this.#list(root, noBytes)];
+    if (root === undefined) {
+      this.#frames = [nowhere(noBytes)];
+      return;
+    }
+    const { mountId } = statDescriptor(root.acquire());
+    root.release();
+    // 0: the kernel does not tell (before 5.8).
+    this.#root = { dev: root.dev, mountId: mountId === 0 ? Number.NaN : mountId };
+    this.#frames = [this.#list(root, noBytes, mountId)];
   }
 
   /** The live directory `name` in the present one. `isCompared`: whoever compares it tells when it is none. */
@@ -217,19 +227,19 @@ export class LiveTree {
       if (!isOther || !isCompared) this.#options.onUnreadable(path, -fd);
       return nowhere(path);
     }
-    return this.#list(this.#options.table.child(frame.handle, name, fd, statDescriptor(fd)), path);
+    const stat = statDescriptor(fd);
+    return this.#list(this.#options.table.child(frame.handle, name, fd, stat), path, stat.mountId);
   }
 
-  #list(handle: DirectoryHandle, path: Uint8Array): Frame {
+  #list(handle: DirectoryHandle, path: Uint8Array, mountId: number): Frame {
     const names = addon().readDirectory(handle.acquire());
     handle.release();
     if (typeof names === "number") {
       this.#options.onUnreadable(path, -names);
       return nowhere(path);
     }
-    // What is mounted on a directory does not belong to it: its names are no additions.
-    const root = this.#options.roots[this.#source];
-    const isComplete = root === undefined || handle.dev === root.dev;
+    // What is mounted on a directory does not belong to it: its names are no additions. A btrfs subvolume is no mount.
+    const isComplete = handle.dev === this.#root?.dev || mountId === this.#root?.mountId;
     return { handle, isMissing: false, path, names, at: 0, isComplete };
   }
 

@@ -65,6 +65,7 @@ export function flagLetters(flags: number): string {
 }
 
 const capability = "security.capability";
+const compressionAttribute = utf8("btrfs.compression");
 const noName = new Uint8Array(0);
 
 export class MetadataWriter {
@@ -75,6 +76,14 @@ export class MetadataWriter {
   constructor(policy: WritePolicy, warn: (warning: Omit<Warning, "path">) => void) {
     this.#policy = policy;
     this.#warn = warn;
+  }
+
+  /** What decides how content is stored, on a file that is still empty: no copy on write, and compression. */
+  prepare(fd: number, row: CatalogRow, attributes: readonly ExtendedAttribute[]): void {
+    if ((row.inodeFlags & noCowFlag) !== 0 || this.#policy.clearInheritedAcl) {
+      this.flags(fd, row.inodeFlags, attributes, noCowFlag);
+    }
+    prepareCompression(fd, attributes);
   }
 
   /** Sets everything but inode flags (see flags()). */
@@ -91,18 +100,27 @@ export class MetadataWriter {
     this.#check("times", native.utimesAt(fd, name, atime.seconds, atime.nanoseconds, mtime.seconds, mtime.nanoseconds));
   }
 
-  /** Sets the flags a user can set, as far as `mask` says; the descriptor must be of the object itself. */
-  flags(fd: number, saved: number, mask: number = settableFlags): void {
-    const wanted = saved & settableFlags & mask;
+  /**
+   * Sets the flags a user can set, as far as `mask` says; the descriptor must be of the object itself. `attributes`: those that were set before, of which
+   * setting flags may undo one: on btrfs it resets the kind of compression (btrfs_fileattr_set, fs/btrfs/ioctl.c).
+   */
+  flags(fd: number, saved: number, attributes: readonly ExtendedAttribute[], mask: number = settableFlags): void {
+    if (!this.#setFlags(fd, saved & settableFlags & mask, mask)) return;
+    const compression = compressionOf(attributes);
+    if (compression !== undefined) this.#attribute({ fd, name: noName }, compression.name, compression.value);
+  }
+
+  /** True when any was changed. */
+  #setFlags(fd: number, wanted: number, mask: number): boolean {
     const native = addon();
     const current = native.getInodeFlags(fd);
     if (current < 0) {
       if (wanted !== 0) this.#flagsLost(wanted, -current);
-      return;
+      return false;
     }
     const target = ((current & ~(settableFlags & mask)) | wanted) >>> 0;
-    if (target === current) return;
-    if (native.setInodeFlags(fd, target) >= 0) return;
+    if (target === current) return false;
+    if (native.setInodeFlags(fd, target) >= 0) return true;
     // One flag the file system does not know forbids them all: try each.
     let lost = 0;
     let errno = 0;
@@ -117,6 +135,7 @@ export class MetadataWriter {
       }
     }
     if (lost !== 0) this.#flagsLost(lost, errno);
+    return now !== current;
   }
 
   /** True when the owner is the archived one. */
@@ -157,9 +176,24 @@ export class MetadataWriter {
   }
 }
 
+/** Its place is remembered: for links to it, or for others that shared storage with it. */
+export function isRemembered(row: CatalogRow): boolean {
+  return row.linked || row.sharedExtents !== undefined;
+}
+
 /** True when a row's flags need a call of their own. */
 export function hasSettableFlags(row: CatalogRow): boolean {
   return (row.inodeFlags & settableFlags) !== 0;
+}
+
+function compressionOf(attributes: readonly ExtendedAttribute[]): ExtendedAttribute | undefined {
+  return attributes.find(({ name }) => Buffer.compare(name, compressionAttribute) === 0);
+}
+
+/** Content written from now on is compressed as the attributes say. Where that is refused, MetadataWriter.apply() tells. */
+export function prepareCompression(fd: number, attributes: readonly ExtendedAttribute[]): void {
+  const compression = compressionOf(attributes);
+  if (compression !== undefined) addon().setAttribute(fd, noName, compression.name, compression.value);
 }
 
 /** Capabilities last: setting other attributes may clear them. */

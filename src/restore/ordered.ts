@@ -55,9 +55,12 @@ export class OrderedJobs {
     this.#wake?.();
   }
 
-  /** Waits for everything; throws the first failure. */
+  /** Waits for everything, also for what is added meanwhile; throws the first failure. */
   async drain(): Promise<void> {
-    await this.#tail;
+    for (let tail: Promise<void> | undefined; tail !== this.#tail; ) {
+      tail = this.#tail;
+      await tail;
+    }
     this.#throwFailure();
   }
 

@@ -5,7 +5,7 @@ import type { BlockLocation } from "../archive/reader.ts";
 import type { Leaves } from "../codec/leaves.ts";
 import type { Codec, DigestName } from "../model/archive.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import type { ExtendedAttribute } from "../model/entry.ts";
+import type { ExtendedAttribute, Extent } from "../model/entry.ts";
 import type { CompareOptions, FieldDifference } from "../model/difference.ts";
 import type { Warning } from "../model/events.ts";
 import type { RowPlace } from "./row-path.ts";
@@ -82,6 +82,8 @@ export interface SliceRestoreInput {
   readonly size: number;
   /** Data runs of the slice: pairs of offset, length. */
   readonly segments: Float64Array;
+  /** Shared extents of the file in the slice. */
+  readonly shared: readonly Extent[];
 }
 
 /** The row under the name it gets. */
@@ -127,6 +129,31 @@ export interface LargeStart {
   readonly segments: Float64Array | undefined;
   readonly leaves: Leaves;
   readonly dataInBlock: number;
+}
+
+/** A file below a held directory, and which one it must be. */
+export interface SharedFile {
+  readonly dirFd: number;
+  readonly name: Uint8Array;
+  /** deviceKey of its directory. */
+  readonly dev: number;
+  readonly ino: bigint;
+}
+
+/** Ranges of a file that may use the storage of others. */
+export interface ShareInput {
+  readonly to: SharedFile;
+  readonly from: readonly SharedFile[];
+  /** Fours of f64: index in `from`, offset there, offset in `to`, length. */
+  readonly pieces: Float64Array;
+}
+
+export interface ShareOutput {
+  readonly sharedBytes: number;
+  /** Those that do not share. */
+  readonly otherBytes: number;
+  /** Of the last call that failed; 0: none did. */
+  readonly errno: number;
 }
 
 /** Rows made from the tar bytes of a block whose catalog segment is lost. */
@@ -185,6 +212,7 @@ export interface RestoreJobs {
   slice: { input: SliceRestoreInput; output: UnpackOutput };
   index: { input: { readonly frame: FramePlace; readonly prefixes: readonly Uint8Array[] }; output: IndexOutput };
   compare: { input: CompareInput; output: CompareOutput };
+  share: { input: ShareInput; output: ShareOutput };
   leaves: { input: LeavesInput; output: LeavesOutput };
   /** Proves a frame by its checksum alone; why it is damaged, or undefined. */
   check: { input: FramePlace; output: string | undefined };

@@ -22,6 +22,8 @@ export interface RestoreRequest {
   readonly stripComponents: number;
   /** The metadata of the roots is restored, too. */
   readonly restoreRoots: boolean;
+  /** The targets are file systems of their own, whose default subvolume is restored, too. */
+  readonly setsDefaultSubvolume?: boolean;
   /** Entries that go to another place than their own (see PartReader). */
   readonly otherPlaces?: ReadonlyMap<number, OtherPlace>;
   /** Replace what exists. */

@@ -14,7 +14,9 @@ import { componentsBelow } from "./index-block.ts";
 import { LargeRestore } from "./large.ts";
 import { LinkMaker, type LinkObject } from "./links.ts";
 import { keptMessage } from "./marked.ts";
+import { isRemembered } from "./metadata.ts";
 import { OrderedJobs } from "./ordered.ts";
+import { Sharing } from "./sharing.ts";
 import {
   type FramePlace,
   framePlace,
@@ -106,6 +108,7 @@ export class ReadRun {
   readonly #prefixes: readonly Uint8Array[];
   readonly #jobs: OrderedJobs;
   readonly #links: LinkMaker;
+  readonly #sharing: Sharing;
   readonly #damagedBlocks = new Set<number>();
   #hostile: string | undefined;
   #entries = 0;
@@ -130,6 +133,8 @@ export class ReadRun {
     this.#directoriesPerJob = Math.max(1, Math.min(256, Math.floor(addon().openFileLimit() / directoriesShare / jobs)));
     const { digest } = options.reader;
     const warn = (warning: Warning): void => this.#warn(warning);
+    const { pool } = options;
+    this.#sharing = new Sharing((input) => pool.run("share", input), pool.workers);
     this.#links = new LinkMaker(options.write, options.policy, warn, (bytes) => digest.hash(bytes));
   }
 
@@ -170,7 +175,10 @@ export class ReadRun {
     this.#endLarge(undefined);
     await this.#jobs.drain();
     tree.finish();
+    const shared = await this.#sharing.finish();
+    if (shared !== undefined) this.#options.reporter.step(shared);
     this.#links.finish();
+    tree.seal();
     const damagedBlocks = [...this.#damagedBlocks].toSorted((a, b) => a - b);
     return { entries: this.#entries + tree.restored, bytes: this.#bytes, damagedBlocks, hostile: this.#hostile };
   }
@@ -423,7 +431,8 @@ export class ReadRun {
     const segments = await large.nextRuns(continuation.fileOffset, record.uncompressedLength);
     if (segments === undefined) return;
     const { fileOffset } = continuation;
-    const input = { frame: this.#frame(location), fd: large.fd, fileOffset, size: large.row.size, segments };
+    const shared = large.sharedIn(segments);
+    const input = { frame: this.#frame(location), fd: large.fd, fileOffset, size: large.row.size, segments, shared };
     await this.#jobs.start(
       () => this.#options.pool.run("slice", input),
       (output) => {
@@ -466,6 +475,7 @@ export class ReadRun {
         this.#hostile ??= "a file of several blocks without its digest";
       if (large.damage !== undefined) this.#damagedBlocks.add(large.block);
       const object = large.row.linked ? this.#links.add(large.placed, large.index, ino) : undefined;
+      if (ino !== undefined) this.#remember(large.placed, large.index, ino);
       observer?.largeEnded(large.damage === undefined ? large.completion(completion) : undefined, object);
       await observer?.settled();
     });
@@ -503,7 +513,12 @@ export class ReadRun {
     const inodes = new Map(output.inodes.map(({ row, ino }) => [row, BigInt(ino)]));
     const targets = new Map(output.links.map(({ row, path }) => [row, path]));
     for (const [index, row] of placed.rows.entries()) {
-      if (row.depth === 0) this.#links.startSource();
+      if (row.depth === 0) {
+        this.#links.startSource();
+        this.#sharing.startSource();
+      }
+      const ino = inodes.get(index);
+      if (ino !== undefined) this.#remember(placed, index, ino);
       if (!placed.paths.has(index)) continue;
       if (row.kind === EntryKind.hardlink || row.linkEntry !== undefined) {
         if (!this.#isTaken(placed, index)) continue; // nor need its object be here
@@ -513,7 +528,7 @@ export class ReadRun {
         if (flaw !== undefined) lost.add(index);
         else if (object !== undefined) linked.set(index, object);
       } else if (!row.continued || large === undefined) {
-        const object = this.#links.add(placed, index, inodes.get(index));
+        const object = this.#links.add(placed, index, ino);
         if (object !== undefined) objects.set(index, object);
       }
     }
@@ -531,6 +546,18 @@ export class ReadRun {
         reporter.entry(placed.displayPath(index));
       }
     }
+  }
+
+  /** What comes later for a file that was made. */
+  #remember(placed: PlacedBlock, index: number, ino: bigint): void {
+    const row = placed.rows[index] as CatalogRow;
+    const { sharedExtents, name, size } = row;
+    if (isRemembered(row)) this.#links.deferFlags(placed, index, ino);
+    const directory = placed.parents[index];
+    if (sharedExtents === undefined || directory === undefined) return;
+    const file = { directory, name: placed.renamed.get(index) ?? name, ino, size };
+    const share = this.#sharing.add(file, sharedExtents);
+    if (share !== undefined) this.#jobs.afterwards(share);
   }
 
   /** What the catalog says was not whole when it was saved. */

@@ -17,6 +17,7 @@ import { type HeldDirectories, holdDirectories, type Section, sectionsOf } from 
 import { carefulPolicy } from "./policy.ts";
 import type { WritePolicy } from "./protocol.ts";
 import { memberPaths } from "./row-path.ts";
+import { SubvolumeMaker } from "./subvolumes.ts";
 
 /** Where one source goes; undefined handle: it is only read. */
 export interface TreeRoot {
@@ -46,6 +47,8 @@ export interface TreeOptions {
   readonly stripComponents: number;
   /** The metadata of the roots is restored, too. */
   readonly restoreRoots: boolean;
+  /** The targets are file systems of their own: their default subvolume is the archive's to say. */
+  readonly setsDefaultSubvolume?: boolean;
   readonly warn: (warning: Warning) => void;
 }
 
@@ -90,6 +93,7 @@ type PlacedRows = Omit<PlacedBlock, "displayPath" | "withoutPrefix" | "sections"
 export class Tree {
   readonly #options: TreeOptions;
   readonly #maker: BranchMaker | undefined;
+  readonly #subvolumes: SubvolumeMaker;
   #source = -1;
   #path = new MemberPath(noName);
   /** From the root to the directory that enter() is in; undefined: nothing below it is restored. */
@@ -108,7 +112,8 @@ export class Tree {
   constructor(options: TreeOptions) {
     this.#options = options;
     const { table, policy, warn } = options;
-    this.#maker = table === undefined ? undefined : new BranchMaker(table, policy, warn);
+    this.#subvolumes = new SubvolumeMaker(options.setsDefaultSubvolume === true, warn);
+    this.#maker = table === undefined ? undefined : new BranchMaker(table, policy, warn, this.#subvolumes);
     this.#taken = new Set([...options.otherPlaces.values()].map(({ linkEntry }) => linkEntry));
   }
 
@@ -241,6 +246,11 @@ export class Tree {
     while (this.#open.length > 0) this.#finishLast();
   }
 
+  /** Nothing more is written: sets what forbids that. */
+  seal(): void {
+    this.#subvolumes.finish();
+  }
+
   /** Says that the next row is the root of this source, whatever was lost before. */
   beforeRoot(source: number): void {
     this.#source = source - 1;
@@ -272,7 +282,10 @@ export class Tree {
     if (!selected && !selection.mayHold(this.#pathOf(row.name))) return undefined;
     if (row.depth <= stripComponents) return parent;
     const branch = this.#branch(row.name, selected);
-    if (selected) this.#maker?.make(branch as Branch);
+    if (branch !== undefined && selected) {
+      branch.subvolume = row.subvolume;
+      this.#maker?.make(branch);
+    }
     return branch;
   }
 
@@ -365,7 +378,7 @@ export class Tree {
     const fd = handle.acquire();
     try {
       metadata.apply({ fd, name: noName }, row, attributes);
-      metadata.flags(fd, row.inodeFlags);
+      metadata.flags(fd, row.inodeFlags, attributes);
       this.#restored++;
     } finally {
       handle.release();

@@ -10,7 +10,7 @@ import { digestLeaves, digestOfLeaves, type Leaves } from "../codec/leaves.ts";
 import { checkPadding, decodeMembers, type Member } from "../format/memberDecoder.ts";
 import { decodeBlockRows } from "../format/segmentDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import { EntryKind } from "../model/entry.ts";
+import { EntryKind, type Extent } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { addon } from "../sys/addon.ts";
@@ -28,6 +28,7 @@ import {
   type UnpackOutput,
 } from "./protocol.ts";
 import { FileKeeper } from "./keep.ts";
+import { prepareCompression } from "./metadata.ts";
 import { carefulPolicy } from "./policy.ts";
 import { differenceOf, firstBytes, leafEnd } from "./member-row.ts";
 import { memberPaths, RowPath, type RowPlace } from "./row-path.ts";
@@ -118,7 +119,7 @@ export class Unpacker {
       );
       const warnings: Warning[] = [];
       if (input.fd >= 0) {
-        const written = writeSegments(input.fd, tar, 0, input.segments, 0);
+        const written = writeSegments(input.fd, tar, 0, input.segments, 0, input.shared);
         if (written < 0) throw systemError(-written, "writing");
       }
       return { output: { ...nothing, warnings, leaves, bytes: length }, transfer: transferOf(leaves) };
@@ -212,7 +213,7 @@ export class Unpacker {
         bytes += member.dataAvailable;
       }
       if (row.continued && member !== undefined) {
-        if (input.largeFd !== undefined) large = this.#startLarge(input.largeFd, tar, member);
+        if (input.largeFd !== undefined) large = this.#startLarge(input.largeFd, tar, member, row.sharedExtents);
         continue;
       }
       if (row.kind === EntryKind.hardlink && member?.linkPath !== undefined) {
@@ -241,10 +242,11 @@ export class Unpacker {
     return { output, transfer: large === undefined ? [] : transferOf(large.leaves) };
   }
 
-  #startLarge(fd: number, tar: Uint8Array, member: Member): LargeStart {
+  #startLarge(fd: number, tar: Uint8Array, member: Member, shared: readonly Extent[] | undefined): LargeStart {
     const all = segmentsOf(member);
     const inBlock = firstBytes(all, member.dataAvailable);
-    const written = fd < 0 ? 0 : writeSegments(fd, tar, member.dataOffset, inBlock, 0);
+    if (fd >= 0) prepareCompression(fd, member.attributes);
+    const written = fd < 0 ? 0 : writeSegments(fd, tar, member.dataOffset, inBlock, 0, shared);
     if (written < 0) throw systemError(-written, "writing", member.path);
     return {
       attributes: copyAttributes(member),

@@ -25,6 +25,8 @@ export const batchLayout = {
 export const batchFlags = {
   /** nlink > 1: a later entry may be a hard link to this one. */
   linked: 1,
+  /** A directory that may be the root of a btrfs subvolume. */
+  subvolume: 2,
 } as const;
 
 /** Where an entry's name and stat stand in the listing of its directory. */

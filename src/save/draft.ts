@@ -5,15 +5,26 @@ import { limits } from "../base/limits.ts";
 import type { Leaves } from "../codec/leaves.ts";
 import type { MemberFields } from "../format/member.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import { type Device, EntryKind, type Extent, type Timestamp } from "../model/entry.ts";
+import {
+  type Device,
+  EntryKind,
+  type Extent,
+  type SharedExtent,
+  type Subvolume,
+  type Timestamp,
+} from "../model/entry.ts";
 import type { WarningCode } from "../model/events.ts";
 import { ESTALE, errnoName } from "../sys/errors.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
 import { batchFlags, type EntryBatch, type ReadEntry } from "./batch.ts";
 import { dataSegments, segmentsToExtents, sumOfSegments } from "../sys/data-runs.ts";
-import { type Gathered, unwrittenExtents } from "../sys/gathered.ts";
+import { fileExtents, type Gathered } from "../sys/gathered.ts";
+import { addon } from "../sys/addon.ts";
+import { openQuietly } from "../sys/open-quietly.ts";
+import { O_DIRECTORY } from "../sys/constants.ts";
+import { settlePlaceholder, subvolumeOf } from "../sys/subvolume.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
-import type { PackInput } from "./protocol.ts";
+import type { PackInput, SourceConfig } from "./protocol.ts";
 
 export interface DraftWarning {
   readonly code: WarningCode;
@@ -38,8 +49,10 @@ export interface EntryDraft {
   /** Data runs of a file in one block that is read run by run. */
   readonly segments: Float64Array | undefined;
   readonly unwritten: readonly Extent[] | undefined;
+  readonly shared: readonly SharedExtent[] | undefined;
   readonly large: { readonly segments: Float64Array; readonly sliceEnd: number; leaves?: Leaves } | undefined;
   readonly exactMap: Float64Array | undefined;
+  readonly subvolume: Subvolume | undefined;
   attributesLost: boolean;
   readonly absentErrno: number;
   readonly warnings: DraftWarning[];
@@ -56,6 +69,9 @@ export interface EntryDraft {
 /** Most segments a sparse file within one block may have. */
 const smallMapLimit = limits.blockSizeMax / 512;
 
+/** A shared extent may reach beyond the end of its file, to the end of its last block (docs/FORMAT.md, section 6.1). */
+const fileBlockMax = 65_536;
+
 const noBytes = new Uint8Array(0);
 
 export class Drafter {
@@ -69,11 +85,20 @@ export class Drafter {
   readonly #largeBytes: number;
   readonly #live: boolean;
   readonly #tree: TreeSource;
+  readonly #source: SourceConfig;
 
   /** `live`: the source may be written meanwhile. */
-  constructor(input: PackInput, entries: EntryBatch, largeBytes: number, live: boolean, tree: TreeSource) {
+  constructor(
+    input: PackInput,
+    entries: EntryBatch,
+    largeBytes: number,
+    live: boolean,
+    tree: TreeSource,
+    source: SourceConfig,
+  ) {
     this.#tree = tree;
     this.#live = live;
+    this.#source = source;
     this.#input = input;
     this.#entries = entries;
     this.#view = entries.view;
@@ -113,11 +138,13 @@ export class Drafter {
     if (errno !== 0 && large === undefined && entry.kind !== EntryKind.directory) return this.#absent(entry, errno, fd);
     const warnings: DraftWarning[] = [];
     const at = entry.statOffset;
+    if (entry.kind === EntryKind.directory) this.#settle(entry);
     const view = this.#view;
     let size = 0;
     let changed = false;
     let segments: Float64Array | undefined;
     let unwritten: readonly Extent[] | undefined;
+    let shared: readonly SharedExtent[] | undefined;
     if (entry.kind === EntryKind.file) {
       size = readInt64(view, at + statLayout.sizeBytes);
       if (this.#live && fd >= 0 && gathered !== undefined && !this.#isAsPlanned(entry, gathered)) {
@@ -131,7 +158,9 @@ export class Drafter {
       }
       if (fd >= 0 && gathered !== undefined) {
         const holes = gathered.firstHole >= 0 && gathered.firstHole < size;
-        if (gathered.unwritten || holes) unwritten = unwrittenExtents(fd, this.#live, this.#tree);
+        if (gathered.unwritten || gathered.shared || holes) {
+          ({ unwritten, shared } = fileExtents(fd, this.#live, this.#tree));
+        }
         if (large === undefined && (holes || unwritten !== undefined)) {
           segments = dataSegments(fd, size, smallMapLimit, unwritten, this.#tree);
         }
@@ -176,8 +205,10 @@ export class Drafter {
       dataBytes: wholeMap === undefined ? stored : sumOfSegments(wholeMap),
       segments: segments ?? (this.#inParts.has(index) ? Float64Array.of(0, size) : undefined),
       unwritten,
+      shared: this.#sharedIn(shared, entry.statOffset, size),
       large: large === undefined ? undefined : { segments: slice as Float64Array, sliceEnd },
       exactMap: large?.exactMap,
+      subvolume: this.#subvolume(entry),
       attributesLost: lost,
       absentErrno: 0,
       warnings,
@@ -189,6 +220,39 @@ export class Drafter {
       damagedRanges: [],
       digest: undefined,
     };
+  }
+
+  /** A directory whose times are none of its own gets those of the one above. */
+  #settle({ directory, name, statOffset }: ReadEntry): void {
+    if (name.length === 0 || this.#source.block !== undefined) return;
+    const stat = this.#input.entries.subarray(statOffset, statOffset + statLayout.size);
+    settlePlaceholder(stat, this.#input.dirFds[directory] as number);
+  }
+
+  #subvolume(entry: ReadEntry): Subvolume | undefined {
+    if ((entry.flags & batchFlags.subvolume) === 0 || this.#source.block !== undefined) return undefined;
+    const fd = openQuietly(this.#input.dirFds[entry.directory] as number, entry.name, O_DIRECTORY);
+    if (fd < 0) return undefined; // told as an attribute that is lost
+    const found = subvolumeOf(fd);
+    addon().close(fd);
+    if (found === undefined) return undefined;
+    const { id, ...subvolume } = found;
+    return { ...subvolume, isDefault: id === this.#source.defaultSubvolume };
+  }
+
+  /** The shared extents that begin in the first `size` bytes; none on other mounts than the source's, whose addresses are others. */
+  #sharedIn(
+    extents: readonly SharedExtent[] | undefined,
+    statOffset: number,
+    size: number,
+  ): readonly SharedExtent[] | undefined {
+    if (extents === undefined) return undefined;
+    if (this.#view.getBigUint64(statOffset + statLayout.mountId, true) !== this.#source.mountId) return undefined;
+    const end = Math.ceil(size / fileBlockMax) * fileBlockMax;
+    const inside = extents
+      .filter(({ offset }) => offset < size)
+      .map((extent) => ({ ...extent, length: Math.min(extent.length, end - extent.offset) }));
+    return inside.length === 0 ? undefined : inside;
   }
 
   /** Why the entry cannot be opened; 0: it can. A hard link has nothing to be opened. */
@@ -251,8 +315,10 @@ export class Drafter {
       dataBytes: 0,
       segments: undefined,
       unwritten: undefined,
+      shared: undefined,
       large: undefined,
       exactMap: undefined,
+      subvolume: undefined,
       attributesLost: false,
       absentErrno: errno,
       warnings: [warning],
@@ -377,6 +443,8 @@ export class Drafter {
       linkEntry: entry.linkEntry >= 0 ? entry.linkEntry : undefined,
       damagedRanges: draft.damagedRanges.length > 0 ? draft.damagedRanges : undefined,
       unwrittenExtents: draft.unwritten,
+      sharedExtents: draft.shared,
+      subvolume: draft.subvolume,
       dataMap: draft.exactMap === undefined ? undefined : segmentsToExtents(draft.exactMap),
       attributes: kind === EntryKind.socket && gathered?.attributes.length ? gathered.attributes : undefined,
       absentReason: kind === EntryKind.absent ? errnoName(draft.absentErrno) : undefined,

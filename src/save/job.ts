@@ -157,6 +157,7 @@ function addTo(totals: PackTotals, draft: EntryDraft): void {
   totals[totalOfKind[draft.kind]]++;
   if (draft.fields !== undefined) totals.members++;
   if (draft.attributesLost) totals.attributesLost++;
+  if (draft.subvolume !== undefined) totals.subvolumes++;
   // What befell a large file is counted once, when its last slice is in.
   if (draft.changed && draft.large === undefined) totals.changed++;
   if (draft.damagedRanges.length > 0 && draft.large === undefined) totals.damaged++;

@@ -22,7 +22,7 @@ import { notPlain, plainHeaderMax, PlainFiles } from "./plain.ts";
 import { Relinker } from "./relink.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
 import type { SourceTrees } from "./source-trees.ts";
-import type { LostEntry, PackInput, PackOutput, SaveWorkerData, SliceInput } from "./protocol.ts";
+import type { LostEntry, PackInput, PackOutput, SaveWorkerData, SliceInput, SourceConfig } from "./protocol.ts";
 
 /** Times entries are read again because a file among them changed or failed, before they are kept as they are and marked. */
 const attemptsMax = 3;
@@ -100,10 +100,11 @@ export class Packer {
 
   #pack(input: PackInput): { readonly lost: readonly LostEntry[]; readonly result: JobResult<PackOutput> } {
     const entries = new EntryBatch(input.entries, input.count);
-    const { blockSize } = this.#data.compression;
-    const drafter = new Drafter(input, entries, blockSize, this.#data.recheck, this.#tree);
-    const prefixLength = this.#data.sources[input.source]?.prefixLength ?? 0;
-    const job = new PackJob(input, entries, drafter, prefixLength);
+    const { compression, recheck, sources } = this.#data;
+    const { blockSize } = compression;
+    const source = sources[input.source] as SourceConfig;
+    const drafter = new Drafter(input, entries, blockSize, recheck, this.#tree, source);
+    const job = new PackJob(input, entries, drafter, source.prefixLength);
     this.#plain.startJob(input, blockSize);
     let length = 0;
     let next = 0;

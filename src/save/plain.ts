@@ -182,6 +182,7 @@ export class PlainFiles {
       gathered.getUint32(at + gatherLayout.attributeError, true) !== 0 ||
       gathered.getUint32(at + gatherLayout.flagsError, true) !== 0 ||
       gathered.getUint32(at + gatherLayout.unwritten, true) !== 0 ||
+      gathered.getUint32(at + gatherLayout.shared, true) !== 0 ||
       (this.#troubled.size > 0 && this.#troubled.has(index))
     );
   }

@@ -8,6 +8,7 @@ import type { DirectoryHandle } from "../sys/directory.ts";
 import { EFBIG, EINVAL, EIO, ENAMETOOLONG } from "../sys/errors.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
 import { kindOfMode } from "../sys/stat.ts";
+import { maybeSubvolume } from "../sys/subvolume.ts";
 import { batchFlags } from "./batch.ts";
 import { JobCutter, type PlannedEntry, type PlannedJob } from "./job-cutter.ts";
 import { LinkTable } from "./links.ts";
@@ -173,6 +174,7 @@ class EntryPlanner {
     entry.linkPath = noBytes;
     entry.large = undefined;
     entry.kind = kindOfMode(view.getUint32(at + statLayout.mode, true));
+    if (entry.kind === EntryKind.directory && maybeSubvolume(view, at)) entry.flags = batchFlags.subvolume;
     const map = listing.maps.get(index);
     const absentErrno = this.#absentErrno(view, at, nameLength, entry.kind) || (map?.errno ?? 0);
     entry.estimate = tarHeader;

@@ -24,6 +24,10 @@ export interface SourceConfig {
   /** Device of the root: entries of other devices are not entered unless crossMounts. */
   readonly devMajor: number;
   readonly devMinor: number;
+  /** Id of the default subvolume, on btrfs; undefined: unknown, or none. */
+  readonly defaultSubvolume?: number | undefined;
+  /** Mount of the root; 0: the kernel does not tell (before 5.8). */
+  readonly mountId: bigint;
   readonly crossMounts: boolean;
   /** Of a directory with a CACHEDIR.TAG only the tag is saved. */
   readonly excludeCaches: boolean;

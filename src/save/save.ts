@@ -317,10 +317,21 @@ function ancestors(input: PackInput, directory: number, prefixLength: number): r
 }
 
 function sourceConfig(root: SaveRoot, prefixLength: number): SourceConfig {
-  const dev = root.block === undefined ? statDescriptor(root.rootFd).dev : { major: 0, minor: 0 };
+  if (root.block !== undefined) return { ...ownConfig(root, prefixLength), devMajor: 0, devMinor: 0, mountId: 0n };
+  const { dev, mountId } = statDescriptor(root.rootFd);
+  const id = addon().defaultSubvolume(root.rootFd);
   return {
+    ...ownConfig(root, prefixLength),
     devMajor: dev.major,
     devMinor: dev.minor,
+    mountId: BigInt(mountId),
+    defaultSubvolume: id < 0 ? undefined : id,
+  };
+}
+
+/** What does not depend on where the tree is. */
+function ownConfig(root: SaveRoot, prefixLength: number): Omit<SourceConfig, "devMajor" | "devMinor" | "mountId"> {
+  return {
     crossMounts: root.crossMounts,
     excludeCaches: root.excludeCaches,
     filter: root.filter,

@@ -9,7 +9,7 @@ import { O_DIRECTORY, S_IFDIR, S_IFMT, S_IFREG } from "../sys/constants.ts";
 import { check } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { EntryFilter } from "./filter.ts";
-import { unwrittenExtents } from "../sys/gathered.ts";
+import { fileExtents } from "../sys/gathered.ts";
 import { openQuietly } from "../sys/open-quietly.ts";
 import type {
   SaveWorkerData,
@@ -22,6 +22,7 @@ import type {
   StatOutput,
 } from "./protocol.ts";
 import { dataSegments } from "../sys/data-runs.ts";
+import { isOnMount } from "../sys/subvolume.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
 import type { SourceTrees } from "./source-trees.ts";
 
@@ -237,12 +238,13 @@ function grown(bytes: Uint8Array<ArrayBuffer>, length: number, more: number): Ui
   return larger;
 }
 
-/** A directory that belongs to the save: on the root's device, unless other file systems are to be crossed into. */
+/** A directory that belongs to the save: on the root's device or a subvolume on its mount, unless other file systems are to be crossed into. */
 export function isEnterable(config: SourceConfig, stat: DataView, at: number): boolean {
   return (
     config.crossMounts ||
     (stat.getUint32(at + statLayout.devMajor, true) === config.devMajor &&
-      stat.getUint32(at + statLayout.devMinor, true) === config.devMinor)
+      stat.getUint32(at + statLayout.devMinor, true) === config.devMinor) ||
+    isOnMount(stat, at, config.mountId)
   );
 }
 
@@ -326,7 +328,7 @@ function mapFile(
   const fd = openQuietly(dirFd, name, 0, tree);
   if (fd < 0) return { errno: -fd, map: new Float64Array(0) };
   try {
-    const runs = dataSegments(fd, size, mapLimit, unwrittenExtents(fd, live, tree), tree);
+    const runs = dataSegments(fd, size, mapLimit, fileExtents(fd, live, tree).unwritten, tree);
     return { errno: 0, map: runs ?? Float64Array.of(0, size) };
   } finally {
     tree.close(fd);

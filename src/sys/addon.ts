@@ -100,8 +100,32 @@ export interface Addon {
   allocate(fd: number, mode: number, offset: number, length: number): Result;
   /** FICLONERANGE. */
   cloneRange(fromFd: number, fromOffset: number, length: number, toFd: number, toOffset: number): Result;
+  /**
+   * FIDEDUPERANGE: lets a range of `toFd` share the storage of one of `fromFd` if both hold the same bytes. Returns the bytes that are shared now, which may be fewer
+   * than `length`; 0: they differ.
+   */
+  dedupeRange(fromFd: number, fromOffset: number, length: number, toFd: number, toOffset: number): Result;
+  /** sync_file_range(SYNC_FILE_RANGE_WRITE) of the whole file: what is written afterwards gets extents of its own. */
+  startWriteback(fd: number): Result;
   /** posix_fadvise. */
   advise(fd: number, offset: number, length: number, advice: number): Result;
+
+  // --- btrfs.c -----------------------------------------------------------------------------------------------------
+  /**
+   * BTRFS_IOC_GET_SUBVOL_INFO of the subvolume that holds the open directory `fd`: u64 id, u64 1 if it is read-only, then 16 bytes each UUID, UUID of its parent (the
+   * subvolume it is a snapshot of), UUID it was received with (zeros: none), 64 bytes. −ENOTTY: no btrfs.
+   */
+  subvolumeInfo(fd: number, out: Uint8Array): Result;
+  /** BTRFS_IOC_SUBVOL_CREATE_V2: an empty subvolume with mode 0777 and the umask. */
+  createSubvolume(dirFd: number, name: Uint8Array): Result;
+  /** BTRFS_IOC_SNAP_DESTROY: the subvolume `name` (one component) in an open directory; −EROFS where that lies in a read-only one. */
+  deleteSubvolume(dirFd: number, name: Uint8Array): Result;
+  /** BTRFS_IOC_SUBVOL_SETFLAGS of the subvolume whose root directory `fd` is. */
+  setSubvolumeReadOnly(fd: number): Result;
+  /** BTRFS_IOC_DEFAULT_SUBVOL: the subvolume that mounts without subvol= show. */
+  setDefaultSubvolume(fd: number, id: number): Result;
+  /** Its id (BTRFS_IOC_TREE_SEARCH; 5: the top level). −EPERM without CAP_SYS_ADMIN. */
+  defaultSubvolume(fd: number): Result;
 
   // --- mount.c -----------------------------------------------------------------------------------------------------
   /**
@@ -128,10 +152,6 @@ export interface Addon {
    * messages of 24 bytes: u32 event (1 held, 2 failed, 3 released, 4 done), u32 subject, i32 errno, u32 0, u64 CLOCK_REALTIME in nanoseconds.
    */
   startGuard(kinds: Int32Array, fds: Int32Array, names: readonly string[], timeoutMs: number): Result;
-
-  // --- subvolume.c -------------------------------------------------------------------------------------------------
-  /** BTRFS_IOC_SNAP_DESTROY: the subvolume `name` (one component) in an open directory; −EROFS where that lies in a read-only one. */
-  deleteSubvolume(dirFd: number, name: Uint8Array): Result;
 
   // --- device.c ----------------------------------------------------------------------------------------------------
   /** BLKGETSIZE64, bytes. */

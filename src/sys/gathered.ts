@@ -1,7 +1,16 @@
 // What the addon's gather call found of one entry beyond its stat, read from a gather record (sys/layout.ts).
 
-import type { ExtendedAttribute, Extent } from "../model/entry.ts";
+import { limits } from "../base/limits.ts";
+import type { ExtendedAttribute, Extent, SharedExtent } from "../model/entry.ts";
 import { addon } from "./addon.ts";
+import {
+  FIEMAP_EXTENT_DATA_INLINE,
+  FIEMAP_EXTENT_DELALLOC,
+  FIEMAP_EXTENT_ENCODED,
+  FIEMAP_EXTENT_SHARED,
+  FIEMAP_EXTENT_UNKNOWN,
+  FIEMAP_EXTENT_UNWRITTEN,
+} from "./constants.ts";
 import { gatherLayout, readInt64 } from "./layout.ts";
 import type { TreeSource } from "./tree-source.ts";
 
@@ -23,6 +32,8 @@ export interface Gathered {
   readonly firstHole: number;
   /** It may have preallocated extents that were never written. */
   readonly unwritten: boolean;
+  /** It may have extents that other files use too. */
+  readonly shared: boolean;
   /** Bytes of this record: the next one follows. */
   readonly length: number;
 }
@@ -48,6 +59,7 @@ export function readGathered(bytes: Uint8Array, view: DataView, at: number): Gat
     mtimeNs: view.getUint32(at + gatherLayout.mtimeNs, true),
     firstHole: readInt64(view, at + gatherLayout.firstHole),
     unwritten: view.getUint32(at + gatherLayout.unwritten, true) !== 0,
+    shared: view.getUint32(at + gatherLayout.shared, true) !== 0,
     length: view.getUint32(at + gatherLayout.length, true),
   };
 }
@@ -75,31 +87,54 @@ function isRawAcl(name: Uint8Array): boolean {
   return name.length > rawAclPrefix.length && rawAclPrefix.equals(name.subarray(0, rawAclPrefix.length));
 }
 
-const fiemapUnwritten = 0x800; // FIEMAP_EXTENT_UNWRITTEN, linux/fiemap.h
 const extentLimit = 1_000_000;
 const wholeFile = Number.MAX_SAFE_INTEGER;
+/** Addresses that a catalog row can hold. */
+const addressMax = 2 ** 52;
+/** Extents whose address says nothing of where their bytes are, or that hold none. */
+const unplaced = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_DATA_INLINE | FIEMAP_EXTENT_UNWRITTEN;
+
+type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
+
+export interface FileExtents {
+  /** Preallocated, never written runs, also beyond the end of the file. */
+  readonly unwritten: readonly Extent[] | undefined;
+  /** Runs in storage that other files use too, as far as a catalog row holds them. */
+  readonly shared: readonly SharedExtent[] | undefined;
+}
 
 /**
- * Preallocated, never written runs of an open file, also beyond its end; undefined: none, or the file system cannot say. `flush`: write the file's
- * cached data out first, without which a file that is being written has data in what looks unwritten.
+ * What is special about the extents of an open file; undefined: none, or the file system cannot say. `flush`: write the file's cached data out first,
+ * without which a file that is being written has data in what looks unwritten.
  */
-export function unwrittenExtents(
-  fd: number,
-  flush: boolean,
-  tree: Pick<TreeSource, "extentMap"> = addon(),
-): Extent[] | undefined {
+export function fileExtents(fd: number, flush: boolean, tree: Pick<TreeSource, "extentMap"> = addon()): FileExtents {
   const records = tree.extentMap(fd, 0, wholeFile, flush, extentLimit);
-  if (typeof records === "number") return undefined;
+  if (typeof records === "number") return { unwritten: undefined, shared: undefined };
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
-  const found: Extent[] = [];
+  const unwritten: Writable<Extent>[] = [];
+  const shared: Writable<SharedExtent>[] = [];
   for (let at = 0; at < records.byteLength; at += 32) {
-    if ((view.getUint32(at + 24, true) & fiemapUnwritten) === 0) continue;
+    const flags = view.getUint32(at + 24, true);
+    if ((flags & (FIEMAP_EXTENT_UNWRITTEN | FIEMAP_EXTENT_SHARED)) === 0) continue;
     const offset = Number(view.getBigUint64(at, true));
     const length = Number(view.getBigUint64(at + 16, true));
-    const last = found.at(-1);
-    if (last !== undefined && last.offset + last.length === offset) {
-      found[found.length - 1] = { offset: last.offset, length: last.length + length };
-    } else found.push({ offset, length });
+    if ((flags & FIEMAP_EXTENT_UNWRITTEN) !== 0) {
+      const last = unwritten.at(-1);
+      if (last !== undefined && last.offset + last.length === offset) last.length += length;
+      else unwritten.push({ offset, length });
+    }
+    if ((flags & FIEMAP_EXTENT_SHARED) === 0 || (flags & unplaced) !== 0) continue;
+    const address = Number(view.getBigUint64(at + 8, true));
+    if (address >= addressMax || [offset, length, address].some((bytes) => bytes % 512 !== 0)) continue;
+    const encoded = (flags & FIEMAP_EXTENT_ENCODED) !== 0;
+    const last = shared.at(-1);
+    const follows =
+      last?.offset === offset - (last?.length ?? 0) && last.address + last.length === address && !last.encoded;
+    if (follows && !encoded) last.length += length;
+    else if (shared.length < limits.sharedExtents) shared.push({ offset, length, address, encoded });
   }
-  return found.length === 0 ? undefined : found;
+  return {
+    unwritten: unwritten.length === 0 ? undefined : unwritten,
+    shared: shared.length === 0 ? undefined : shared,
+  };
 }

@@ -49,6 +49,7 @@ export const gatherLayout = {
   flagsError: 60, // u32 errno of GETFLAGS other than ENOTTY, ENOTSUP, EINVAL, ENOSYS
   firstHole: 64, // i64 SEEK_HOLE from 0 for regular files of size > 0 (−1: unsupported), else −1
   unwritten: 72, // u32 1: the file may have preallocated, never written extents (FIEMAP tells more); 0: it has none, or its data map shows them
+  shared: 76, // u32 1: the file may have extents that others use too (FIEMAP tells more); 0: it has none
 } as const;
 
 /** Scatter record, 80 bytes. */

@@ -141,6 +141,7 @@ export const totals: SourceTotals = {
   changed: 0,
   damaged: 0,
   attributesLost: 0,
+  subvolumes: 0,
   bytes: 4_194_304,
   dataBytes: 4_194_304,
 };
