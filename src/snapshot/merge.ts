@@ -1,9 +1,11 @@
 // Going back to a snapshot that was kept: the origin gets its old content. LVM does it itself; of device-mapper's tables it is done here. The origin
 // must not be mounted: what is mounted would be changed below the file system.
 
+import { closeSync, constants, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TsfsaError } from "../base/errors.ts";
 import type { ToolRunner } from "../filesystem/recreate/tools.ts";
+import { devicePath } from "../filesystem/block.ts";
 import { useOf } from "../filesystem/use.ts";
 import { statSource } from "../filesystem/writable.ts";
 import type { SnapshotInfo } from "../model/snapshot.ts";
@@ -45,9 +47,14 @@ async function mergeMapped(
   const own = await call(run, "dmsetup", ["table", "--showkeys", `${name}-real`]);
   const snapshot = (await call(run, "dmsetup", ["table", `${name}-snap`])).trim().split(" ");
   const [, , , , store = "", persistence = "P", chunk = "8"] = snapshot;
-  await persist(run, "dmsetup", ["remove", `${name}-snap`]);
-  const merging = `0 ${tableSectors(own)} snapshot-merge /dev/mapper/${name}-real ${store} ${persistence} ${chunk}\n`;
-  await swap(run, origin, merging);
+  // The loop device goes with its last user: between the removal of the snapshot and the table that merges that is us.
+  const storeFd = openStore(store);
+  try {
+    await persist(run, "dmsetup", ["remove", `${name}-snap`]);
+    await swap(run, origin, merging(own, name, store, persistence, chunk));
+  } finally {
+    closeSync(storeFd);
+  }
   for (;;) {
     const found = parseSnapshotStatus(await call(run, "dmsetup", ["status", origin]));
     if (!found.valid) throw new TsfsaError("FAILED", `merging into ${origin} failed: ${found.reason}`);
@@ -59,6 +66,18 @@ async function mergeMapped(
   await swap(run, origin, own);
   await persist(run, "dmsetup", ["remove", `${name}-real`]);
   return `${origin} is back at the state of ${name}`;
+}
+
+function merging(own: string, name: string, ...store: readonly string[]): string {
+  return `0 ${tableSectors(own)} snapshot-merge /dev/mapper/${name}-real ${store.join(" ")}\n`;
+}
+
+/** store: `MAJOR:MINOR`, as a table names it. */
+function openStore(store: string): number {
+  const [major = 0, minor = 0] = store.split(":").map(Number);
+  const path = devicePath({ major, minor });
+  if (path === undefined) throw new TsfsaError("FAILED", `the store of changes ${store} has no node in /dev`);
+  return openSync(path, constants.O_RDONLY);
 }
 
 async function swap(run: ToolRunner, device: string, table: string): Promise<void> {
