@@ -1,19 +1,21 @@
 // dist/: one file for each thread's entry, one for each command, one for what commands share. Few files, because Node spends longer on finding and reading 150
 // small ones than on all else of a short run. Every file is one folder below dist/, as its source is below src/: paths relative to import.meta.url hold in both.
 
+import { dirname } from "node:path";
 import { defineConfig } from "rolldown";
 
 const shared = {
   platform: "node",
+  treeshake: { moduleSideEffects: false },
   external: /^(?!commander$)[^./]/, // packages stay where they are, but the one that every run needs
 };
 const output = { dir: "dist", format: "esm", entryFileNames: "[name].js", chunkFileNames: "parts/[name].js" };
 
-/** A file that needs no other: a worker starts with one read. */
-const alone = (name) => ({
+/** A worker with the codecs beside it, which it loads when it needs them. */
+const worker = (name) => ({
   ...shared,
   input: { [name]: `src/${name}.ts` },
-  output: { ...output, codeSplitting: false },
+  output: { ...output, chunkFileNames: `${dirname(name)}/[name].js` },
 });
 
 /** What commands share, in parts of which most runs need few. */
@@ -31,7 +33,7 @@ export default defineConfig([
     input: { "cli/main": "src/cli/main.ts" },
     output: { ...output, codeSplitting: { groups } },
   },
-  alone("save/worker"),
-  alone("restore/worker"),
-  alone("pipeline/serve"), // for the tests of the pool
+  worker("save/worker"),
+  worker("restore/worker"),
+  worker("pipeline/serve"), // for the tests of the pool
 ]);

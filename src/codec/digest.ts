@@ -1,7 +1,6 @@
 // H, the digest algorithm of an archive, and what is built from it: block digests and file digests (docs/FORMAT.md, section 7). xxh128 comes from the
 // addon, sha256 from Node's OpenSSL, blake3 from WebAssembly, which is loaded for it only.
 
-import { createHash } from "node:crypto";
 import type { IHasher } from "hash-wasm";
 import { ByteWriter } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
@@ -40,7 +39,7 @@ interface PartialHash {
 /** Loads what the algorithm needs. The calls on a digest are synchronous. */
 export async function createDigest(name: DigestName): Promise<Digest> {
   if (name === "xxh128") return makeDigest(name, xxh128, spillToWasm);
-  if (name === "sha256") return makeDigest(name, sha256, startSha256);
+  if (name === "sha256") return createSha256();
   const { createBLAKE3 } = (await import("hash-wasm/dist/blake3.umd.min.js")).default;
   const hasher = await createBLAKE3();
   const blake3 = (bytes: Uint8Array): Uint8Array => hasher.init().update(bytes).digest("binary");
@@ -67,13 +66,13 @@ function xxh128(bytes: Uint8Array): Uint8Array {
   return digest;
 }
 
-function sha256(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash("sha256").update(bytes).digest());
-}
-
-function startSha256(): PartialHash {
-  const hash = createHash("sha256");
-  return { update: (bytes) => void hash.update(bytes), finish: () => new Uint8Array(hash.digest()) };
+async function createSha256(): Promise<Digest> {
+  const { createHash } = await import("node:crypto"); // OpenSSL takes its time to start
+  const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash("sha256").update(bytes).digest());
+  return makeDigest("sha256", sha256, () => {
+    const hash = createHash("sha256");
+    return { update: (bytes) => void hash.update(bytes), finish: () => new Uint8Array(hash.digest()) };
+  });
 }
 
 /** One hasher serves many files at a time: each keeps its own state. */
