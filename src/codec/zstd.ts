@@ -62,11 +62,13 @@ export class ZstdDecoder implements FrameDecoder {
     let length = 0;
     try {
       const end = source.length - checksumBytes; // which would fail, and with it the last step
+      let step = frameStartBytes;
       while (at < end && length < target.length) {
-        // Small steps: what a failing call has decompressed is lost.
-        const input = source.subarray(at, Math.min(at + recoverBytes, end));
-        const [, produced, consumed] = context.decompressStream(target.subarray(length), input);
+        // Block by block, as the decoder asks for them: what a failing call has decompressed is lost.
+        const input = source.subarray(at, Math.min(at + step, end));
+        const [wanted, produced, consumed] = context.decompressStream(target.subarray(length), input);
         if (produced === 0 && consumed === 0) break;
+        step = Math.max(1, wanted);
         at += consumed;
         length += produced;
       }
@@ -77,7 +79,8 @@ export class ZstdDecoder implements FrameDecoder {
   }
 }
 
-const recoverBytes = 256;
+/** What a decoder needs to say how much more it wants. */
+const frameStartBytes = 5;
 const checksumBytes = 4;
 
 /** Why the bytes are not one frame of ours with that content size, by their headers alone. */

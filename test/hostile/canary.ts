@@ -11,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -61,6 +61,7 @@ export class Canary {
 
   /** Empties the destination for another restore. */
   empty(): void {
+    removable(this.destination);
     execFileSync("find", [this.destination, "-mindepth", "1", "-delete"]);
     chmodSync(this.destination, 0o755);
   }
@@ -74,9 +75,15 @@ export class Canary {
   }
 
   remove(): void {
+    removable(this.dir);
     // Paths may be longer than Node can name.
     execFileSync("rm", ["-rf", "--", this.dir]);
   }
+}
+
+/** Takes immutable and append-only flags away, which archives may give; chattr fails on what has none. */
+function removable(dir: string): void {
+  spawnSync("chattr", ["-R", "-f", "-i", "-a", "--", dir], { stdio: "ignore" });
 }
 
 /** `path|what it is` of everything below a folder, sorted. */

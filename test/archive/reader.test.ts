@@ -1,0 +1,118 @@
+// The reader's groups: which blocks come with which catalog, what is told of damage, and how it ends.
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ArchiveReader } from "../../src/archive/reader.ts";
+import { file, forge, root } from "../support/forge.ts";
+import { flipped, recordsOf } from "../support/patch.ts";
+
+let dir: string;
+let archive: Buffer;
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), "tsfsa-reader-"));
+  archive = await forge({
+    groups: [
+      { blocks: [{ entries: [root, file(1, "a", "a")] }, { entries: [file(1, "b", "b")] }] },
+      { blocks: [{ entries: [file(1, "c", "c")] }, { entries: [file(1, "d", "d")] }], ancestors: [""] },
+    ],
+  });
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+/** Numbers of the blocks of each group (null: without catalog), and what was wrong. */
+async function read(bytes: Uint8Array): Promise<{
+  readonly groups: readonly (readonly [catalog: number | null, blocks: readonly number[]])[];
+  readonly damages: number;
+  readonly complete: boolean;
+  readonly flaw: string | undefined;
+}> {
+  const path = join(dir, "archive");
+  writeFileSync(path, bytes);
+  const reader = await ArchiveReader.open(path);
+  try {
+    const groups: [number | null, number[]][] = [];
+    let entries = 0;
+    for await (const { catalog, blocks } of reader.groups(true)) {
+      groups.push([catalog?.header.number ?? null, blocks.map(({ record }) => record.number)]);
+      entries += catalog?.header.entryCount ?? 0;
+    }
+    return { groups, damages: reader.damages.length, complete: reader.complete, flaw: reader.endFlaw(entries) };
+  } finally {
+    await reader.close();
+  }
+}
+
+function part(type: number, index: number): { readonly start: number; readonly end: number } {
+  const records = recordsOf(archive);
+  const of = records.filter((record) => record.type === type);
+  const start = of[index]?.offset ?? 0;
+  return { start, end: records.find(({ offset }) => offset > start)?.offset ?? archive.length };
+}
+
+function without({ start, end }: { readonly start: number; readonly end: number }): Buffer {
+  return Buffer.concat([archive.subarray(0, start), archive.subarray(end)]);
+}
+
+describe("ArchiveReader", () => {
+  it("gives out each group with its catalog, and nothing is wrong", async () => {
+    const found = await read(archive);
+    expect(found.groups.slice(0, 2)).toEqual([
+      [0, [0, 1]],
+      [1, [2, 3, ...(found.groups[1]?.[1].slice(2) ?? [])]],
+    ]);
+    expect(found).toMatchObject({ damages: 0, complete: true, flaw: undefined });
+  });
+
+  it("goes around a block that is missing, whose record is damaged, or that stands twice", async () => {
+    const { start, end } = part(2, 1);
+    const missing = await read(without({ start, end }));
+    const damaged = await read(flipped(archive, start + 70));
+    for (const found of [missing, damaged]) {
+      expect(found.groups[0]).toEqual([0, [0]]);
+      expect(found.groups[1]?.[0]).toBe(1);
+      expect(found.damages).toBeGreaterThan(0);
+      expect(found.complete).toBe(true);
+    }
+    const doubled = await read(Buffer.concat([archive.subarray(0, end), archive.subarray(start)]));
+    expect(doubled.groups[0]).toEqual([0, [0, 1]]);
+    expect(doubled.damages).toBeGreaterThan(0);
+  });
+
+  it("gives out blocks without catalog where that is lost", async () => {
+    const found = await read(without(part(3, 0)));
+    expect(found.groups[0]).toEqual([null, [0, 1]]);
+    expect(found.groups[1]?.[0]).toBe(1);
+    expect(found.damages).toBeGreaterThan(0);
+  });
+
+  it("reads on with the copy of a head that is lost", async () => {
+    const { start } = part(1, 0);
+    const found = await read(flipped(archive, start + 70));
+    expect(found.groups[0]).toEqual([0, [0, 1]]);
+    expect(found.damages).toBeGreaterThan(0);
+    expect(found.complete).toBe(true);
+  });
+
+  it("tells of an end that is missing, wherever it was cut", async () => {
+    for (const cut of [
+      part(2, 2).start,
+      part(2, 2).start + 100,
+      part(2, 2).end - 1,
+      part(6, 0).start,
+      archive.length - 1,
+    ]) {
+      const found = await read(archive.subarray(0, cut));
+      expect(found.groups[0]).toEqual([0, [0, 1]]);
+      expect(found.complete).toBe(false);
+      expect(found.damages).toBeGreaterThan(0);
+    }
+  });
+
+  it("refuses what is no archive", async () => {
+    await expect(read(Buffer.alloc(1000, 5))).rejects.toMatchObject({ code: "ARCHIVE_FOREIGN" });
+    await expect(read(Buffer.alloc(0))).rejects.toMatchObject({ code: "ARCHIVE_FOREIGN" });
+    await expect(read(archive.subarray(0, part(2, 0).start - 5))).rejects.toMatchObject({ code: "ARCHIVE_DAMAGED" });
+  });
+});

@@ -1,0 +1,84 @@
+// The walk over records: whole ones in order, damage told once and gone around.
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Damage } from "../../src/archive/damage.ts";
+import { openInput } from "../../src/archive/input.ts";
+import { RecordWalker } from "../../src/archive/records.ts";
+import { utf8 } from "../../src/base/bytes.ts";
+import { encodeRecord, RecordType } from "../../src/format/record.ts";
+
+const id = new Uint8Array(16).fill(7);
+const other = new Uint8Array(16).fill(9);
+const record = (sequence: number, archiveId = id): Uint8Array =>
+  encodeRecord(RecordType.summary, archiveId, sequence, utf8(`{"n":${sequence}}`));
+const three = [record(0), record(1), record(2)] as const;
+
+let dir: string;
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), "tsfsa-records-"));
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+/** Sequence numbers found (with a `!` after a gap), and offsets of damage. */
+async function walk(parts: readonly Uint8Array[], anyOrder = false): Promise<readonly [string[], number[]]> {
+  const path = join(dir, "archive");
+  writeFileSync(path, Buffer.concat(parts));
+  const input = openInput(path);
+  const damages: Damage[] = [];
+  const walker = new RecordWalker(input, (damage) => damages.push(damage), anyOrder);
+  if (!anyOrder) walker.follow(id, -1);
+  const found: string[] = [];
+  for (let next = await walker.next(); next !== undefined; next = await walker.next()) {
+    found.push(`${next.header.sequence}${next.afterGap ? "!" : ""}`);
+    expect(Buffer.from(parts.length === 0 ? [] : next.bytes.subarray(64)).equals(next.payload)).toBe(true);
+  }
+  await input.close();
+  return [found, damages.map(({ offset }) => offset)];
+}
+
+describe("RecordWalker", () => {
+  const length = three[0].length;
+
+  it("gives out records in order, and passes over zeros behind them", async () => {
+    expect(await walk(three)).toEqual([["0", "1", "2"], []]);
+    expect(await walk([...three, new Uint8Array(3_000_000)])).toEqual([["0", "1", "2"], []]);
+    expect(await walk([])).toEqual([[], []]);
+  });
+
+  it("finds the next record behind bytes that are none, wherever it begins", async () => {
+    for (const size of [1, 63, 64, 65, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 40]) {
+      const rubbish = new Uint8Array(size).fill(0x8f);
+      expect(await walk([three[0], rubbish, three[1]]), `${size} bytes`).toEqual([["0", "1!"], [length]]);
+    }
+  });
+
+  it("passes over a record whose header or payload is damaged", async () => {
+    for (const at of [0, 9, 20, 45, 60, 70]) {
+      const damaged = three[1].slice();
+      damaged[at] = (damaged[at] as number) ^ 1;
+      expect(await walk([three[0], damaged, three[2]]), `byte ${at}`).toEqual([["0", "2!"], [length]]);
+    }
+  });
+
+  it("tells of a record that is missing, doubled, out of order or of another archive", async () => {
+    expect(await walk([three[0], three[2]])).toEqual([["0", "2!"], [length]]);
+    expect(await walk([three[0], three[0], three[1]])).toEqual([["0", "1!"], [length]]);
+    expect(await walk([three[1], three[0], three[2]])).toEqual([
+      ["1!", "2!"],
+      [0, length],
+    ]);
+    expect(await walk([three[0], record(1, other), three[1]])).toEqual([["0", "1!"], [length]]);
+  });
+
+  it("finds a record inside of one that was cut short", async () => {
+    expect(await walk([three[0], three[1].subarray(0, 66), three[2]])).toEqual([["0", "2!"], [length]]);
+  });
+
+  it("takes whole records of any archive in any order when asked", async () => {
+    const [found] = await walk([three[2], record(5, other), three[0], three[0], three[1]], true);
+    expect(found).toEqual(["2", "5", "0", "0", "1"]);
+  });
+});
