@@ -17,11 +17,13 @@ import type {
   Outcome,
   ProbeOptions,
   RestdirOptions,
+  RestimgOptions,
   RestfsOptions,
   RestoreDetails,
   SalvageDetails,
   SalvageOptions,
   SaveDetails,
+  SaveimgOptions,
   SaveOptions,
   SnapshotCommandOptions,
   SnapshotDetails,
@@ -32,7 +34,9 @@ import type {
 export interface CommandTable {
   savefs(options: SaveOptions, context: CommandContext): Promise<Outcome<SaveDetails>>;
   savedir(options: SaveOptions, context: CommandContext): Promise<Outcome<SaveDetails>>;
+  saveimg(options: SaveimgOptions, context: CommandContext): Promise<Outcome<SaveDetails>>;
   restfs(options: RestfsOptions, context: CommandContext): Promise<Outcome<RestoreDetails>>;
+  restimg(options: RestimgOptions, context: CommandContext): Promise<Outcome<RestoreDetails>>;
   restdir(options: RestdirOptions, context: CommandContext): Promise<Outcome<RestoreDetails>>;
   extract(options: ExtractOptions, context: CommandContext): Promise<Outcome<RestoreDetails>>;
   cat(
@@ -70,7 +74,9 @@ export interface CommandTable {
 export const commands: CommandTable = {
   savefs: async (options, context) => (await import("../commands/savefs.ts")).savefs(options, context),
   savedir: async (options, context) => (await import("../commands/savedir.ts")).savedir(options, context),
+  saveimg: async (options, context) => (await import("../commands/saveimg.ts")).saveimg(options, context),
   restfs: async (options, context) => (await import("../commands/restfs.ts")).restfs(options, context),
+  restimg: async (options, context) => (await import("../commands/restimg.ts")).restimg(options, context),
   restdir: async (options, context) => (await import("../commands/restdir.ts")).restdir(options, context),
   extract: async (options, context) => (await import("../commands/extract.ts")).extract(options, context),
   cat: async (options, context, write) => (await import("../commands/cat.ts")).cat(options, context, write),

@@ -32,6 +32,7 @@ export interface SaveFlags extends OutputFlags, SnapshotFlags {
   reader?: "mount" | "block";
   verify?: true;
   dryRun?: true;
+  raw?: true;
 }
 
 export interface RestoreFlags extends OutputFlags {
@@ -43,9 +44,11 @@ export interface RestoreFlags extends OutputFlags {
   strict?: true;
   dryRun?: true;
   yes?: true;
+  discard?: true;
 }
 
-export function addSaveOptions(command: Command, jobs: Option): void {
+/** Of all commands that write an archive. */
+export function addArchiveOptions(command: Command, jobs: Option): void {
   command
     .addOption(
       new Option(
@@ -61,18 +64,24 @@ export function addSaveOptions(command: Command, jobs: Option): void {
     .addOption(jobs)
     .option("--block-size <size>", "target size of blocks, 1MiB to 32MiB (default: by level)", blockSize)
     .option("--digest <name>", "digest of blocks and files: xxh128, sha256 or blake3", digestName, "xxh128")
+    .option("-L, --label <text>", "label of the archive")
+    .option("-o, --overwrite", "replace an archive that exists, once the new one is complete")
+    .option("-A, --allow-rw", "save a source that is mounted read-write; what changes is named")
+    .option("--strict", "stop at the first entry that cannot be saved whole")
+    .option("--verify", "read the finished archive back and check it")
+    .option("--dry-run", "show what would be saved, write nothing");
+}
+
+/** Of the commands that save files: also which. */
+export function addSaveOptions(command: Command, jobs: Option): void {
+  addArchiveOptions(command, jobs);
+  command
     .option("-e, --exclude <pattern>", "leave out what the pattern fits (repeatable; docs/PATTERNS.md)", collect)
     .option("--exclude-caches", "leave out the content of directories tagged CACHEDIR.TAG")
     .option(
       "--files-from <file>",
       "save only the paths listed there, one a line or NUL-separated; - for standard input",
-    )
-    .option("-L, --label <text>", "label of the archive")
-    .option("-o, --overwrite", "replace an archive that exists, once the new one is complete")
-    .option("-A, --allow-rw", "save a source that is mounted read-write; files that change are named")
-    .option("--strict", "stop at the first entry that cannot be saved whole")
-    .option("--verify", "read the finished archive back and check it")
-    .option("--dry-run", "show what would be saved, write nothing");
+    );
 }
 
 export function addRestoreOptions(command: Command, jobs: Option, overwrite: string): void {

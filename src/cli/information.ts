@@ -48,14 +48,17 @@ function archiveRows(
 }
 
 function sourceRows(id: number, source: SourceDescription, totals: SourceTotals | undefined): Row[] {
-  const { filesystem } = source;
+  const { image } = source;
+  const { filesystem } = image ?? source;
   const rows: Row[] = [
-    [
-      `source ${id}`,
-      `${filesystem === undefined ? "directory" : `${harmless(filesystem.type)} file system`} ${harmless(source.origin)}`,
-    ],
+    [`source ${id}`, `${kindText(source)} ${harmless(source.origin)}`],
     ["members", harmless(source.prefix)],
   ];
+  if (image !== undefined) {
+    const blocks = image.doubt === null ? "those in use" : `all: ${harmless(image.doubt)}`;
+    const needed = image.endBytes === image.sizeBytes ? "" : `, needs ${bytesText(image.endBytes)}`;
+    rows.push(["image", `${harmless(image.file)}, ${bytesText(image.sizeBytes)}${needed}`], ["blocks", blocks]);
+  }
   if (filesystem !== undefined) {
     const label =
       filesystem.labelBase64 === undefined
@@ -72,6 +75,11 @@ function sourceRows(id: number, source: SourceDescription, totals: SourceTotals 
   }
   if (totals !== undefined) rows.push(["entries", entriesText(totals)], ["bytes", contentText(totals)]);
   return rows;
+}
+
+function kindText({ filesystem, image }: SourceDescription): string {
+  if (image !== undefined) return `image of ${image.type === null ? "unknown content" : harmless(image.type)},`;
+  return filesystem === undefined ? "directory" : `${harmless(filesystem.type)} file system`;
 }
 
 const kinds = [

@@ -8,8 +8,10 @@ import type {
   ListOptions,
   ProbeOptions,
   RestdirOptions,
+  RestimgOptions,
   RestfsOptions,
   SalvageOptions,
+  SaveimgOptions,
   SaveOptions,
   SnapshotCommandOptions,
   VerifyOptions,
@@ -31,6 +33,8 @@ export interface ListForm {
 export type Request =
   | { readonly command: "savefs"; readonly options: SaveOptions }
   | { readonly command: "savedir"; readonly options: SaveOptions }
+  | { readonly command: "saveimg"; readonly options: SaveimgOptions }
+  | { readonly command: "restimg"; readonly options: RestimgOptions }
   | { readonly command: "restfs"; readonly options: RestfsOptions }
   | { readonly command: "restdir"; readonly options: RestdirOptions }
   | { readonly command: "extract"; readonly options: ExtractOptions }

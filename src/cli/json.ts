@@ -105,7 +105,7 @@ function detailsOf(result: Result): object {
     const { snapshots, plans } = result.outcome.details;
     return { snapshots, plans };
   }
-  if (result.command !== "savefs" && result.command !== "savedir") return result.outcome.details;
+  if (!("summary" in result.outcome.details)) return result.outcome.details;
   const { archive, archiveBytes, verified, head, summary } = result.outcome.details;
   const { archiveId, label, codec, level, blockSize, digest } = head;
   const { entries, blocks } = summary;

@@ -22,8 +22,8 @@ import type { Interruption } from "./signals.ts";
 
 /** How a command ended, with what only that command has to tell. */
 export type Result =
-  | { readonly command: "savefs" | "savedir"; readonly outcome: Outcome<SaveDetails> }
-  | { readonly command: "restfs" | "restdir" | "extract"; readonly outcome: Outcome<RestoreDetails> }
+  | { readonly command: "savefs" | "savedir" | "saveimg"; readonly outcome: Outcome<SaveDetails> }
+  | { readonly command: "restfs" | "restdir" | "restimg" | "extract"; readonly outcome: Outcome<RestoreDetails> }
   | { readonly command: "cat"; readonly outcome: Outcome<CatDetails> }
   | { readonly command: "archinfo"; readonly outcome: Outcome<ArchiveInformation> }
   | { readonly command: "list"; readonly outcome: Outcome<{ readonly entries: number }> }

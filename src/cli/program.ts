@@ -16,6 +16,7 @@ import {
   type SaveFlags,
   saveOptions,
 } from "./flags.ts";
+import { addImageCommands } from "./images.ts";
 import { addInspectCommands } from "./inspect.ts";
 import type { Invocation, Request } from "./invocation.ts";
 import { addSnapshotCommands, addSnapshotOptions } from "./snapshot.ts";
@@ -141,6 +142,8 @@ function addCommands(program: Command, processors: number, found: (invocation: I
   addOutputOptions(restfs).action((archive: string, targets: string[], flags: RestoreFlags) => {
     take(flags, { command: "restfs", options: { ...restoreOptions(archive, flags), targets: parseTargets(targets) } });
   });
+
+  addImageCommands(program, jobs, take);
 
   const restdir = program
     .command("restdir")

@@ -111,6 +111,10 @@ async function execute(
     case "savefs":
     case "savedir":
       return { command, outcome: await commands[command](options, context) };
+    case "saveimg":
+      return { command, outcome: await commands.saveimg(options, context) };
+    case "restimg":
+      return { command, outcome: await commands.restimg(options, context) };
     case "restfs":
       return { command, outcome: await commands.restfs(options, context) };
     case "restdir":
@@ -178,7 +182,8 @@ async function refuse(
 }
 
 function writesArchiveToStdout(request: Request): boolean {
-  return (request.command === "savefs" || request.command === "savedir") && archiveOf(request) === "-";
+  const { command } = request;
+  return (command === "savefs" || command === "savedir" || command === "saveimg") && archiveOf(request) === "-";
 }
 
 /** Standard output is for bytes: what there is to say goes to standard error. */

@@ -126,10 +126,12 @@ function summaryLines(
 ): string[] {
   switch (result.command) {
     case "savefs":
+    case "saveimg":
     case "savedir":
       return saveLines(run, result.outcome.details, elapsedMs);
     case "restfs":
     case "restdir":
+    case "restimg":
     case "extract":
       return restoreLines(run, result.outcome.details, elapsedMs);
     case "salvage":

@@ -10,10 +10,10 @@ import type { FilesystemPlan, MountedTarget, OpenTarget } from "../filesystem/ty
 import type { FilesystemDescription, Head } from "../model/archive.ts";
 import type { Reporter } from "../model/events.ts";
 import type { CommandContext, Outcome, RestfsOptions, RestoreDetails, RestoreTarget } from "../model/options.ts";
-import { checkCatalog } from "../restore/check-catalog.ts";
 import { restoreArchive } from "../restore/restore.ts";
 import { addon } from "../sys/addon.ts";
 import { AT_REMOVEDIR } from "../sys/constants.ts";
+import { checkIndex } from "./check-index.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { chooseIncluded } from "./parts.ts";
 import { selectionOf } from "./selection.ts";
@@ -92,42 +92,6 @@ function tellHalfMade({ dest }: RestoreTarget, reporter: Reporter): void {
   reporter.warning({ code: "ENTRY_NOT_RESTORED", path: new Uint8Array(0), message });
 }
 
-/** Proves all records and rows before anything is changed: a target must not be lost to an archive that cannot fill it. Of a pipe only the head can be. */
-async function checkIndex(archive: string, signal: AbortSignal): Promise<void> {
-  if (archive === "-") return;
-  const reader = await ArchiveReader.open(archive, signal);
-  try {
-    if (reader.input.fd === undefined) return;
-    await checkCatalog(reader, signal);
-  } catch (error) {
-    if (!(error instanceof TsfsaError) || (error.code !== "ARCHIVE_DAMAGED" && error.code !== "ARCHIVE_HOSTILE"))
-      throw error;
-    throw untouched(error.code, archive, error.message);
-  } finally {
-    await reader.close();
-  }
-  const [first] = reader.damages;
-  if (first === undefined) return;
-  throw untouched(first.hostile === true ? "ARCHIVE_HOSTILE" : "ARCHIVE_DAMAGED", archive, first.message, first.offset);
-}
-
-function untouched(
-  code: "ARCHIVE_DAMAGED" | "ARCHIVE_HOSTILE",
-  archive: string,
-  message: string,
-  offset?: number,
-): TsfsaError {
-  const place = offset === undefined ? "" : ` at byte ${offset}`;
-  return new TsfsaError(code, `${archive} is damaged${place}: ${message}; the target was not touched`, {
-    path: archive,
-    ...(offset === undefined ? {} : { offsetBytes: offset }),
-    hints: [
-      "`tsfsa verify` names every file that is hit",
-      "to take what is whole, make and mount a file system yourself and use `tsfsa restdir`",
-    ],
-  });
-}
-
 async function planTarget(head: Head, wish: RestoreTarget, options: RestfsOptions): Promise<PlannedTarget> {
   const description = descriptionOf(head, wish.id);
   const target = await openTarget(wish.dest, { overwrite: options.overwrite, sizeBytes: description.usedBytes });
@@ -154,8 +118,9 @@ function descriptionOf(head: Head, id: number): FilesystemDescription {
     });
   }
   if (source.filesystem === undefined) {
-    throw new TsfsaError("USAGE", `source ${id} of the archive is a directory, not a file system`, {
-      hints: ["restore it with `tsfsa restdir`"],
+    const [what, command] = source.image === undefined ? ["a directory", "restdir"] : ["an image", "restimg"];
+    throw new TsfsaError("USAGE", `source ${id} of the archive is ${what}, not a file system`, {
+      hints: [`restore it with \`tsfsa ${command}\``],
     });
   }
   return source.filesystem;

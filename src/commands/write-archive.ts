@@ -3,13 +3,14 @@
 import { openSink } from "../archive/open-sink.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
+import type { ImageRoot } from "../save/image.ts";
 import { saveArchive, type SaveRoot } from "../save/save.ts";
 import { newHead } from "./head.ts";
 import { countWarnings, strictly } from "./reporters.ts";
 
 export interface ArchiveInput {
   readonly sources: readonly SourceDescription[];
-  readonly roots: readonly SaveRoot[];
+  readonly roots: readonly (SaveRoot | ImageRoot)[];
   /** Others may write the sources meanwhile. */
   readonly recheck: boolean;
   /** After the last read: throws if a source did not stay frozen. */

@@ -96,7 +96,8 @@ async function claimTarget(
   };
 }
 
-function refuseUsed(path: string, use: Use): void {
+/** Throws TARGET_REFUSED for what is mounted, attached or held. */
+export function refuseUsed(path: string, use: Use): void {
   const mount = use.mounts[0];
   if (mount !== undefined) {
     throw refused(path, `it is mounted at ${mountText(mount)}`, [
@@ -141,7 +142,7 @@ async function patiently(claim: () => void): Promise<void> {
   }
 }
 
-function refused(path: string, reason: string, hints: readonly string[] = []): TsfsaError {
+export function refused(path: string, reason: string, hints: readonly string[] = []): TsfsaError {
   return new TsfsaError("TARGET_REFUSED", `the target ${path} is refused: ${reason}`, { path, hints });
 }
 

@@ -4,7 +4,7 @@
 import { fromBase64, fromHex, toBase64, utf8 } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import type { FilesystemDescription, Head, SourceDescription } from "../model/archive.ts";
+import type { FilesystemDescription, Head, ImageDescription, SourceDescription } from "../model/archive.ts";
 import { decodeJson, encodeJson, type Fields } from "./json.ts";
 
 /** Format version this code writes, and the newest it reads. */
@@ -87,6 +87,19 @@ function decodeSource(fields: Fields): SourceDescription {
     ...(prefixBase64 === undefined ? {} : { prefixBase64 }),
     origin: fields.string("origin"),
     ...(kind === "filesystem" ? { filesystem: decodeFilesystem(fields.object("filesystem")) } : {}),
+    ...(kind === "directory" && fields.has("image") ? { image: decodeImage(fields.object("image")) } : {}),
+  };
+}
+
+function decodeImage(fields: Fields): ImageDescription {
+  const sizeBytes = fields.integer("sizeBytes", 1);
+  return {
+    file: fields.string("file"),
+    sizeBytes,
+    endBytes: fields.integer("endBytes", 0, sizeBytes),
+    doubt: fields.stringOrNull("doubt"),
+    type: fields.stringOrNull("type"),
+    ...(fields.has("filesystem") ? { filesystem: decodeFilesystem(fields.object("filesystem")) } : {}),
   };
 }
 

@@ -23,6 +23,21 @@ export interface SourceDescription {
   readonly prefixBase64?: string;
   readonly origin: string;
   readonly filesystem?: FilesystemDescription;
+  readonly image?: ImageDescription;
+}
+
+/** A source of kind `directory` that is a device saved block by block: its root holds one file. */
+export interface ImageDescription {
+  /** Name of that file. */
+  readonly file: string;
+  readonly sizeBytes: number;
+  /** Bytes a target must have: the end of the file system, or of the device. */
+  readonly endBytes: number;
+  /** Why all blocks were read; null: only those in use. */
+  readonly doubt: string | null;
+  /** What it holds, in the words of blkid; null: not known. */
+  readonly type: string | null;
+  readonly filesystem?: FilesystemDescription;
 }
 
 export interface Head {

@@ -83,6 +83,11 @@ export interface SnapshotDetails {
   readonly plans?: readonly SnapshotPlan[];
 }
 
+export interface SaveimgOptions extends SaveOptions {
+  /** Read all blocks, whatever the file system says. */
+  readonly raw: boolean;
+}
+
 export interface SaveDetails {
   readonly archive: string;
   readonly head: Head;
@@ -120,6 +125,18 @@ export interface RestoreOptions {
 
 export interface RestfsOptions extends RestoreOptions {
   readonly targets: readonly RestoreTarget[];
+}
+
+export interface RestimgOptions {
+  /** Path, or `-` for standard input. */
+  readonly archive: string;
+  readonly targets: readonly RestoreTarget[];
+  readonly workers: number;
+  readonly overwrite: boolean;
+  /** Discard all blocks of a device first. */
+  readonly discard: boolean;
+  readonly dryRun: boolean;
+  readonly yes: boolean;
 }
 
 export interface RestdirOptions extends RestoreOptions {

@@ -58,7 +58,7 @@ class BlockCheck {
     }
     const hostile = this.#reader.damages.find((damage) => damage.hostile)?.message;
     const damagedBlocks = [...this.#damagedBlocks].toSorted((a, b) => a - b);
-    return { entries: this.#entries, bytes: this.#bytes, damagedBlocks, hostile };
+    return { entries: this.#entries, bytes: this.#bytes, images: 0, damagedBlocks, hostile };
   }
 
   async #check(group: Group): Promise<void> {

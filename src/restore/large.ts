@@ -46,6 +46,8 @@ export class LargeRestore {
   readonly block: number;
   /** Descriptor the slices are written to; −1: nothing is written. */
   readonly fd: number;
+  /** Written to a descriptor of the caller. */
+  readonly isImage: boolean;
   /** Why the file cannot be right; after finish(), why it is not. */
   damage: string | undefined;
   readonly #directory: DirectoryHandle | undefined;
@@ -64,7 +66,14 @@ export class LargeRestore {
   /** First of its shared extents that does not end before the slices handed out. */
   #sharedCursor = 0;
 
-  private constructor(place: LargePlace, digest: Digest, directory: DirectoryHandle | undefined, fd: number) {
+  private constructor(
+    place: LargePlace,
+    digest: Digest,
+    directory: DirectoryHandle | undefined,
+    fd: number,
+    isImage = false,
+  ) {
+    this.isImage = isImage;
     this.entry = place.entry;
     this.row = place.row;
     this.path = place.path;
@@ -102,6 +111,11 @@ export class LargeRestore {
     const why = fd === -EEXIST ? "something of that name exists already (--overwrite replaces it)" : errno;
     warn({ code: "ENTRY_NOT_RESTORED", path, message: `it was not restored: creating it failed: ${why}`, errno });
     return new LargeRestore(place, digest, undefined, -1);
+  }
+
+  /** Writes to an open descriptor, which stays the caller's; the file's metadata are left out. */
+  static over(place: LargePlace, digest: Digest, fd: number): LargeRestore {
+    return new LargeRestore(place, digest, undefined, fd, true);
   }
 
   /** Waits for the block in which the file starts. */

@@ -11,7 +11,7 @@ import { addon } from "../sys/addon.ts";
 import { directoryCapacity, type DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
 import type { RestoreJobs, RestoreWorkerData, WritePolicy } from "./protocol.ts";
-import { ReadRun, type RestorePool, type RunObserver, type RunResult } from "./run.ts";
+import { type ImageSink, ReadRun, type RestorePool, type RunObserver, type RunResult } from "./run.ts";
 import { everything, type Selection, Tree } from "./tree.ts";
 
 export interface RestoreRequest {
@@ -40,6 +40,7 @@ export interface RunContext {
 }
 
 const noOtherPlaces: ReadonlyMap<number, OtherPlace> = new Map();
+const noImages: ReadonlyMap<number, ImageSink> = new Map();
 
 /** Writes the selected entries below the roots. Damage is told as warnings and in the result; throws what ends a restore. */
 export async function restoreArchive(
@@ -61,6 +62,16 @@ export async function restoreArchive(
   }
 }
 
+/** Writes the images of these sources where they are to go; everything else is passed over. Damage is told as restoreArchive() tells it. */
+export async function restoreImages(
+  reader: GroupSource,
+  images: ReadonlyMap<number, ImageSink>,
+  workers: number,
+  context: RunContext,
+): Promise<RunResult> {
+  return run(reader, { ...nowhere(reader), images, workers, write: true }, context);
+}
+
 /** Reads everything and checks every checksum and digest, and that index and stream agree. `observer` hears what is whole. */
 export async function verifyArchive(
   reader: GroupSource,
@@ -68,20 +79,19 @@ export async function verifyArchive(
   context: RunContext,
   observer?: RunObserver,
 ): Promise<RunResult> {
-  const policy = { overwrite: false, clearInheritedAcl: false, uid: 0, gid: 0 };
-  const handles = reader.head.sources.map(() => undefined);
-  const options = {
-    handles,
+  return run(reader, { ...nowhere(reader), workers, write: false, observer }, context);
+}
+
+/** Nothing goes below any directory. */
+function nowhere(reader: GroupSource): Omit<RunSetup, "workers" | "write"> {
+  return {
+    handles: reader.head.sources.map(() => undefined),
     table: undefined,
-    policy,
+    policy: { overwrite: false, clearInheritedAcl: false, uid: 0, gid: 0 },
     selection: everything,
     stripComponents: 0,
     restoreRoots: false,
-    workers,
-    write: false,
-    observer,
   };
-  return run(reader, options, context);
 }
 
 interface RunSetup extends Omit<RestoreRequest, "rootFds" | "overwrite"> {
@@ -90,11 +100,14 @@ interface RunSetup extends Omit<RestoreRequest, "rootFds" | "overwrite"> {
   readonly policy: WritePolicy;
   readonly write: boolean;
   readonly observer?: RunObserver | undefined;
+  /** Where the images of sources go. */
+  readonly images?: ReadonlyMap<number, ImageSink>;
 }
 
 async function run(reader: GroupSource, setup: RunSetup, context: RunContext): Promise<RunResult> {
   const { codec, digest, sources } = reader.head;
-  const { handles, policy, workers, write, keepDamaged, observer, otherPlaces = noOtherPlaces } = setup;
+  const { handles, policy, workers, write, keepDamaged, observer } = setup;
+  const { otherPlaces = noOtherPlaces, images = noImages } = setup;
   const { reporter, signal, startPool = startThreads } = context;
   const data: RestoreWorkerData = { codec, digest, policy };
   const pool = startPool(data, workers, signal);
@@ -103,7 +116,7 @@ async function run(reader: GroupSource, setup: RunSetup, context: RunContext): P
     const roots = sources.map((source, i) => ({ prefix: prefixBytes(source), handle: handles[i] }));
     const warn = (warning: Parameters<Reporter["warning"]>[0]): void => reporter.warning(warning);
     const tree = new Tree({ ...setup, roots, otherPlaces, warn });
-    readRun = new ReadRun({ reader, pool, tree, policy, write, keepDamaged, observer, reporter, signal });
+    readRun = new ReadRun({ reader, pool, tree, policy, write, images, keepDamaged, observer, reporter, signal });
     return await readRun.run();
   } finally {
     await pool.close();

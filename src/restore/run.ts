@@ -30,6 +30,12 @@ import type { PlacedBlock, Tree } from "./tree.ts";
 
 export type RestorePool = Pick<WorkerPool<RestoreJobs>, "workers" | "run" | "close">;
 
+/** An open descriptor that takes an image of this logical size. */
+export interface ImageSink {
+  readonly fd: number;
+  readonly sizeBytes: number;
+}
+
 export interface RunOptions {
   readonly reader: GroupSource;
   readonly pool: RestorePool;
@@ -40,6 +46,8 @@ export interface RunOptions {
   /** What can be had of a damaged file stays, under a marked name. */
   readonly keepDamaged?: boolean | undefined;
   readonly observer?: RunObserver | undefined;
+  /** By source id: where the image of this source goes. */
+  readonly images: ReadonlyMap<number, ImageSink>;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
@@ -73,6 +81,8 @@ export interface RunResult {
   readonly entries: number;
   readonly bytes: number;
   readonly damagedBlocks: readonly number[];
+  /** Images that were written whole. */
+  readonly images: number;
   /** The first thing found that no writer of ours makes: an attack, or a defect. */
   readonly hostile: string | undefined;
 }
@@ -118,6 +128,9 @@ export class ReadRun {
   #large: LargeRestore | undefined;
   /** Number of the last file of several blocks that is not restored. */
   #leftOut: number | undefined;
+  /** Sources whose image has begun; how many came whole. */
+  readonly #imagesBegun = new Set<number>();
+  #images = 0;
   /** Files of several blocks that are not finished yet. */
   readonly #unfinished = new Set<LargeRestore>();
   #damagesTold = 0;
@@ -180,7 +193,8 @@ export class ReadRun {
     this.#links.finish();
     tree.seal();
     const damagedBlocks = [...this.#damagedBlocks].toSorted((a, b) => a - b);
-    return { entries: this.#entries + tree.restored, bytes: this.#bytes, damagedBlocks, hostile: this.#hostile };
+    const entries = this.#entries + tree.restored;
+    return { entries, bytes: this.#bytes, images: this.#images, damagedBlocks, hostile: this.#hostile };
   }
 
   /** Tells of what the reader found since the last time; true if something was lost. */
@@ -345,7 +359,7 @@ export class ReadRun {
       const last = placed.rows.length - 1;
       const goesOn =
         keepDamaged && placed.rows[last]?.continued === true && !(write && placed.parents[last] === undefined);
-      const large = goesOn ? this.#openLarge(number, placed) : undefined;
+      const large = goesOn ? this.#openLarge(number, placed, undefined) : undefined;
       if (large !== undefined) large.damage ??= why;
       this.#jobs.afterwards(async () => {
         this.#lost(placed, why, large);
@@ -360,9 +374,10 @@ export class ReadRun {
     }
     const last = placed.rows.length - 1;
     const isLarge = placed.rows[last]?.continued === true;
-    const isLeftOut = isLarge && this.#options.write && placed.parents[last] === undefined;
+    const imageFd = isLarge ? this.#imageFd(record.sourceId, placed.rows[last] as CatalogRow) : undefined;
+    const isLeftOut = isLarge && this.#options.write && placed.parents[last] === undefined && imageFd === undefined;
     if (isLeftOut) this.#leftOut = placed.firstEntry + last;
-    const large = isLarge && !isLeftOut ? this.#openLarge(number, placed) : undefined;
+    const large = isLarge && !isLeftOut ? this.#openLarge(number, placed, imageFd) : undefined;
     const sections = this.#options.write ? placed.sections(this.#directoriesPerJob) : [wholeBlock(placed)];
     const outputs: UnpackOutput[] = [];
     for (const [i, section] of sections.entries()) {
@@ -448,7 +463,17 @@ export class ReadRun {
     );
   }
 
-  #openLarge(block: number, placed: PlacedBlock): LargeRestore {
+  /** Where the content of a file goes if it is the image of its source. */
+  #imageFd(source: number, row: CatalogRow): number | undefined {
+    const image = this.#options.images.get(source);
+    if (image === undefined || this.#imagesBegun.has(source) || row.depth !== 1 || row.size !== image.sizeBytes) {
+      return undefined;
+    }
+    this.#imagesBegun.add(source);
+    return image.fd;
+  }
+
+  #openLarge(block: number, placed: PlacedBlock, imageFd: number | undefined): LargeRestore {
     this.#endLarge(undefined);
     const { reader, policy } = this.#options;
     const index = placed.rows.length - 1;
@@ -456,7 +481,11 @@ export class ReadRun {
     const entry = placed.firstEntry + index;
     const path = placed.displayPath(index);
     const warn = (warning: Warning): void => this.#warn(warning);
-    const large = LargeRestore.open({ entry, row, path, placed, index, block }, reader.digest, policy, warn);
+    const place = { entry, row, path, placed, index, block };
+    const large =
+      imageFd === undefined
+        ? LargeRestore.open(place, reader.digest, policy, warn)
+        : LargeRestore.over(place, reader.digest, imageFd);
     this.#large = large;
     this.#unfinished.add(large);
     return large;
@@ -474,6 +503,10 @@ export class ReadRun {
       if (completion === undefined && !this.#isDamaged())
         this.#hostile ??= "a file of several blocks without its digest";
       if (large.damage !== undefined) this.#damagedBlocks.add(large.block);
+      else if (large.isImage) this.#images++;
+      if (large.isImage && completion?.damaged === true) {
+        this.#tell("ENTRY_DAMAGED", large.path, "parts of it could not be read when it was saved, and are zeros");
+      }
       const object = large.row.linked ? this.#links.add(large.placed, large.index, ino) : undefined;
       if (ino !== undefined) this.#remember(large.placed, large.index, ino);
       observer?.largeEnded(large.damage === undefined ? large.completion(completion) : undefined, object);

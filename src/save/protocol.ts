@@ -8,6 +8,7 @@ import type { Extent } from "../model/entry.ts";
 import type { WarningCode } from "../model/events.ts";
 import type { LinkTarget } from "./links.ts";
 import type { WorkerPool } from "../pipeline/pool.ts";
+import type { ImageInput, ImageSliceInput } from "./image-pack.ts";
 
 /** Fixed for a run; given to each worker when it starts. */
 export interface SaveWorkerData {
@@ -221,4 +222,6 @@ export interface SaveJobs {
   stat: { input: StatInput; output: StatOutput };
   pack: { input: PackInput; output: PackOutput };
   slice: { input: SliceInput; output: PackOutput };
+  image: { input: ImageInput; output: PackOutput };
+  imageSlice: { input: ImageSliceInput; output: PackOutput };
 }

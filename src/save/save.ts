@@ -21,6 +21,7 @@ import { statLayout } from "../sys/layout.ts";
 import { statDescriptor } from "../sys/stat.ts";
 import { abortableOutput } from "./abortable.ts";
 import { sumOfSegments } from "../sys/data-runs.ts";
+import { type ImageRoot, submitImage } from "./image.ts";
 import { directoriesPerJob, type PlannedJob, type PlannedLarge } from "./job-cutter.ts";
 import { acquireIfThere } from "./lost-directory.ts";
 import { planSource } from "./plan.ts";
@@ -58,7 +59,7 @@ export interface SaveRoot {
 export interface SaveRequest {
   readonly head: Omit<Head, "preamble">;
   /** One for each source of the head, in the same order. */
-  readonly roots: readonly SaveRoot[];
+  readonly roots: readonly (SaveRoot | ImageRoot)[];
   readonly compression: Compression;
   readonly workers: number;
   /** The sources may be written while they are read: check each file after reading. */
@@ -162,7 +163,22 @@ class SaveRun {
 
   /** Plans one source and hands its jobs to the workers, as fast as slots become free. */
   async source(source: number): Promise<void> {
-    const { rootFd } = this.#request.roots[source] as SaveRoot;
+    const saved = this.#request.roots[source] as SaveRoot | ImageRoot;
+    const prefix = prefixBytes(this.#request.head.sources[source] as Head["sources"][number]);
+    const { blockSize } = this.#request.compression;
+    if ("image" in saved) {
+      this.#nextEntry = await submitImage(saved, {
+        source,
+        prefix,
+        firstEntry: this.#nextEntry,
+        blockSize,
+        pool: this.#pool,
+        sequencer: this.#sequencer,
+        signal: this.#signal,
+      });
+      return;
+    }
+    const { rootFd } = saved;
     const config = this.#data.sources[source] as SourceConfig;
     const inodes = config.block === undefined ? undefined : new InodeHandles();
     const root = inodes?.root(rootFd) ?? this.#table.root(check(addon().duplicate(rootFd), "dup"));
@@ -173,9 +189,9 @@ class SaveRun {
       scan,
       root,
       rootStat,
-      prefix: prefixBytes(this.#request.head.sources[source] as Head["sources"][number]),
+      prefix,
       firstEntry: this.#nextEntry,
-      blockSize: this.#request.compression.blockSize,
+      blockSize,
       isArchive: archiveTest(this.#sink),
       signal: this.#signal,
     });
@@ -316,7 +332,18 @@ function ancestors(input: PackInput, directory: number, prefixLength: number): r
   return names;
 }
 
-function sourceConfig(root: SaveRoot, prefixLength: number): SourceConfig {
+/** Images are not walked. */
+const imageConfig = {
+  devMajor: 0,
+  devMinor: 0,
+  mountId: 0n,
+  crossMounts: false,
+  excludeCaches: false,
+  filter: { excludes: [], only: undefined },
+};
+
+function sourceConfig(root: SaveRoot | ImageRoot, prefixLength: number): SourceConfig {
+  if ("image" in root) return { ...imageConfig, prefixLength };
   if (root.block !== undefined) return { ...ownConfig(root, prefixLength), devMajor: 0, devMinor: 0, mountId: 0n };
   const { dev, mountId } = statDescriptor(root.rootFd);
   const id = addon().defaultSubvolume(root.rootFd);

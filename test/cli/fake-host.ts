@@ -58,6 +58,8 @@ export class FakeHost implements Host {
       cleanup: missing,
       savefs: missing,
       savedir: missing,
+      saveimg: missing,
+      restimg: missing,
       restfs: missing,
       restdir: missing,
       extract: missing,

@@ -33,7 +33,7 @@ export interface BtrfsParameters {
   readonly totalBytes: number;
   readonly sectorSizeBytes: number;
   readonly nodeSizeBytes: number;
-  readonly checksum: string;
+  readonly checksum: BtrfsChecksum;
   readonly deviceCount: number;
   /** `single`, `dup`, `raid1` …; null: not known (the chunk tree lies on another device). */
   readonly dataProfile: string | null;
@@ -66,6 +66,7 @@ const compatRoNames = { 0: "free-space-tree", 1: "free-space-tree-valid", 2: "ve
 
 /** BTRFS_CSUM_TYPE_*. */
 const checksumNames = ["crc32c", "xxhash", "sha256", "blake2"] as const;
+export type BtrfsChecksum = (typeof checksumNames)[number];
 
 /** Reads the primary superblock. Resolves to undefined where there is none that could be right. */
 export async function readBtrfs(reader: ByteReader): Promise<BtrfsSuperblock | undefined> {
@@ -132,12 +133,12 @@ export async function identifyBtrfs(reader: ByteReader): Promise<Identity | unde
   };
 }
 
-/** The first 32 bytes hold the checksum of the rest, in the field's own byte order (btrfs_csum_data). */
-async function checksumMatches(name: (typeof checksumNames)[number], superblock: Uint8Array): Promise<boolean> {
-  const content = superblock.subarray(32);
-  if (name === "crc32c") return new Fields(superblock).u32(0) === crc32c(content);
-  if (name === "xxhash") return hex(superblock.slice(0, 8).toReversed()) === (await xxHash64.xxhash64(content));
+/** Of a superblock or tree node: its first 32 bytes hold the checksum of the rest, in the field's own byte order (btrfs_csum_data). */
+export async function checksumMatches(name: BtrfsChecksum, bytes: Uint8Array): Promise<boolean> {
+  const content = bytes.subarray(32);
+  if (name === "crc32c") return new Fields(bytes).u32(0) === crc32c(content);
+  if (name === "xxhash") return hex(bytes.slice(0, 8).toReversed()) === (await xxHash64.xxhash64(content));
   const digest =
     name === "sha256" ? createHash("sha256").update(content).digest("hex") : await blake2.blake2b(content, 256);
-  return hex(superblock.subarray(0, 32)) === digest;
+  return hex(bytes.subarray(0, 32)) === digest;
 }

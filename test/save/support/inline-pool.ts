@@ -18,7 +18,14 @@ export interface InlinePoolOptions {
 type Handler = (input: unknown) => JobResult<unknown> | Promise<JobResult<unknown>>;
 
 export class InlinePool implements SavePool {
-  readonly counts: Record<keyof SaveJobs, number> = { scan: 0, stat: 0, pack: 0, slice: 0 };
+  readonly counts: Record<keyof SaveJobs, number> = {
+    scan: 0,
+    stat: 0,
+    pack: 0,
+    slice: 0,
+    image: 0,
+    imageSlice: 0,
+  };
   /** Most jobs that were under way at a time. */
   runningMax = 0;
   readonly #handlers: Readonly<Record<keyof SaveJobs, Handler>>;

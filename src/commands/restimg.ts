@@ -1,0 +1,92 @@
+// restimg: images back onto devices or into files: plan → check the archive → claim → write what was read, prove each block → name.
+
+import { ArchiveReader } from "../archive/reader.ts";
+import { TsfsaError } from "../base/errors.ts";
+import { formatSize } from "../base/units.ts";
+import { type ImageTarget, openImageTarget } from "../filesystem/image/image-target.ts";
+import type { Head, ImageDescription } from "../model/archive.ts";
+import type { CommandContext, Outcome, RestimgOptions, RestoreDetails, RestoreTarget } from "../model/options.ts";
+import { restoreImages } from "../restore/restore.ts";
+import { checkIndex } from "./check-index.ts";
+import { throwIfDamaged } from "./outcome.ts";
+import { countWarnings } from "./reporters.ts";
+
+interface PlannedImage {
+  readonly wish: RestoreTarget;
+  readonly image: ImageDescription;
+  readonly target: ImageTarget;
+}
+
+/** Throws TARGET_*, ARCHIVE_*, USAGE; nothing is changed before all is planned. */
+export async function restimg(options: RestimgOptions, context: CommandContext): Promise<Outcome<RestoreDetails>> {
+  const { reporter, warnings } = countWarnings(context.reporter);
+  await checkIndex(options.archive, context.signal);
+  const reader = await ArchiveReader.open(options.archive, context.signal);
+  const planned: PlannedImage[] = [];
+  try {
+    for (const wish of options.targets) planned.push(await plan(reader.head, wish, options));
+    const lines = planned.flatMap(planLines);
+    if (options.dryRun) {
+      for (const line of lines) context.reporter.step(line);
+      return { status: 0, warnings: 0, details: { entries: 0, bytes: 0, incomplete: 0 } };
+    }
+    if (planned.some(({ target }) => target.current !== undefined) && !(await context.confirm(lines))) {
+      throw new TsfsaError("TARGET_REFUSED", "the target holds data, and nobody agreed to overwrite it", {
+        hints: ["answer yes on a terminal, or give --yes"],
+      });
+    }
+    for (const { target, wish } of planned) {
+      context.signal.throwIfAborted();
+      reporter.step(`writing image ${wish.id} to ${wish.dest}`);
+      target.prepare();
+    }
+    const sinks = new Map(
+      planned.map(({ wish, image, target }) => [wish.id, { fd: target.fd, sizeBytes: image.sizeBytes }]),
+    );
+    const result = await restoreImages(reader, sinks, options.workers, { reporter, signal: context.signal });
+    // What is whole of a damaged image may be all that is left of it.
+    for (const { target } of planned) target.commit();
+    throwIfDamaged(options.archive, result, reader.damages.length, "what is whole was written");
+    if (result.images < planned.length) {
+      throw new TsfsaError("ARCHIVE_HOSTILE", `the head of ${options.archive} tells of an image that it does not hold`);
+    }
+    const details = { entries: planned.length, bytes: result.bytes, incomplete: warnings() };
+    return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
+  } finally {
+    for (const { target } of planned.toReversed()) await target.close();
+    await reader.close();
+  }
+}
+
+async function plan(head: Head, wish: RestoreTarget, options: RestimgOptions): Promise<PlannedImage> {
+  const image = imageOf(head, wish);
+  const { sizeBytes, endBytes } = image;
+  const { overwrite, discard } = options;
+  return { wish, image, target: await openImageTarget(wish.dest, { overwrite, discard, sizeBytes, endBytes }) };
+}
+
+function imageOf(head: Head, { id, dest: _, ...others }: RestoreTarget): ImageDescription {
+  const [key] = Object.keys(others);
+  if (key !== undefined) {
+    throw new TsfsaError("USAGE", `${key}= is not for images: they are written as they were`, {
+      hints: ["expected id=N,dest=DEVICE|FILE"],
+    });
+  }
+  const source = head.sources[id];
+  if (source?.image !== undefined) return source.image;
+  const found =
+    source === undefined ? "there is none" : `it is a ${source.kind === "filesystem" ? "file system" : "directory"}`;
+  throw new TsfsaError("USAGE", `expected source ${id} of the archive to be an image, but ${found}`, {
+    hints: [
+      "`tsfsa archinfo` lists the sources",
+      "file systems are restored with `tsfsa restfs`, directories with `tsfsa restdir`",
+    ],
+  });
+}
+
+function planLines({ wish, image, target }: PlannedImage): string[] {
+  return [
+    `${wish.dest} holds now: ${target.current ?? "nothing that would be lost"}`,
+    `image ${wish.id} will be written there: ${image.type ?? "raw"}, ${formatSize(image.sizeBytes)}`,
+  ];
+}
