@@ -16,18 +16,19 @@ export async function saveimg(options: SaveimgOptions, context: CommandContext):
   refuseArchiveAsSource(options);
   const now = nowOf(context.environment);
   const opened: OpenImage[] = [];
+  let doubts = 0;
   try {
     for (const path of options.sources) {
       const image = await openImage(path, { allowRw: options.allowRw, raw: options.raw });
       opened.push(image);
       context.reporter.step(`${path}: ${planText(image)}`);
-      if (image.doubt !== undefined && image.description !== undefined && image.frozen && !options.raw) {
-        context.reporter.warning({
-          code: "FILESYSTEM_FEATURE",
-          path: new Uint8Array(0),
-          message: `${path}: all its blocks are read, since what it says of its free blocks cannot be relied on: ${image.doubt}`,
-        });
-      }
+      if (image.doubt === undefined || image.description === undefined || !image.frozen || options.raw) continue;
+      doubts++;
+      context.reporter.warning({
+        code: "ALL_BLOCKS_READ",
+        path: new Uint8Array(0),
+        message: `${path}: all its blocks are read, since what it says of its free ones cannot be relied on: ${image.doubt}`,
+      });
     }
     const sources = opened.map((image, i) =>
       describe(options.sources[i] as string, image, opened.length === 1 ? "./" : `${i}/`),
@@ -41,11 +42,9 @@ export async function saveimg(options: SaveimgOptions, context: CommandContext):
         runs: image.runs,
       },
     }));
-    return await writeArchive(
-      options,
-      { sources, roots, recheck: false, prove: () => prove(opened, options) },
-      context,
-    );
+    const input = { sources, roots, recheck: false, prove: () => prove(opened, options) };
+    const outcome = await writeArchive(options, input, context);
+    return doubts === 0 ? outcome : { ...outcome, status: 1, warnings: outcome.warnings + doubts };
   } finally {
     for (const image of opened.toReversed()) await image.close();
   }

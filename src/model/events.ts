@@ -27,7 +27,8 @@ export type WarningCode =
   | "SNAPSHOT_KEPT"
   | "SNAPSHOT_LEFT"
   | "SNAPSHOT_INSTANTS"
-  | "HOOK_FAILED";
+  | "HOOK_FAILED"
+  | "ALL_BLOCKS_READ";
 
 export interface Progress {
   readonly bytesDone: number;
