@@ -10,7 +10,7 @@ import { type Options, parseOptions, usage } from "./options.ts";
 import { abortOnSignals } from "./process.ts";
 import { formatTable, type Series } from "./report.ts";
 import { canMountImages } from "./scratch.ts";
-import { chooseTools, type Job, type Operation, type Tool } from "./tools.ts";
+import { chooseTools, type Job, type Operation, operations, type Tool } from "./tools.ts";
 import { Workplace } from "./workplace.ts";
 
 async function main(): Promise<void> {
@@ -52,6 +52,7 @@ async function benchDataSet(
   const source = await place.provide(data);
   const jobOf = (tool: Tool): Job => ({
     source,
+    image: place.imageOf(data),
     archive: place.path(`archive${tool.extension}`),
     target: place.target,
     workers: options.workers,
@@ -61,7 +62,8 @@ async function benchDataSet(
   const failures = new Map<Tool, string>();
   const tables: Series[][] = [];
   try {
-    for (const operation of ["save", "restore", "verify", "list"] as const) {
+    for (const operation of operations) {
+      if (operation === "saveimg" && place.imageOf(data) === undefined) continue;
       const measured = options.operations.includes(operation);
       if (!measured && operation !== "save") continue;
       const samples = new Map<Tool, Sample[]>();

@@ -9,7 +9,7 @@ export const usage = `npm run bench -- [options]
 
   --data NAMES        data sets: ${dataSetNames.join(", ")} (default: linux, or generated where its package is missing)
   --operations NAMES  of ${operations.join(", ")} (default: all)
-  --peers NAMES       of tar+zstd, fsarchiver, squashfs (default: all that are installed)
+  --peers NAMES       of tar+zstd, fsarchiver, squashfs, partclone+zstd, dd+zstd (default: all that are installed)
   --peers-only        leave tsfsa out
   --rounds N          rounds; in each, every tool runs once, in turn (default: 5)
   --jobs N            threads or workers of each tool (default: number of processors)

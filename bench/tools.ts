@@ -4,12 +4,14 @@
 import { fileURLToPath } from "node:url";
 import { installed, quote } from "./process.ts";
 
-export const operations = ["save", "restore", "verify", "list"] as const;
+export const operations = ["save", "restore", "verify", "list", "saveimg"] as const;
 export type Operation = (typeof operations)[number];
 
 export interface Job {
   /** Directory to save: the root of the data set. */
   readonly source: string;
+  /** The image of the file system it lies on; undefined where images cannot be mounted. */
+  readonly image: string | undefined;
   /** Path of the tool's archive. */
   readonly archive: string;
   /** Empty directory to restore to. */
@@ -48,6 +50,8 @@ export const tools: readonly Tool[] = [
       restore: (job) => `${tsfsa} restdir -q -j ${job.workers} ${quote(job.archive)} ${quote(job.target)}`,
       verify: (job) => `${tsfsa} verify -q -j ${job.workers} ${quote(job.archive)}`,
       list: (job) => `${tsfsa} list ${quote(job.archive)} > /dev/null`,
+      saveimg: (job) =>
+        `${tsfsa} saveimg -q -o -Z ${job.level} -j ${job.workers} ${quote(job.archive)} ${quote(job.image ?? "")}`,
     },
   },
   {
@@ -85,6 +89,27 @@ export const tools: readonly Tool[] = [
         `mksquashfs ${quote(job.source)} ${quote(job.archive)} -comp zstd -Xcompression-level ${job.level} -processors ${job.workers} -noappend -no-progress -quiet`,
       restore: (job) => `unsquashfs -q -n -f -p ${job.workers} -d ${quote(job.target)} ${quote(job.archive)}`,
       list: (job) => `unsquashfs -ll ${quote(job.archive)} > /dev/null`,
+    },
+  },
+  {
+    name: "partclone+zstd",
+    programs: ["partclone.extfs", "zstd"],
+    extension: ".partclone.zst",
+    version: "partclone.extfs --version 2>&1 | head -n 1",
+    commands: {
+      // -F: the image is mounted, read-only.
+      saveimg: (job) =>
+        `partclone.extfs -c -F -q -L /dev/null -s ${quote(job.image ?? "")} -o - | zstd -q -${job.level} -T${job.workers} > ${quote(job.archive)}`,
+    },
+  },
+  {
+    name: "dd+zstd",
+    programs: ["dd", "zstd"],
+    extension: ".img.zst",
+    version: "dd --version | head -n 1",
+    commands: {
+      saveimg: (job) =>
+        `dd if=${quote(job.image ?? "")} bs=4M status=none | zstd -q -${job.level} -T${job.workers} > ${quote(job.archive)}`,
     },
   },
 ];

@@ -36,6 +36,11 @@ export class Workplace {
     return this.#scratch.join(name);
   }
 
+  /** The image that holds a data set. */
+  imageOf(data: DataSet): string | undefined {
+    return this.#images ? this.path(`${data.name}.img`) : undefined;
+  }
+
   /** Makes the data set, or takes what an earlier run with --keep left whole, and reads it once so that every tool finds a warm cache. */
   async provide(data: DataSet): Promise<string> {
     const made = this.path(`${data.name}.made`);

@@ -38,7 +38,7 @@ export async function diff(
     const ids = chosenSources(reader.head, options.source);
     const rootFds = stat.isDirectory()
       ? directoryRoots(options, reader.head, ids, close)
-      : await filesystemRoot(options, ids, close);
+      : await filesystemRoot(options, reader.head, ids, close);
     const { workers, compare } = options;
     const request = { rootFds, workers, selection: selectionOf(options), compare, onDifference };
     const result = await compareArchive(reader, request, { reporter, signal: context.signal });
@@ -111,6 +111,7 @@ function openBelow(root: number, components: readonly Uint8Array[], target: stri
 
 async function filesystemRoot(
   { target }: DiffOptions,
+  head: Head,
   ids: readonly number[],
   close: Close[],
 ): Promise<(number | undefined)[]> {
@@ -119,6 +120,15 @@ async function filesystemRoot(
     throw new TsfsaError("USAGE", `the archive has several sources: which one is ${target}?`, {
       hints: [`say id=N=${target}`, "`tsfsa archinfo` lists them"],
     });
+  }
+  if (head.sources[id]?.image !== undefined) {
+    throw new TsfsaError(
+      "USAGE",
+      `source ${id} of the archive is an image: ${target} cannot be compared with it file by file`,
+      {
+        hints: [`save ${target} again with saveimg, and compare the two archives`],
+      },
+    );
   }
   const opened: OpenSource = await openSource(target, { allowRw: true });
   close.push(() => opened.close());

@@ -20,6 +20,7 @@ const warningCodes: Readonly<Record<WarningCode, true>> = {
   ATTRIBUTE_NOT_RESTORED: true,
   FILESYSTEM_FEATURE: true,
   SUBVOLUMES_FLATTENED: true,
+  ALL_BLOCKS_READ: true,
   ARCHIVE_PART_LOST: true,
   SNAPSHOT_KEPT: true,
   SNAPSHOT_LEFT: true,
