@@ -80,15 +80,16 @@ const checkers: Readonly<Record<string, readonly string[]>> = {
   ext2: ["e2fsck", "-fn"],
   ext4: ["e2fsck", "-fn"],
   xfs: ["xfs_repair", "-n"],
-  btrfs: ["btrfs", "check", "--readonly"],
+  btrfs: ["btrfs", "check", "--readonly", "--check-data-csum"],
 };
 
 async function expectSound(type: string, image: string): Promise<void> {
   await must([...(checkers[type] as readonly string[]), image]);
 }
 
-/** Every byte that partclone would copy is the same in both. */
+/** Every byte that partclone would copy is the same in both. It copies free space of btrfs (unit test of the maps), and knows no bigalloc. */
 async function expectSameBlocks(lab: Lab, recipe: FilesystemRecipe, source: string, restored: string): Promise<void> {
+  if (recipe.type === "btrfs" || recipe.name.includes("bigalloc")) return expectSameTree(lab, source, restored);
   const runs = await partcloneMap(recipe.type, source, lab.path("partclone.map"));
   const fds = [openSync(source, "r"), openSync(restored, "r")] as const;
   const buffers = [Buffer.alloc(MiB), Buffer.alloc(MiB)] as const;
@@ -102,6 +103,19 @@ async function expectSameBlocks(lab: Lab, recipe: FilesystemRecipe, source: stri
     }
   }
   for (const fd of fds) closeSync(fd);
+}
+
+/** Where partclone is no judge: every file, mounted. */
+async function expectSameTree(lab: Lab, source: string, restored: string): Promise<void> {
+  const lists: string[] = [];
+  for (const image of [source, restored]) {
+    // One after the other: two btrfs of one UUID are not mounted at a time.
+    const mount = await lab.mount(image, { options: "ro" });
+    const { stdout } = await shell('cd "$1" && find . -type f -print0 | sort -z | xargs -0r sha256sum', [mount]);
+    lists.push(stdout.toString());
+    await lab.unmount(mount);
+  }
+  expect(lists[1]).toBe(lists[0]);
 }
 
 describe("saveimg and restimg", () => {
