@@ -65,8 +65,9 @@ async function plan(head: Head, wish: RestoreTarget, options: RestimgOptions): P
   return { wish, image, target: await openImageTarget(wish.dest, { overwrite, discard, sizeBytes, endBytes }) };
 }
 
-function imageOf(head: Head, { id, dest: _, ...others }: RestoreTarget): ImageDescription {
-  const [key] = Object.keys(others);
+function imageOf(head: Head, wish: RestoreTarget): ImageDescription {
+  const { id } = wish;
+  const key = Object.keys(wish).find((each) => each !== "id" && each !== "dest");
   if (key !== undefined) {
     throw new TsfsaError("USAGE", `${key}= is not for images: they are written as they were`, {
       hints: ["expected id=N,dest=DEVICE|FILE"],

@@ -9,40 +9,12 @@ import { digestLeaves } from "../codec/leaves.ts";
 import { MemberEncoder, type MemberFields } from "../format/member.ts";
 import { RowEncoder } from "../format/segment.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import { EntryKind, type Timestamp } from "../model/entry.ts";
+import { EntryKind } from "../model/entry.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { segmentsToExtents, sumOfSegments } from "../sys/data-runs.ts";
 import { type ReadOutcome, readRange } from "./content.ts";
 import { emptyPackTotals, noDirectory } from "./job.ts";
-import type { PackOutput, SaveWorkerData } from "./protocol.ts";
-
-/** A range of the device. */
-export interface ImageSliceInput {
-  readonly fd: number;
-  /** Logical range [start, end) in bytes: multiples of 1 MiB but for the end of the device. */
-  readonly start: number;
-  readonly end: number;
-  /** Runs inside the range that are read: pairs of offset, length. */
-  readonly segments: Float64Array;
-  /** Zeros after the last byte, to a multiple of 512. */
-  readonly padding: number;
-  readonly slot: SharedArrayBuffer;
-}
-
-/** The first block: what precedes the first slice. */
-export interface ImageInput extends ImageSliceInput {
-  /** Number of the root; the image's is the next. */
-  readonly firstEntry: number;
-  /** Member name of the root. */
-  readonly prefix: Uint8Array;
-  readonly name: Uint8Array;
-  readonly uid: number;
-  readonly gid: number;
-  readonly mtime: Timestamp;
-  readonly size: number;
-  /** Runs of the whole device. */
-  readonly runs: Float64Array;
-}
+import type { ImageInput, ImageSliceInput, PackOutput, SaveWorkerData } from "./protocol.ts";
 
 const noBytes = new Uint8Array(0);
 const rootMode = 0o755;

@@ -4,11 +4,10 @@
 import type { Leaves } from "../codec/leaves.ts";
 import type { DigestName, SourceTotals } from "../model/archive.ts";
 import type { Compression } from "../model/options.ts";
-import type { Extent } from "../model/entry.ts";
+import type { Extent, Timestamp } from "../model/entry.ts";
 import type { WarningCode } from "../model/events.ts";
 import type { LinkTarget } from "./links.ts";
 import type { WorkerPool } from "../pipeline/pool.ts";
-import type { ImageInput, ImageSliceInput } from "./image-pack.ts";
 
 /** Fixed for a run; given to each worker when it starts. */
 export interface SaveWorkerData {
@@ -164,6 +163,34 @@ export interface SliceInput {
   /** Zeros after the last data byte, to a multiple of 512. */
   readonly padding: number;
   readonly slot: SharedArrayBuffer;
+}
+
+/** Packs a range of a device. */
+export interface ImageSliceInput {
+  readonly fd: number;
+  /** Logical range [start, end) in bytes: multiples of 1 MiB but for the end of the device. */
+  readonly start: number;
+  readonly end: number;
+  /** Runs inside the range that are read: pairs of offset, length. */
+  readonly segments: Float64Array;
+  /** Zeros after the last byte, to a multiple of 512. */
+  readonly padding: number;
+  readonly slot: SharedArrayBuffer;
+}
+
+/** The first block of an image: its root, its headers, its first slice. */
+export interface ImageInput extends ImageSliceInput {
+  /** Number of the root; the image's is the next. */
+  readonly firstEntry: number;
+  /** Member name of the root. */
+  readonly prefix: Uint8Array;
+  readonly name: Uint8Array;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: Timestamp;
+  readonly size: number;
+  /** Runs of the whole device. */
+  readonly runs: Float64Array;
 }
 
 export interface PackedBlock {

@@ -2,7 +2,7 @@
 // partclone's maps, and the bytes themselves.
 
 import { closeSync, ftruncateSync, openSync, readSync, statSync, writeFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { expectStatus, pipe, tsfsaArgv } from "../support/cli.ts";
 import { type FilesystemRecipe, type Lab, withLab } from "../support/images.ts";
@@ -165,7 +165,7 @@ describe("saveimg and restimg", () => {
       const folder = lab.folder("tar");
       const result = await shell('zstd -dcq "$1" | tar -xSf - -C "$2"', [archive, folder]);
       expect([result.status, result.stderr]).toEqual([0, ""]);
-      const extracted = join(folder, `${source.slice(source.lastIndexOf("/") + 1)}`);
+      const extracted = join(folder, basename(source));
       await expectSound("ext4", extracted);
       await expectSameBlocks(lab, recipe, source, extracted);
       expect(statSync(extracted).blocks).toBeLessThan(statSync(extracted).size / 512);

@@ -22,7 +22,7 @@ export function missing(wanted: readonly [number, number][], runs: Float64Array)
     let at = offset;
     while (at < offset + length) {
       while (next < runs.length && (runs[next] as number) + (runs[next + 1] as number) <= at) next += 2;
-      const start = (runs[next] as number | undefined) ?? Number.POSITIVE_INFINITY;
+      const start = runs[next] ?? Number.POSITIVE_INFINITY;
       if (start > at) lost.push([at, Math.min(start, offset + length) - at]);
       at = start > at ? start : start + (runs[next + 1] as number);
     }

@@ -3,7 +3,7 @@
 import { closeSync, cpSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { crc32c } from "../../../src/filesystem/crc32c.ts";
 import { type Allocation, allocationOf } from "../../../src/filesystem/image/allocation.ts";
