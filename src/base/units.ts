@@ -121,6 +121,19 @@ function escapeByte(byte: number): string {
   return shortEscapes.get(byte) ?? `\\${byte.toString(8).padStart(3, "0")}`;
 }
 
+/** A word as POSIX shells read it; `$'…'` (bash, POSIX 2024) where it holds what a terminal should not get. */
+export function shellWord(bytes: Uint8Array): string {
+  const text = decodeUtf8(bytes);
+  if (text !== undefined && /^[\w@%+=:,./^-]+$/.test(text)) return text;
+  if (text !== undefined && !unprintable.test(text)) return `'${text.replaceAll("'", "'\\''")}'`;
+  let quoted = "";
+  for (const byte of bytes) {
+    const isSafe = isPlain(byte) && byte !== 0x27;
+    quoted += isSafe ? String.fromCharCode(byte) : `\\${byte.toString(8).padStart(3, "0")}`;
+  }
+  return `$'${quoted}'`;
+}
+
 /** A name for JSON: its text, or base64 of its bytes where they are not UTF-8. */
 export function pathJson(bytes: Uint8Array): { path: string } | { pathBase64: string } {
   const path = decodeUtf8(bytes);

@@ -38,10 +38,10 @@ export function contextOf(
     reporter,
     signal,
     environment: host.environment,
-    async confirm(lines) {
+    async confirm(lines, unasked = false) {
       const asking = canAsk && !yes;
       presenter.plan(lines, asking);
-      return asking ? await ask("Go on?", host.stdin, host.stderr, signal) : yes;
+      return asking ? await ask("Go on?", host.stdin, host.stderr, signal) : yes || unasked;
     },
   };
 }

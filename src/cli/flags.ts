@@ -43,6 +43,7 @@ export interface RestoreFlags extends OutputFlags {
   overwrite?: true;
   strict?: true;
   dryRun?: true;
+  plan?: true;
   yes?: true;
   discard?: true;
 }
@@ -165,7 +166,7 @@ export function restoreOptions(archive: string, flags: RestoreFlags): RestoreOpt
     stripComponents: flags.stripComponents ?? 0,
     overwrite: flags.overwrite === true,
     strict: flags.strict === true,
-    dryRun: flags.dryRun === true,
+    dryRun: flags.dryRun === true || flags.plan === true,
     yes: flags.yes === true,
   };
 }

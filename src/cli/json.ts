@@ -1,10 +1,11 @@
 // --json: one object a line, each with a `type`, the last one always `summary` with the exit status. Numbers are integers, what passes 2^53
 // is a string; bytes that are a name stand in `path` or, where they are not UTF-8, `pathBase64`; other bytes in hex.
 
+import { decodeUtf8, toBase64 } from "../base/bytes.ts";
 import { pathJson } from "../base/units.ts";
 import type { Difference } from "../model/difference.ts";
 import type { Progress, Warning } from "../model/events.ts";
-import type { DirectorySum, ListedEntry } from "../model/options.ts";
+import type { DirectorySum, ListedEntry, TargetPlan } from "../model/options.ts";
 import { deviceJson } from "./devices.ts";
 import type { Failure } from "./failure.ts";
 import { rowJson } from "./listing.ts";
@@ -79,6 +80,7 @@ export class JsonPresenter implements Presenter {
   finished(result: Result, elapsedMs: number): void {
     if (result.command === "archinfo") this.#put({ type: "archive", ...result.outcome.details });
     if (result.command === "probe") for (const device of result.outcome.details.devices) this.#put(deviceJson(device));
+    if (result.command === "restfs") for (const plan of result.outcome.details.plans ?? []) this.#put(planJson(plan));
     this.#details = { ...detailsOf(result), elapsedMs: Math.round(elapsedMs) };
   }
 
@@ -90,6 +92,15 @@ export class JsonPresenter implements Presenter {
   #put(value: object): void {
     this.#output.write(line(value));
   }
+}
+
+/** Words of command lines and the label that are not UTF-8 stand as `{"base64": …}`. */
+function planJson({ commands, label, ...plan }: TargetPlan): object {
+  return { type: "plan", ...plan, label: textJson(label), commands: commands.map((argv) => argv.map(textJson)) };
+}
+
+function textJson(value: string | Uint8Array): string | object {
+  return typeof value === "string" ? value : (decodeUtf8(value) ?? { base64: toBase64(value) });
 }
 
 function nameJson(bytes: Uint8Array): object {
@@ -104,6 +115,10 @@ function detailsOf(result: Result): object {
   if (result.command === "snapshot" || result.command === "cleanup") {
     const { snapshots, plans } = result.outcome.details;
     return { snapshots, plans };
+  }
+  if (result.command === "restfs") {
+    const { plans: _plans, ...details } = result.outcome.details;
+    return details;
   }
   if (!("summary" in result.outcome.details)) return result.outcome.details;
   const { archive, archiveBytes, verified, head, summary } = result.outcome.details;

@@ -78,6 +78,7 @@ Examples:
 A comma in a value is written \\, and mkfsopt is cut into words at blanks, with quotes as in the shell.
 
 Examples:
+  tsfsa restfs --plan root.tsfsa id=0,dest=/dev/sdc2
   tsfsa restfs root.tsfsa id=0,dest=/dev/sdc2
   tsfsa restfs root.tsfsa 'id=0,dest=/dev/sdc2,mkfs=xfs,mkfsopt=-m reflink=0\\,crc=1,label=new,uuid=new'
   ssh host cat root.tsfsa | tsfsa restfs --overwrite --yes - id=0,dest=disk.img
@@ -138,6 +139,7 @@ function addCommands(program: Command, processors: number, found: (invocation: I
     .argument("<archive>", "file to read, or - for standard input")
     .argument("<target...>", "id=N,dest=TARGET[,mkfs=TYPE][,mkfsopt=OPTS][,label=L][,uuid=keep|new|UUID]");
   addRestoreOptions(restfs, jobs(), "replace what the target holds");
+  restfs.option("--plan", "like --dry-run: print the commands that would be run, and what will be lost");
   restfs.addHelpText("after", examples.restfs);
   addOutputOptions(restfs).action((archive: string, targets: string[], flags: RestoreFlags) => {
     take(flags, { command: "restfs", options: { ...restoreOptions(archive, flags), targets: parseTargets(targets) } });

@@ -98,11 +98,8 @@ export class TextPresenter implements Presenter {
   }
 
   finished(result: Result, elapsedMs: number): void {
-    if (result.command === "archinfo") this.#stdout.write(informationText(this.#run.archive, result.outcome.details));
-    else if (result.command === "probe") this.#stdout.write(deviceTable(result.outcome.details.devices));
-    else if (result.command === "snapshot" || result.command === "cleanup") {
-      this.#stdout.write(result.outcome.details.lines.map((line) => `${printable(line)}\n`).join(""));
-    } else if (!this.#run.quiet) for (const line of summaryLines(this.#run, result, elapsedMs)) this.#tell(line);
+    this.#stdout.write(resultText(this.#run, result));
+    if (!this.#run.quiet) for (const line of summaryLines(this.#run, result, elapsedMs)) this.#tell(line);
   }
 
   async close(exitStatus: number, warnings: number): Promise<void> {
@@ -119,11 +116,28 @@ export class TextPresenter implements Presenter {
   }
 }
 
-function summaryLines(
-  run: Run,
-  result: Exclude<Result, { command: "archinfo" | "probe" | "snapshot" | "cleanup" }>,
-  elapsedMs: number,
-): string[] {
+/** What was asked for, where it is not told while the command runs. */
+function resultText(run: Run, result: Result): string {
+  switch (result.command) {
+    case "archinfo":
+      return informationText(run.archive, result.outcome.details);
+    case "probe":
+      return deviceTable(result.outcome.details.devices);
+    case "snapshot":
+    case "cleanup":
+      return joined(result.outcome.details.lines);
+    case "restfs":
+      return joined((result.outcome.details.plans ?? []).flatMap(({ lines }) => lines));
+    default:
+      return "";
+  }
+}
+
+function joined(lines: readonly string[]): string {
+  return lines.map((line) => `${printable(line)}\n`).join("");
+}
+
+function summaryLines(run: Run, result: Result, elapsedMs: number): string[] {
   switch (result.command) {
     case "savefs":
     case "saveimg":
@@ -144,7 +158,7 @@ function summaryLines(
         ...(result.outcome.details.against === undefined ? [] : [diffLine(result.outcome.details.against)]),
       ];
     default:
-      return []; // list, du, cat, probe: what was written is the result
+      return []; // what was written is the result
   }
 }
 

@@ -2,17 +2,24 @@
 
 import { ArchiveReader } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
+import { escapeName, formatSize } from "../base/units.ts";
+import { lostFoundOf } from "../filesystem/lost-found.ts";
 import { mountTarget } from "../filesystem/mount-target.ts";
-import { commandText, makeFilesystem } from "../filesystem/recreate/make.ts";
+import { argvOf, commandText, makeFilesystem } from "../filesystem/recreate/make.ts";
 import { planFilesystem } from "../filesystem/recreate/plan.ts";
 import { openTarget } from "../filesystem/target.ts";
 import type { FilesystemPlan, MountedTarget, OpenTarget } from "../filesystem/types.ts";
 import type { FilesystemDescription, Head } from "../model/archive.ts";
 import type { Reporter } from "../model/events.ts";
-import type { CommandContext, Outcome, RestfsOptions, RestoreDetails, RestoreTarget } from "../model/options.ts";
+import type {
+  CommandContext,
+  Outcome,
+  RestfsOptions,
+  RestoreDetails,
+  RestoreTarget,
+  TargetPlan,
+} from "../model/options.ts";
 import { restoreArchive } from "../restore/restore.ts";
-import { addon } from "../sys/addon.ts";
-import { AT_REMOVEDIR } from "../sys/constants.ts";
 import { checkIndex } from "./check-index.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { chooseIncluded } from "./parts.ts";
@@ -37,13 +44,12 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
   const planned: PlannedTarget[] = [];
   try {
     for (const wish of options.targets) planned.push(await planTarget(reader.head, wish, options));
-    const lines = planned.flatMap(planLines);
-    if (options.dryRun) {
-      for (const line of lines) context.reporter.step(line);
-      return { status: 0, warnings: 0, details: { entries: 0, bytes: 0, incomplete: 0 } };
-    }
-    if (planned.some(({ target }) => target.current !== undefined) && !(await context.confirm(lines))) {
-      throw new TsfsaError("TARGET_REFUSED", "the target holds data, and nobody agreed to overwrite it", {
+    const plans = planned.map((item) => targetPlan(item, options.overwrite));
+    if (options.dryRun) return { status: 0, warnings: 0, details: { entries: 0, bytes: 0, incomplete: 0, plans } };
+    const isFree = planned.every(({ target }) => target.current === undefined);
+    const lines = plans.flatMap((each) => each.lines);
+    if (!(await context.confirm(lines, isFree))) {
+      throw new TsfsaError("TARGET_REFUSED", "nobody agreed to overwrite the target", {
         hints: ["answer yes on a terminal, or give --yes"],
       });
     }
@@ -52,14 +58,15 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
         reporter.warning({ code: "FILESYSTEM_FEATURE", path: new Uint8Array(0), message: `${wish.dest}: ${message}` });
       }
     }
+    const removals: (() => void)[] = [];
     for (const item of planned) {
       context.signal.throwIfAborted();
       reporter.step(`making ${item.plan.type} on ${item.wish.dest}`);
       item.state = "half made";
       await makeFilesystem(item.plan, item.target);
       item.mounted = await mountTarget(item.target, item.plan.type);
-      // mke2fs makes a lost+found; whether there is one is the archive's to say.
-      addon().unlinkAt(item.mounted.rootFd, Buffer.from("lost+found"), AT_REMOVEDIR);
+      const hadLostFound = reader.head.sources[item.wish.id]?.filesystem?.type.startsWith("ext") === true;
+      removals.push(lostFoundOf(item.mounted.rootFd, hadLostFound));
     }
     const rootFds = reader.head.sources.map((_, id) => planned.find(({ wish }) => wish.id === id)?.mounted?.rootFd);
     const { workers, stripComponents, overwrite, includes } = options;
@@ -69,6 +76,7 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
     const roots = { rootFds, restoreRoots: true, setsDefaultSubvolume: true };
     const request = { ...roots, workers, selection, stripComponents, overwrite, otherPlaces };
     const result = await restoreArchive(groups, request, { reporter, signal });
+    for (const remove of removals) remove();
     for (const item of planned) {
       await item.mounted?.unmount();
       item.state = "made";
@@ -94,7 +102,8 @@ function tellHalfMade({ dest }: RestoreTarget, reporter: Reporter): void {
 
 async function planTarget(head: Head, wish: RestoreTarget, options: RestfsOptions): Promise<PlannedTarget> {
   const description = descriptionOf(head, wish.id);
-  const target = await openTarget(wish.dest, { overwrite: options.overwrite, sizeBytes: description.usedBytes });
+  const overwrite = options.overwrite || options.dryRun; // a plan tells that it is needed
+  const target = await openTarget(wish.dest, { overwrite, sizeBytes: description.usedBytes });
   try {
     const plan = await planFilesystem(description, target, {
       ...(wish.mkfs === undefined ? {} : { type: wish.mkfs }),
@@ -126,12 +135,28 @@ function descriptionOf(head: Head, id: number): FilesystemDescription {
   return source.filesystem;
 }
 
-/** What is on the target now, what will be there, and how. */
-function planLines({ wish, target, plan }: PlannedTarget): string[] {
-  return [
-    `${wish.dest} holds now: ${target.currentContents}`,
-    `source ${wish.id} will be restored there as ${plan.type}, UUID ${plan.uuid}`,
-    ...plan.commands.map((command) => `  ${commandText(command, target.devicePath)}`),
-    ...plan.warnings.map((warning) => `  not kept: ${warning}`),
-  ];
+/** What is on the target now, what will be there, and how. An image is named by its file, not by the loop device of the moment. */
+function targetPlan({ wish, target, plan }: PlannedTarget, overwrite: boolean): TargetPlan {
+  const needsOverwrite = target.current !== undefined && !overwrite;
+  const { type, uuid, label, sizeBytes, commands, warnings } = plan;
+  const name = label.length === 0 ? "" : ` "${escapeName(label)}"`;
+  return {
+    source: wish.id,
+    target: wish.dest,
+    holds: target.currentContents,
+    needsOverwrite,
+    filesystem: type,
+    label,
+    uuid,
+    sizeBytes,
+    commands: commands.map((command) => argvOf(command, target.path)),
+    notKept: warnings,
+    lines: [
+      `${wish.dest} (${formatSize(sizeBytes)}) holds now: ${target.currentContents}`,
+      ...(needsOverwrite ? ["  which is lost only if --overwrite is given"] : []),
+      `source ${wish.id} will be restored there as ${type}${name}, UUID ${uuid}`,
+      ...commands.map((command) => `  ${commandText(command, target.path)}`),
+      ...warnings.map((warning) => `  not kept: ${warning}`),
+    ],
+  };
 }

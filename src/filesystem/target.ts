@@ -12,7 +12,7 @@ import { attachLoop } from "./attach.ts";
 import { statOrUndefined } from "./block.ts";
 import { type Cleanup, openWith } from "./cleanup.ts";
 import { mountText } from "./mounts.ts";
-import { readerOfFd, sizeOfFd } from "./reader.ts";
+import { type ByteReader, readerOfFd, sizeOfFd } from "./reader.ts";
 import { identifyAll } from "./superblock/identify.ts";
 import type { Identity, OpenTarget } from "./types.ts";
 import { type Use, useOf, usersText } from "./use.ts";
@@ -78,7 +78,12 @@ async function claimTarget(
   cleanup.defer(release);
 
   const found = await identifyAll(readerOfFd(fd, sizeBytes));
-  const contents = contentsText(found);
+  const contents =
+    found.length > 0
+      ? contentsText(found)
+      : isBlank(readerOfFd(fd, sizeBytes))
+        ? "nothing (zeros)"
+        : "data of an unknown kind";
   if (found.length > 0 && !options.overwrite) {
     throw refused(path, `it holds ${contents}`, ["give --overwrite to lose what it holds"]);
   }
@@ -130,6 +135,14 @@ function open(path: string, flags: number): number {
   }
 }
 
+/** Zeros at both ends, where everything that is known has its superblocks. */
+function isBlank(reader: ByteReader): boolean {
+  const ends = [reader.read(0, MiB), reader.read(Math.max(0, reader.sizeBytes - MiB), MiB)];
+  return ends.every((bytes) => bytes.every((byte) => byte === 0));
+}
+
+const MiB = 1024 * 1024;
+
 /** udev and btrfs open a device exclusively for a moment after mkfs or unmount. */
 async function patiently(claim: () => void): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
@@ -146,9 +159,9 @@ export function refused(path: string, reason: string, hints: readonly string[] =
   return new TsfsaError("TARGET_REFUSED", `the target ${path} is refused: ${reason}`, { path, hints });
 }
 
-/** One line for people; names are those of blkid, the label is escaped so that it cannot do anything to a terminal. */
-export function contentsText(found: readonly Identity[]): string {
-  return found.length === 0 ? "nothing recognised" : found.map(identityText).join(", and signs of ");
+/** What signatures tell, on one line for people; names are those of blkid, the label is escaped so that it cannot do anything to a terminal. */
+function contentsText(found: readonly Identity[]): string {
+  return found.map(identityText).join(", and signs of ");
 }
 
 function identityText({ type, label, uuid, sizeBytes }: Identity): string {

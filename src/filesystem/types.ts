@@ -98,7 +98,7 @@ export interface OpenTarget {
   readonly sectorSize: number;
   /** What it holds now, for the plan that is shown. */
   readonly current: Identity | undefined;
-  /** One line for people: `ext4 "root" (UUID …)`, or `nothing recognised`. */
+  /** One line for people: `ext4 "root" UUID …`, `data of an unknown kind`, or `nothing (zeros)`. */
   readonly currentContents: string;
   /** Gives up the O_EXCL claim so that mkfs or mount can take it; other opens are kept. */
   release(): void;

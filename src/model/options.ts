@@ -11,8 +11,8 @@ export interface CommandContext {
   readonly reporter: Reporter;
   /** Aborted by SIGINT, SIGTERM, SIGHUP: the command undoes what it made and rejects with the signal's reason. */
   readonly signal: AbortSignal;
-  /** Shows a plan and asks (terminal), or decides without asking (--yes, no terminal). */
-  readonly confirm: (lines: readonly string[]) => Promise<boolean>;
+  /** Shows a plan and asks on a terminal. Where nobody is asked: --yes, or `unasked` (default: no). */
+  readonly confirm: (lines: readonly string[], unasked?: boolean) => Promise<boolean>;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
@@ -172,6 +172,30 @@ export interface RestoreDetails {
   readonly bytes: number;
   /** Entries that could not be restored whole, by warning. */
   readonly incomplete: number;
+  /** restfs --plan: what it would do. */
+  readonly plans?: readonly TargetPlan[];
+}
+
+/** What restfs would do to one target. */
+export interface TargetPlan {
+  /** Source id in the archive. */
+  readonly source: number;
+  readonly target: string;
+  /** What is there now, for people. */
+  readonly holds: string;
+  /** It is not touched without --overwrite. */
+  readonly needsOverwrite: boolean;
+  /** What will be there. */
+  readonly filesystem: string;
+  readonly label: Uint8Array;
+  readonly uuid: string;
+  readonly sizeBytes: number;
+  /** argv of each tool; bytes where a word is not UTF-8. */
+  readonly commands: readonly (readonly (string | Uint8Array)[])[];
+  /** What will be lost of the saved file system, one sentence each. */
+  readonly notKept: readonly string[];
+  /** All of it, for people; command lines can be given to a shell. */
+  readonly lines: readonly string[];
 }
 
 export interface SalvageOptions {

@@ -1,7 +1,15 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromBase64, fromHex, utf8 } from "../../src/base/bytes.ts";
-import { escapeName, formatDuration, formatRate, formatSize, parseSize, pathJson } from "../../src/base/units.ts";
+import {
+  escapeName,
+  formatDuration,
+  formatRate,
+  formatSize,
+  parseSize,
+  pathJson,
+  shellWord,
+} from "../../src/base/units.ts";
 
 const MiB = 1024 * 1024;
 
@@ -121,5 +129,24 @@ describe("durations", () => {
       [90_000, "1 d 01 h"],
     ];
     for (const [seconds, text] of cases) expect(formatDuration(seconds)).toBe(text);
+  });
+});
+
+describe("a word for a shell", () => {
+  test.each([
+    ["plain", "plain"],
+    ["/dev/vg/a-b_c,d=e:f@g%h+^i", "/dev/vg/a-b_c,d=e:f@g%h+^i"],
+    ["", "''"],
+    ["two words", "'two words'"],
+    ['$(id) `x` "y" \\', "'$(id) `x` \"y\" \\'"],
+    ["it's", "'it'\\''s'"],
+    ["größe", "'größe'"],
+    ["a\nb'\u001b\\", "$'a\\012b\\047\\033\\134'"],
+  ])("%j is %s", (text, word) => {
+    expect(shellWord(new TextEncoder().encode(text))).toBe(word);
+  });
+
+  test("has bytes that are not UTF-8 in octal", () => {
+    expect(shellWord(Uint8Array.of(0x61, 0xff))).toBe("$'a\\377'");
   });
 });

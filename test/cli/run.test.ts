@@ -486,6 +486,22 @@ describe("the question before something is overwritten", () => {
     expect(await answered("y\n", "-q")).toBe("/dev/x holds ext4 root\nit will be replaced\nGo on? [y/N] ");
   });
 
+  it("needs no answer where nobody can be asked and the command says so", async () => {
+    const blank = {
+      restfs: async (_options: unknown, { confirm }: CommandContext) => {
+        const goesOn = await confirm(["/dev/x holds nothing"], true);
+        return done({ entries: goesOn ? 1 : 0, bytes: 0, incomplete: 0 });
+      },
+    };
+    const ran = await new FakeHost(blank).run("restfs", "A", "id=0,dest=/dev/x");
+    expect(ran.stderr).toMatch(/^\/dev\/x holds nothing\nrestored 1 entry/);
+    const asked = new FakeHost(blank);
+    asked.terminals.stdin = true;
+    asked.terminals.stderr = true;
+    asked.stdin.end("n\n");
+    expect((await asked.run("restfs", "A", "id=0,dest=/dev/x")).stderr).toContain("restored 0 entries");
+  });
+
   it("is answered by --yes", async () => {
     const ran = await new FakeHost(asking).run("restfs", "--yes", "A", "id=0,dest=/dev/x");
     expect(ran.stderr).toContain("it will be replaced\nrestored 1 entry");

@@ -161,7 +161,7 @@ describe("a claimed target", () => {
       const image = lab.image("claimed", 16 * MiB);
       const target = await openTarget(image, { overwrite: false });
       try {
-        expect(target).toMatchObject({ sizeBytes: 16 * MiB, sectorSize: 512, currentContents: "nothing recognised" });
+        expect(target).toMatchObject({ sizeBytes: 16 * MiB, sectorSize: 512, currentContents: "nothing (zeros)" });
         const mkfs = ["mkfs.ext4", "-q", "-F", target.devicePath];
         expect((await run(mkfs)).status).not.toBe(0);
         await expect(openTarget(image, { overwrite: true })).rejects.toMatchObject({ code: "TARGET_REFUSED" });

@@ -6,8 +6,8 @@ import type { PlanContext, TypePlan } from "./context.ts";
 import { Values } from "./values.ts";
 
 const MiB = 1024 * 1024;
-/** What mkfs.btrfs asks for with 16 KiB nodes and duplicated metadata (mkfs/common.c, btrfs_min_dev_size). */
-const sizeBytesMin = 109 * MiB;
+/** What mkfs.btrfs asks for (mkfs/common.c, btrfs_min_dev_size): first chunks of all kinds, and what second copies of them add. */
+const sizeMiBMin = { mixed: 16, single: 45, metadataCopy: 64, dataCopy: 120 } as const;
 
 const dataProfiles: Readonly<Record<string, string>> = { single: "single", dup: "dup" };
 const checksums = ["crc32c", "xxhash", "sha256", "blake2"] as const;
@@ -25,16 +25,18 @@ export function planBtrfs(context: PlanContext): TypePlan {
   const values = new Values(description.type, fromBtrfs ? description.parameters : {});
   const has = new Set(fromBtrfs ? values.words("features") : [...defaultFeatures, "free-space-tree"]);
   const isMixed = has.delete("mixed-bg");
-  if (!isMixed && sizeBytes < sizeBytesMin) {
+  const sectorSize = values.powerOfTwo("sectorSizeBytes", 512, 65_536, 4096);
+  const nodeSize = values.powerOfTwo("nodeSizeBytes", sectorSize, 65_536, Math.max(16_384, sectorSize));
+  const data = profile(values, "dataProfile", "single", warnings);
+  const metadata = profile(values, "metadataProfile", "dup", warnings);
+  const copies = (metadata === "dup" ? sizeMiBMin.metadataCopy : 0) + (data === "dup" ? sizeMiBMin.dataCopy : 0);
+  const sizeBytesMin = (isMixed ? sizeMiBMin.mixed : sizeMiBMin.single + copies) * MiB;
+  if (sizeBytes < sizeBytesMin) {
     throw new TsfsaError(
       "TARGET_TOO_SMALL",
       `btrfs needs at least ${formatSize(sizeBytesMin)}, the target has ${formatSize(sizeBytes)}`,
     );
   }
-  const sectorSize = values.powerOfTwo("sectorSizeBytes", 512, 65_536, 4096);
-  const nodeSize = values.powerOfTwo("nodeSizeBytes", sectorSize, 65_536, Math.max(16_384, sectorSize));
-  const data = profile(values, "dataProfile", "single", warnings);
-  const metadata = profile(values, "metadataProfile", "dup", warnings);
   const options: Option[] = [
     ["-s", "--sectorsize", `${sectorSize}`],
     ["-n", "--nodesize", `${nodeSize}`],

@@ -55,6 +55,7 @@ export function planExt(context: PlanContext): TypePlan {
   if (features.has("casefold")) extended.push(...encodingOptions(values));
   const quotaTypes = values.words("quotaTypes").filter((each) => ["usrquota", "grpquota", "prjquota"].includes(each));
   if (features.has("quota") && quotaTypes.length > 0) extended.push(`quotatype=${quotaTypes.join(":")}`);
+  if (quotaTypes.length > 0) warnings.push(`the limits of quotas (${quotaTypes.join(", ")}) are not kept`);
   if (features.has("sparse_super2")) extended.push(`num_backup_sb=${values.integer("backupSuperblocks", 0, 2, 2)}`);
   const mmpInterval = values.integer("mmpIntervalSeconds", 0, 299, 0);
   if (features.has("mmp") && mmpInterval > 0) extended.push(`mmp_update_interval=${mmpInterval}`);

@@ -2,6 +2,7 @@
 // the device itself) and taken back after each.
 
 import { TsfsaError } from "../../base/errors.ts";
+import { shellWord } from "../../base/units.ts";
 import { describeFilesystem, labelBytes } from "../describe.ts";
 import { readerOfFd } from "../reader.ts";
 import type { FilesystemPlan, OpenTarget, ToolCommand } from "../types.ts";
@@ -12,11 +13,10 @@ export function argvOf(command: ToolCommand, devicePath: string): (string | Uint
   return [command.program, ...command.arguments, devicePath];
 }
 
-/** The command as a line to read: words with anything but plain characters are quoted as JSON. */
+/** The command as a line for a shell. */
 export function commandText(command: ToolCommand, devicePath: string): string {
   return argvOf(command, devicePath)
-    .map((word) => (typeof word === "string" ? word : Buffer.from(word).toString("latin1")))
-    .map((word) => (/^[\w@%+=:,./^-]+$/.test(word) ? word : JSON.stringify(word)))
+    .map((word) => shellWord(typeof word === "string" ? Buffer.from(word) : word))
     .join(" ");
 }
 

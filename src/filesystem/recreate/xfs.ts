@@ -9,7 +9,12 @@ const MiB = 1024 * 1024;
 /** mkfs.xfs(8), since xfsprogs 6.0: the data section needs 300 MiB, the log 64 MiB within one allocation group. */
 const sizeBytesMin = 300 * MiB;
 const logBytesMin = 64 * MiB;
-const agBytesMin = logBytesMin + 4 * MiB;
+const logBytesMax = 2 ** 31 - MiB;
+/** Beside the log, an allocation group has headers, roots of trees and reserves. */
+const groupRoomBytes = 4 * MiB;
+const agBytesMin = logBytesMin + groupRoomBytes;
+/** xfs_format.h XFS_AG_MAX_BYTES. */
+const agBytesMax = 2 ** 40;
 
 type Sections = Map<string, Map<string, string>>;
 
@@ -85,36 +90,65 @@ function setFeatures(context: PlanContext, values: Values, fromXfs: boolean, set
   }
 }
 
-/** Allocation groups, stripes and log: as they were where the size is the same, else mkfs.xfs decides what depends on the size. */
+/**
+ * Stripes and log are kept where they fit. The allocation groups are as large as they were where the size is the same, else as many, as long as each
+ * can hold the log and is not larger than xfs allows; the rest is mkfs.xfs's choice.
+ */
 function setGeometry(context: PlanContext, values: Values, blockSize: number, set: Setter): void {
-  const { sizeBytes, warnings, description } = context;
-  const targetBlocks = Math.floor(sizeBytes / blockSize);
-  const isSameSize = description.type === "xfs" && targetBlocks === values.integer("blockCount", 0, sizeMax, 0);
-  const agBytes = values.integer("agBlocks", 0, 2 ** 31, 0) * blockSize;
+  const { warnings, description } = context;
+  const fromXfs = description.type === "xfs";
   const unit = values.integer("stripeUnitBlocks", 0, 2 ** 31, 0) * blockSize;
   const width = values.integer("stripeWidthBlocks", 0, 2 ** 31, 0) * blockSize;
   const isStriped = unit > 0 && width > 0 && width % unit === 0;
-  if (isSameSize && agBytes >= agBytesMin) set("-d", "agsize", agBytes);
-  else if (isStriped && sizeBytes < 16 * agBytesMin)
-    set("-d", "agcount", Math.max(1, Math.min(4, Math.floor(sizeBytes / agBytesMin))));
   if (isStriped) {
     set("-d", "su", unit);
     set("-d", "sw", width / unit);
-  } else if (description.type === "xfs") {
+  } else if (fromXfs) {
     set("-d", "noalign", "");
   }
-  if (isSameSize && agBytes > 0 && agBytes < agBytesMin) {
-    warnings.push("the number of allocation groups is not kept: they are too small for a log of today");
-  }
+  const groupBytes = setGroups(context, values, blockSize, isStriped, set);
   const logBytes = values.integer("logBlocks", 0, 2 ** 31, 0) * blockSize;
-  const fits = logBytes >= logBytesMin && logBytes <= 2 ** 31 - MiB && logBytes <= sizeBytes / 4;
-  if (isSameSize && fits && logBytes < agBytes) set("-l", "size", logBytes);
-  else if (logBytes > 0 && isSameSize)
-    warnings.push(`the log's size of ${logBytes} bytes is not kept: mkfs.xfs chooses one that fits`);
+  if (values.boolean("externalLog")) warnings.push("the log on another device becomes one inside the file system");
+  else if (logBytes >= logBytesMin && logBytes <= logBytesMax && logBytes + groupRoomBytes <= groupBytes) {
+    set("-l", "size", logBytes);
+  } else if (logBytes > 0) {
+    warnings.push(`the log's size of ${formatSize(logBytes)} is not kept: mkfs.xfs chooses one that fits`);
+  }
   const logUnit = values.integer("logStripeUnitBytes", 0, 262_144, 0);
   if (logUnit >= blockSize && logUnit % blockSize === 0) set("-l", "su", logUnit);
-  if (values.boolean("externalLog")) warnings.push("the log on another device becomes one inside the file system");
   if (values.integer("realtimeBlocks", 0, sizeMax, 0) > 0) warnings.push("the realtime section is not kept");
+  const quotas = values.words("quotaTypes");
+  if (quotas.length > 0) warnings.push(`the limits of quotas (${quotas.join(", ")}) are not kept`);
+}
+
+/** Returns the bytes each allocation group will have at least. */
+function setGroups(
+  { sizeBytes, warnings, description }: PlanContext,
+  values: Values,
+  blockSize: number,
+  isStriped: boolean,
+  set: Setter,
+): number {
+  const targetBlocks = Math.floor(sizeBytes / blockSize);
+  const count = values.integer("agCount", 0, 2 ** 31, 0);
+  const sameBytes = values.integer("agBlocks", 0, 2 ** 31, 0) * blockSize;
+  if (targetBlocks === values.integer("blockCount", 0, sizeMax, 0) && sameBytes >= agBytesMin) {
+    set("-d", "agsize", sameBytes);
+    return sameBytes;
+  }
+  const groupBytes = Math.floor(sizeBytes / Math.max(1, count));
+  if (count > 0 && groupBytes >= agBytesMin && groupBytes < agBytesMax) {
+    set("-d", "agcount", count);
+    return groupBytes;
+  }
+  if (description.type === "xfs" && count > 0) {
+    const why = groupBytes < agBytesMin ? "small for a log of today" : "large";
+    warnings.push(`the number of allocation groups, ${count}, is not kept: on this target they would be too ${why}`);
+  }
+  // What mkfs.xfs would choose where there are stripes may be too small for a log.
+  const chosen = Math.max(1, Math.min(4, Math.floor(sizeBytes / agBytesMin)));
+  if (isStriped && sizeBytes < 16 * agBytesMin) set("-d", "agcount", chosen);
+  return Math.floor(sizeBytes / chosen);
 }
 
 /** Words of ours and the user's; where both set a key, the user's counts. */

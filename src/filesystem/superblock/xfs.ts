@@ -37,6 +37,8 @@ export interface XfsParameters {
   readonly logStripeUnitBytes: number;
   readonly externalLog: boolean;
   readonly realtimeBlocks: number;
+  /** usrquota, grpquota, prjquota: those with an inode for limits and accounting. */
+  readonly quotaTypes: readonly string[];
   /** Names of mkfs.xfs and xfs_info: crc ftype finobt rmapbt reflink inobtcount bigtime sparse nrext64 exchange parent metadir zoned …; unknown bits as FEATURE_*. */
   readonly features: readonly string[];
 }
@@ -110,6 +112,7 @@ export function readXfs(reader: ByteReader): XfsSuperblock | undefined {
       logStripeUnitBytes: sb.u32(196),
       externalLog: sb.u64(48) === 0n,
       realtimeBlocks: sb.count(16),
+      quotaTypes: quotaTypes(sb, version),
       features: version === 5 ? version5Features(sb) : version4Features(sb),
     },
   };
@@ -135,6 +138,16 @@ export function identifyXfs(reader: ByteReader): Identity | undefined {
 function inodesUsed(sb: Fields): number {
   const used = sb.count(128) - sb.count(136);
   return Number.isSafeInteger(used) ? Math.max(0, used) : 0;
+}
+
+/** sb_uquotino, sb_gquotino, sb_pquotino (version 4 keeps either group or project quotas in one field); 0 or NULLFSINO: none. */
+function quotaTypes(sb: Fields, version: number): string[] {
+  const inodes: [string, bigint][] = [
+    ["usrquota", sb.u64(160)],
+    ["grpquota", sb.u64(168)],
+    ["prjquota", version === 5 ? sb.u64(232) : 0n],
+  ];
+  return inodes.filter(([, inode]) => inode !== 0n && inode !== 2n ** 64n - 1n).map(([name]) => name);
 }
 
 /** xfs_verify_cksum: CRC-32C of the sector with sb_crc (little-endian, offset 224) taken as zero. */

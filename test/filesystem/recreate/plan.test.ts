@@ -10,7 +10,7 @@ import { readerOfBytes } from "../../../src/filesystem/reader.ts";
 import { commandText, makeFilesystem } from "../../../src/filesystem/recreate/make.ts";
 import { planWith } from "../../../src/filesystem/recreate/plan.ts";
 import { runTool, toolSupport } from "../../../src/filesystem/recreate/tools.ts";
-import type { FilesystemOverrides, OpenTarget } from "../../../src/filesystem/types.ts";
+import type { FilesystemOverrides, OpenTarget, ToolCommand } from "../../../src/filesystem/types.ts";
 import { filesystemTypes } from "../../../src/filesystem/types.ts";
 import type { FilesystemDescription } from "../../../src/model/archive.ts";
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
     // As an archive gives it back.
     described.set(name, JSON.parse(JSON.stringify(description)) as FilesystemDescription);
   }
-});
+}, 60_000);
 const get = (name: string): FilesystemDescription => described.get(name) as FilesystemDescription;
 const words = (description: FilesystemDescription, overrides: FilesystemOverrides = {}, support = everything): string =>
   planWith(description, target, overrides, support)
@@ -79,6 +79,66 @@ describe("a plan", () => {
     const text = words(get("xfs-v5"));
     expect(text).toContain("exchange=0");
     expect(text).toContain("parent=0");
+  });
+
+  test("keeps the number of xfs allocation groups and the log on a target of another size, or says why not", () => {
+    const description = get("xfs-v5");
+    const plan = (agCount: number, logBlocks: number, sizeBytes: number) =>
+      planWith(
+        { ...description, parameters: { ...description.parameters, agCount, logBlocks } },
+        { sizeBytes, sectorSize: 512 },
+        {},
+        everything,
+      );
+    const log = (100 * 1024 ** 2) / description.blockSize;
+    const kept = plan(7, log, GiB);
+    expect(kept.commands[0]?.arguments).toContain("su=65536,sw=2,agcount=7");
+    expect(kept.commands[0]?.arguments).toContain("size=104857600,su=32768");
+    expect(kept.warnings).toEqual([]);
+    expect(plan(100, log, GiB).warnings).toEqual([
+      "the number of allocation groups, 100, is not kept: on this target they would be too small for a log of today",
+    ]);
+    expect(plan(4, log, 5 * 1024 * GiB).warnings.join()).toContain("would be too large");
+    expect(plan(8, 2 * log, GiB).warnings).toEqual([
+      "the log's size of 200 MiB is not kept: mkfs.xfs chooses one that fits",
+    ]);
+  });
+
+  test("asks for what mkfs.btrfs needs for its copies", () => {
+    const description = get("btrfs-crc32c");
+    const at = (dataProfile: string, metadataProfile: string, sizeMiB: number) => () =>
+      planWith(
+        { ...description, usedBytes: 0, parameters: { ...description.parameters, dataProfile, metadataProfile } },
+        { sizeBytes: sizeMiB * 1024 ** 2, sectorSize: 512 },
+        {},
+        everything,
+      );
+    for (const [data, metadata, least] of [
+      ["single", "single", 45],
+      ["single", "dup", 109],
+      ["dup", "single", 165],
+      ["dup", "dup", 229],
+    ] as const) {
+      expect(at(data, metadata, least)).not.toThrow();
+      expect(at(data, metadata, least - 1)).toThrow(expect.objectContaining({ code: "TARGET_TOO_SMALL" }));
+    }
+  });
+
+  test("says that limits of quotas are not kept", () => {
+    const description = get("xfs-v5");
+    const parameters = { ...description.parameters, quotaTypes: ["usrquota", "prjquota"] };
+    const { warnings } = planWith({ ...description, parameters }, target, {}, everything);
+    expect(warnings).toContain("the limits of quotas (usrquota, prjquota) are not kept");
+    expect(planWith(get("ext4-every-feature"), target, {}, everything).warnings.join()).toContain("limits of quotas");
+  });
+
+  test("is shown as lines that a shell reads as they are run", async () => {
+    const label = "a'b $(id)\n\u001b[31m-é";
+    const plan = planWith({ ...get("btrfs-crc32c"), label }, target, {}, everything);
+    const text = commandText(plan.commands[0] as ToolCommand, "/dev/x y");
+    expect(text.includes("\n") || text.includes("\u001b")).toBe(false);
+    const { stdout } = await runTool({ program: "bash", arguments: ["-c", `printf '%s\\0' ${text}`] });
+    expect(stdout.split("\0").slice(0, -1)).toEqual(["mkfs.btrfs", ...(plan.commands[0]?.arguments ?? []), "/dev/x y"]);
   });
 
   test("makes raid profiles into what one device can have", () => {

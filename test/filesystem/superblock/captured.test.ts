@@ -80,4 +80,20 @@ describe("a captured superblock", () => {
     expect(identity?.type).toBe(captured[name]?.type);
     expect(identity?.checksumValid).toBe(false);
   });
+
+  test.each([
+    ["ext2-revision0", 1024 + 0x78, 16],
+    ["xfs-v5", 108, 12],
+    ["btrfs-crc32c", 65_536 + 299, 256],
+  ])("%s gives back labels of every length, whatever their bytes are", async (name, offset, most) => {
+    const bytes = reader(name)
+      .read(0, 1024 * 1024)
+      .slice();
+    for (let length = 0; length <= most; length++) {
+      const label = Uint8Array.from({ length }, (_, at) => 1 + ((at * 37 + length) % 255));
+      bytes.fill(0, offset, offset + most).set(label, offset);
+      const found = (await identify(readerOfBytes(bytes, captured[name]?.sizeBytes)))?.label;
+      expect(Buffer.from(found ?? [])).toEqual(Buffer.from(label));
+    }
+  });
 });

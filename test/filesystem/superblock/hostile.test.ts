@@ -118,4 +118,39 @@ describe("a hostile superblock", () => {
     expect(description?.label).toBe(null);
     expect(Buffer.from(description?.labelBase64 ?? "", "base64")).toEqual(Buffer.from([0xff, 0xfe, 0x41]));
   });
+
+  /** [superblock, what, offset, bytes]: ext is little-endian, xfs big-endian. */
+  const lies: readonly (readonly [string, string, number, readonly number[]])[] = [
+    ["ext2-revision0", "a block size of 2^(10+2^32-1)", 1024 + 0x18, [255, 255, 255, 255]],
+    ["ext2-revision0", "no block", 1024 + 0x04, [0, 0, 0, 0]],
+    ["ext2-revision0", "no block in a group", 1024 + 0x20, [0, 0, 0, 0]],
+    ["ext2-revision0", "no inode in a group", 1024 + 0x28, [0, 0, 0, 0]],
+    ["ext4-every-feature", "an inode size of 0", 1024 + 0x58, [0, 0]],
+    ["ext4-every-feature", "a cluster of 2^(10+2^32-1) bytes", 1024 + 0x1c, [255, 255, 255, 255]],
+    ["ext4-every-feature", "2^64 - 1 blocks", 1024 + 0x150, [255, 255, 255, 255]],
+    ["xfs-v5", "a block size of 0", 4, [0, 0, 0, 0]],
+    ["xfs-v5", "a sector size of 0", 102, [0, 0]],
+    ["xfs-v5", "an inode size of 0", 104, [0, 0]],
+    ["xfs-v5", "no allocation group", 88, [0, 0, 0, 0]],
+    ["xfs-v5", "2^64 - 1 blocks", 8, [255, 255, 255, 255, 255, 255, 255, 255]],
+    ["btrfs-crc32c", "a sector size of 0", 65_536 + 144, [0, 0, 0, 0]],
+    ["btrfs-crc32c", "a node size of 0", 65_536 + 148, [0, 0, 0, 0]],
+    ["btrfs-crc32c", "nodes of 4 GiB", 65_536 + 148, [0, 0, 0, 255]],
+    ["btrfs-crc32c", "2^64 - 1 bytes", 65_536 + 112, [255, 255, 255, 255, 255, 255, 255, 255]],
+    ["btrfs-crc32c", "an unknown checksum", 65_536 + 196, [255, 255]],
+  ];
+  test.each(lies)("of %s with %s is none", async (name, _what, offset, lie) => {
+    const bytes = Buffer.from(captured.get(name) as Buffer);
+    bytes.set(lie, offset);
+    await check(bytes, bytes.length);
+    expect(await describeFilesystem(readerOfBytes(bytes))).toBe(undefined);
+  });
+
+  test("of btrfs with an array of chunks of 4 GiB or 2^64 devices is read within its bounds", async () => {
+    for (const offset of [160, 136]) {
+      const bytes = Buffer.from(captured.get("btrfs-crc32c") as Buffer);
+      bytes.fill(255, 65_536 + offset, 65_536 + offset + (offset === 160 ? 4 : 8));
+      await check(bytes, bytes.length);
+    }
+  });
 });

@@ -110,6 +110,7 @@ export function judgeXfs(text: string, sb: XfsSuperblock): Judgement {
       directory: p.directoryBlockSizeBytes,
       log: [p.logBlocks, p.logSectorSizeBytes, p.logStripeUnitBytes, p.externalLog],
       realtime: p.realtimeBlocks,
+      quota: p.quotaTypes,
       features: [
         "finobt",
         "rmapbt",
@@ -136,6 +137,11 @@ export function judgeXfs(text: string, sb: XfsSuperblock): Judgement {
       directory: number("blocksize") * 2 ** number("dirblklog"),
       log: [number("logblocks"), number("logsectsize"), number("logsunit"), field("logstart") === "0"],
       realtime: number("rblocks"),
+      quota: [
+        ["usrquota", "uquotino"],
+        ["grpquota", "gquotino"],
+        ["prjquota", "pquotino"],
+      ].flatMap(([name = "", key = ""]) => (["", "0", "null"].includes(field(key)) ? [] : [name])),
       features: [
         ...(bit("features_ro_compat", 1) ? ["finobt"] : []),
         ...(bit("features_ro_compat", 2) ? ["rmapbt"] : []),
