@@ -132,15 +132,23 @@ function mountOfMapped(name: string): string | undefined {
     ?.mountPoint.toString();
 }
 
+/** Devices of btrfs file systems that are mounted read-write here. */
+function btrfsDevices(): Set<string> {
+  const mounts = ownMounts().filter(({ type, superblockWritable }) => type === "btrfs" && superblockWritable);
+  return new Set(mounts.map(({ source }) => source.toString()));
+}
+
 async function findSubvolumes(run: ToolRunner): Promise<FoundSnapshot[]> {
-  const devices = new Set(
-    ownMounts()
-      .filter(({ type, superblockWritable }) => type === "btrfs" && superblockWritable)
-      .map(({ source }) => source.toString()),
-  );
   const found: FoundSnapshot[] = [];
-  for (const device of devices) {
-    for (const name of await inTopLevel(device, (topFd) => ourSubvolumes(run, topFd))) {
+  for (const device of btrfsDevices()) {
+    let names: readonly string[] = [];
+    try {
+      names = await inTopLevel(device, (topFd) => ourSubvolumes(run, topFd));
+    } catch (error) {
+      // Unmounted meanwhile: it is no business of this run.
+      if (btrfsDevices().has(device)) throw error;
+    }
+    for (const name of names) {
       const parsed = parseSnapshotName(name);
       if (parsed === undefined) continue;
       found.push({

@@ -34,6 +34,8 @@ async function savedAndRestored(
     // The lock is gone, nothing is frozen: the server goes on.
     await keeper.reach(after + 20);
     await keeper.stop();
+    // PostgreSQL would find its own number in the copy of its lock file, and a process of that number.
+    await server.kill();
     const recorded = recordOf(stdout);
     const instant = Date.parse(recorded.volumes[0]?.instant ?? "");
     const [copy = ""] = await restored(archive, 1, lab.path("copy"));

@@ -76,10 +76,10 @@ export async function saveUnderLoad(
   };
 }
 
-/** Restores an archive of `count` sources; returns their folders. */
-export async function restored(archive: string, count: number, folder: string): Promise<string[]> {
+/** Restores an archive of `count` sources; returns their folders. status: 1 where files were missing when it was saved. */
+export async function restored(archive: string, count: number, folder: string, status = 0): Promise<string[]> {
   mkdirSync(folder);
-  await expectStatus(0, ["restdir", archive, folder]);
+  await expectStatus(status, ["restdir", archive, folder]);
   return count === 1 ? [folder] : Array.from({ length: count }, (_, source) => `${folder}/${source}`);
 }
 

@@ -21,8 +21,14 @@ export class Guest {
   readonly #mounts: string[] = [];
   readonly #groups: string[] = [];
   readonly #mapped: string[] = [];
-  readonly #atFirst = this.state();
+  #atFirst: readonly string[] = [];
   #count = 0;
+
+  static async create(): Promise<Guest> {
+    const guest = new Guest();
+    guest.#atFirst = await guest.state();
+    return guest;
+  }
 
   /** A volume group over whole disks. */
   async group(name: string, disks: readonly string[]): Promise<void> {
@@ -130,8 +136,7 @@ export class Guest {
     for (const name of this.#mapped) await run(["dmsetup", "remove", "--retry", name]);
     for (const group of this.#groups) await run(["vgremove", "-ff", "-y", group]);
     await run(["udevadm", "settle"]);
-    const atFirst = await this.#atFirst;
-    const left = (await this.state()).filter((line) => !atFirst.includes(line));
+    const left = (await this.state()).filter((line) => !this.#atFirst.includes(line));
     return left.length === 0 ? undefined : `left behind:\n${left.join("\n")}`;
   }
 }

@@ -2,6 +2,7 @@
 // and a program in the machine, which runs the scenarios one after the other. Each scenario is a test; what it measured is printed at the end.
 
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { uptime } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -81,9 +82,10 @@ function readResults(path: string): Result[] {
 /** In the machine: the scenarios in order, each with the machine as it was at first. */
 async function runScenarios(scenarios: Readonly<Record<string, Scenario>>): Promise<void> {
   const only = process.env["TSFSA_VM_ONLY"] ?? "";
+  console.log(`up for ${Math.round(uptime())} s`);
   for (const [title, scenario] of Object.entries(scenarios)) {
     if (!title.includes(only)) continue;
-    const guest = new Guest();
+    const guest = await Guest.create();
     const began = Date.now();
     const limit = sleep(scenarioLimitMs, "it took too long", { ref: false });
     const failure = await Promise.race([failureOf(scenario, guest), limit]);
