@@ -59,7 +59,8 @@ await inMachine(import.meta.url, {
       const copy = guest.path("copy");
       mkdirSync(copy);
       const { status } = await guest.copyInOrder(mounted, copy);
-      assert.equal(status, 0);
+      // tar names what goes or changes under it.
+      assert.ok(status <= 1, `tar: status ${status}`);
       assert.notDeepEqual(judge([copy]).faults, []);
     },
   },
