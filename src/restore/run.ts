@@ -90,6 +90,7 @@ export interface RunResult {
 /** Blocks being worked on, for each worker. */
 const blocksPerWorker = 3;
 const noPath = new Uint8Array(0);
+const slash = 0x2f;
 /** Of the names of a lost block: a few kilobytes of catalog can tell of gigabytes, where directories are deep. */
 const lostPathBytesMax = 64 * 1024 * 1024;
 /** Of the descriptors the process may open, how many the directories of running jobs may take: one in so many. */
@@ -575,9 +576,9 @@ export class ReadRun {
     const { reporter } = this.#options;
     if (reporter.entry === undefined) return;
     for (const [index, { kind }] of placed.rows.entries()) {
-      if (kind !== EntryKind.absent && !failed.has(index) && this.#isTaken(placed, index)) {
-        reporter.entry(placed.displayPath(index));
-      }
+      if (kind === EntryKind.absent || failed.has(index) || !this.#isTaken(placed, index)) continue;
+      const path = placed.displayPath(index);
+      reporter.entry(path.at(-1) === slash ? path.subarray(0, -1) : path);
     }
   }
 

@@ -60,6 +60,7 @@ describe("a destination that cannot be written", () => {
       await buildTree(source, tree);
       const archive = lab.path("a.tsfsa");
       await expectStatus(0, ["savedir", "-q", "-A", archive, source]);
+      await must(["chmod", "0644", archive]); // for the ordinary user
       const readOnly = await lab.bind(lab.folder("target"), { readOnly: true });
       const immutable = lab.folder("immutable");
       const ext = await lab.mount(await lab.filesystem({ name: "x", type: "ext4", sizeBytes: 16 * MiB, mkfs: [] }));

@@ -316,7 +316,7 @@ describe("a directory that is gone", () => {
       // More directories than one scan takes, so that there is a second scan.
       for (let i = 0; i < 300; i++) mkdirSync(join(folder, `a${i}`));
       const { archive, warnings } = await saveTree(folder, { live: true, before });
-      expect(told(warnings)).toEqual(["d: ENTRY_UNREADABLE"]);
+      expect(told(warnings)).toEqual(["d: ENTRY_VANISHED"]);
       const back = await readBack(archive);
       expect(back.byPath.get("0:d")?.row).toMatchObject({ kind: EntryKind.directory, damaged: true });
       expect(back.byPath.has("0:d/e")).toBe(false);
