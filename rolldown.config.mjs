@@ -35,5 +35,6 @@ export default defineConfig([
   },
   worker("save/worker"),
   worker("restore/worker"),
-  worker("pipeline/serve"), // for the tests of the pool
+  // For the tests of the pool, whose errors must be of one class.
+  { ...shared, input: { "pipeline/serve": "src/pipeline/serve.ts", "base/errors": "src/base/errors.ts" }, output },
 ]);
