@@ -2,6 +2,7 @@
 // file system below build/vm. Nothing is installed and nothing downloaded here: missing() names what is not there.
 
 import { execFileSync, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   cpSync,
@@ -63,15 +64,15 @@ export function missing(): string[] {
   return ways;
 }
 
-/** Makes the artefacts where they are older than the packages or the scripts they come from. */
+/** Makes the artefacts where they are not of these packages and scripts. */
 export function prepare(): void {
   const kernel = debianPackage("linux-image-") ?? "";
   const udev = debianPackage("udev_") ?? "";
-  const inputs = [kernel, udev, ...["init.sh", "system.sh", "artefacts.ts"].map((name) => join(sources, name))];
-  if (existsSync(artefacts.initial)) {
-    const made = statSync(artefacts.initial).mtimeMs;
-    if (inputs.every((input) => statSync(input).mtimeMs < made)) return;
-  }
+  const inputs = createHash("sha256").update(`${kernel}\n${udev}\n`);
+  for (const name of ["init.sh", "system.sh", "artefacts.ts"]) inputs.update(readFileSync(join(sources, name)));
+  const stamp = inputs.digest("hex");
+  const stampFile = join(dirname(artefacts.kernel), "inputs");
+  if (existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp) return;
   const work = mkdtempSync(join(folder, "making-"));
   try {
     for (const [archive, place] of [
@@ -83,6 +84,7 @@ export function prepare(): void {
     makeKernel(work);
     makeModules(work);
     makeInitial(work);
+    writeFileSync(join(work, "machine/inputs"), stamp);
     rmSync(dirname(artefacts.kernel), { recursive: true, force: true });
     renameSync(join(work, "machine"), dirname(artefacts.kernel));
   } finally {
