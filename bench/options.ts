@@ -1,6 +1,7 @@
 // The benchmark's command line.
 
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type DataSetName, dataSetNames } from "./data/trees.ts";
 import { type Operation, operations } from "./tools.ts";
@@ -15,7 +16,7 @@ export const usage = `npm run bench -- [options]
   --jobs N            threads or workers of each tool (default: number of processors)
   --level N           zstd level (default: 3)
   --timeout SECONDS   a run that takes longer is stopped and its tool left out (default: 600)
-  --work DIR          work folder (default: /dev/shm/tsfsa-bench)
+  --work DIR          where the work folder tsfsa-bench is made (default: /dev/shm)
   --keep              leave the data sets in the work folder, and use what an earlier run left
   --name NAME         of the result: bench/results/NAME.json (default: date and commit)
   --quick             small data sets and two rounds: tries the benchmark, measures nothing
@@ -49,7 +50,7 @@ export function parseOptions(argv: readonly string[]): Options | "help" {
       jobs: { type: "string", default: String(availableParallelism()) },
       level: { type: "string", default: "3" },
       timeout: { type: "string", default: "600" },
-      work: { type: "string", default: "/dev/shm/tsfsa-bench" },
+      work: { type: "string", default: "/dev/shm" },
       keep: { type: "boolean", default: false },
       name: { type: "string" },
       quick: { type: "boolean", default: false },
@@ -66,7 +67,7 @@ export function parseOptions(argv: readonly string[]): Options | "help" {
     workers: positive("--jobs", values.jobs),
     level: positive("--level", values.level),
     timeoutMs: positive("--timeout", values.timeout) * 1000,
-    work: values.work,
+    work: join(values.work, "tsfsa-bench"),
     keep: values.keep,
     name: values.name,
     quick: values.quick,
