@@ -8,12 +8,13 @@ export class MetadataFlaw extends Error {}
 /** Bytes of one call of a ByteReader. */
 const pieceBytes = 1024 * 1024;
 
-/** Exactly offset..offset+length of the device, in a new array. Throws MetadataFlaw where it ends earlier or cannot be read. */
+/** Exactly offset..offset+length of the device. Throws MetadataFlaw where it ends earlier or cannot be read. */
 export function readExactly(reader: ByteReader, offset: number, length: number, what: string): Uint8Array {
   if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length < 0) {
     throw new MetadataFlaw(`${what} has an impossible place`);
   }
   if (offset + length > reader.sizeBytes) throw new MetadataFlaw(`${what} lies beyond the end of the device`);
+  if (length <= pieceBytes) return readPiece(reader, offset, length, what);
   const bytes = new Uint8Array(length);
   for (let done = 0; done < length; ) {
     const piece = readPiece(reader, offset + done, Math.min(pieceBytes, length - done), what);
