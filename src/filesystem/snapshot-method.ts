@@ -1,9 +1,8 @@
-// Which way of taking a snapshot fits a device, as a pure function of what is known of it: the first that fits, and why. Whether there is room for
-// it (in a volume group, a thin pool) is asked only when the snapshot is taken.
+// Which way of taking a snapshot fits a device, as a pure function of what sysfs and the mount table tell: for `probe`, which runs no tool. Whether
+// there is room for it (in a volume group, a thin pool) is asked when the snapshot is taken: src/snapshot/choose.ts, whose `auto` comes to the same.
 
+import type { SnapshotMethod } from "../model/snapshot.ts";
 import type { MapperFacts } from "./kind.ts";
-
-export type SnapshotMethod = "btrfs" | "lvm-thin" | "lvm" | "dm" | "freeze" | "remount-ro" | "none";
 
 export interface SnapshotFacts {
   /** Of the file system; null: none recognised, or no file system. */
@@ -17,7 +16,7 @@ export interface SnapshotFacts {
 }
 
 export interface SnapshotChoice {
-  readonly method: SnapshotMethod;
+  readonly method: SnapshotMethod | "none";
   /** One sentence. */
   readonly reason: string;
 }
