@@ -1,5 +1,5 @@
 // Unit tests, each file in a process of its own (they open and close descriptors by number); end-to-end tests, which mount images and run the built CLI,
-// two files at a time; and tests on a kernel with device-mapper in emulated machines (npm run test:vm). Benchmarks are not tests (npm run bench).
+// two files at a time; and tests on a kernel with device-mapper in emulated machines, one at a time (npm run test:vm). Benchmarks are not tests (npm run bench).
 
 import { defineConfig } from "vitest/config";
 
@@ -34,7 +34,7 @@ export default defineConfig({
         test: {
           name: "vm",
           include: machines,
-          maxWorkers: 2,
+          maxWorkers: 1,
           globalSetup: ["test/support/build-once.ts", "test/support/programs.ts", "test/vm/harness/set-up.ts"],
           sequence: { groupOrder: 2 },
         },
