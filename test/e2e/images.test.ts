@@ -135,10 +135,10 @@ describe("saveimg and restimg", () => {
         await expectStatus(0, ["verify", archive]);
         const restored = lab.path("restored.img");
         await expectStatus(0, ["restimg", archive, `id=0,dest=${restored}`]);
+        expect(lab.leftovers()).toEqual([]);
         expect(statSync(restored).size).toBe(statSync(source).size);
         await expectSameBlocks(lab, recipe, source, restored);
         await expectSound(recipe.type, restored);
-        expect(lab.leftovers()).toEqual([]);
       });
     }
   });

@@ -1,5 +1,6 @@
 // Where an image is restored to: a block device, written in place, or a file, which gets its name when all is in it.
 
+import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -95,7 +96,7 @@ function openFile(path: string, stat: Stats | undefined, options: ImageTargetOpt
       ]);
     }
   }
-  const temporary = join(dirname(path), `.tsfsa-${process.pid}-${Date.now().toString(36)}.img`);
+  const temporary = join(dirname(path), `.tsfsa-${randomBytes(8).toString("hex")}.img`);
   const fd = create(temporary, path);
   let isOpen = true;
   let isNamed = false;
