@@ -15,7 +15,7 @@ import { AT_REMOVEDIR } from "../sys/constants.ts";
 import { check } from "../sys/errors.ts";
 import { statDescriptor } from "../sys/stat.ts";
 import { below, listSubvolumes, removeSubvolumes, type Subvolume, toolTop } from "./btrfs-list.ts";
-import { keptOwner, snapshotName } from "./owner.ts";
+import { keptName, snapshotName } from "./owner.ts";
 import type { Detection, Health, Provider, Snapshot, SnapshotRun } from "./provider.ts";
 import { call, isInstalled } from "./tools.ts";
 import type { Volume } from "./volume.ts";
@@ -121,7 +121,8 @@ class BtrfsSnapshot implements Snapshot {
   }
 
   async keep(): Promise<readonly string[]> {
-    const name = this.#name.replace(this.#run.owner, keptOwner);
+    const taken = new Set((await listSubvolumes(this.#run.run, this.#topFd)).map(({ path }) => path));
+    const name = keptName("", (each) => taken.has(each));
     const [from, to] = [Buffer.from(this.#name), Buffer.from(name)];
     check(addon().renameAt(this.#topFd, from, this.#topFd, to, 1), "rename", name);
     this.#name = name;

@@ -20,7 +20,7 @@ import { Guard, type GuardItem } from "../sys/guard.ts";
 import { attachLoop } from "../sys/loop.ts";
 import { liesOn } from "./devices.ts";
 import { openDirectory } from "./directory.ts";
-import { snapshotName } from "./owner.ts";
+import { keptName, snapshotName } from "./owner.ts";
 import type { Detection, Health, Provider, Snapshot, SnapshotRun } from "./provider.ts";
 import { parseSnapshotStatus, tableSectors } from "./reports.ts";
 import { aboutToOverflow, planStore, type StorePlan } from "./sizing.ts";
@@ -32,6 +32,8 @@ export const dm: Provider = { method: "dm", detect };
 const MiB = 1024 * 1024;
 /** Share of the free space of a directory that a store may take. */
 const storeShare = 0.8;
+/** Of the names of our devices, the user before the used. */
+const suffixes = ["-snap", "-real"] as const;
 /** Tables that may not be moved: parts of a stack that its own tools manage. */
 const foreignTargets =
   /^\d+ \d+ (snapshot|snapshot-origin|snapshot-merge|thin|thin-pool|multipath|raid|mirror|cache|writecache|era)\b/m;
@@ -175,9 +177,17 @@ class DmSnapshot implements Snapshot {
   }
 
   async keep(): Promise<readonly string[]> {
-    const kept = this.#base.replace(this.#run.owner, "kept");
-    for (const suffix of ["-snap", "-real"]) {
-      await call(this.#run.run, "dmsetup", ["rename", `${this.#base}${suffix}`, `${kept}${suffix}`]);
+    const names = await mappedNames(this.#run.run);
+    const kept = keptName(this.#device, (name) => names.has(`${name}-real`) || names.has(`${name}-snap`));
+    const rename = (from: string, to: string): readonly string[] => ["rename", from, to];
+    try {
+      for (const suffix of suffixes)
+        await call(this.#run.run, "dmsetup", rename(`${this.#base}${suffix}`, `${kept}${suffix}`));
+    } catch (error) {
+      // Under its old names it is found and given back.
+      for (const suffix of suffixes)
+        await attempt(this.#run.run, "dmsetup", rename(`${kept}${suffix}`, `${this.#base}${suffix}`));
+      throw error;
     }
     this.#kept = true;
     return [
@@ -214,25 +224,21 @@ export async function restoreDevice(run: ToolRunner, device: string, base: strin
   if (!made.has(`${base}-real`)) return;
   const own = await persist(run, "dmsetup", ["table", "--showkeys", `${base}-real`]);
   const now = await persist(run, "dmsetup", ["table", device]);
-  // A table that was loaded and never became active holds `-real`, too.
+  // A table that was loaded and never became active holds `-real`, too. Where a guard was killed the device may be suspended.
   await persist(run, "dmsetup", ["clear", device]);
+  await persist(run, "dmsetup", ["resume", device]);
   if (/^\d+ \d+ snapshot-origin /.test(now)) {
+    await persist(run, "dmsetup", ["load", device], { input: own });
     const fd = mountPoint === undefined ? -1 : openSync(mountPoint, 0);
     try {
       const guard = await Guard.hold([{ kind: "suspend", fd, name: device, label: device }], restoreMaxMs);
-      try {
-        await call(run, "dmsetup", ["load", device], { input: own });
-        await guard.release(true);
-      } catch (error) {
-        await guard.release(false);
-        throw error;
-      }
+      await guard.release(true);
     } finally {
       if (fd >= 0) closeSync(fd);
     }
   }
-  for (const name of [`${base}-snap`, `${base}-real`])
-    if (made.has(name)) await persist(run, "dmsetup", ["remove", name]);
+  for (const suffix of suffixes)
+    if (made.has(`${base}${suffix}`)) await persist(run, "dmsetup", ["remove", `${base}${suffix}`]);
   const after = await call(run, "dmsetup", ["table", device]);
   if (/^\d+ \d+ snapshot-origin /.test(after)) {
     throw new TsfsaError("FAILED", `the table of ${device} could not be restored`, {
@@ -245,5 +251,5 @@ async function mappedNames(run: ToolRunner): Promise<ReadonlySet<string>> {
   return new Set((await persist(run, "dmsetup", ["info", "-c", "--noheadings", "-o", "name"])).split("\n"));
 }
 
-/** No longer than this does a device wait for its table; dmsetup load takes a few milliseconds. */
+/** No longer than this does a device wait for its table, which is loaded before. */
 const restoreMaxMs = 30_000;

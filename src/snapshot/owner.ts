@@ -49,6 +49,13 @@ export function snapshotName(origin: string, owner: Owner, serial: number): stri
   return `${origin.slice(0, 60)}.tsfsa-${owner}-${serial}`;
 }
 
+/** The first free name for a snapshot of `origin` that stays. */
+export function keptName(origin: string, isTaken: (name: string) => boolean): string {
+  let serial = 0;
+  while (isTaken(snapshotName(origin, keptOwner, serial))) serial += 1;
+  return snapshotName(origin, keptOwner, serial);
+}
+
 export function parseSnapshotName(
   name: string,
 ): { readonly origin: string; readonly owner: Owner; readonly serial: number } | undefined {

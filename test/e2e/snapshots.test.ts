@@ -201,7 +201,11 @@ describe("btrfs", () => {
       await expectStatus(0, ["cleanup"]);
       const [, name = ""] = /path (\.tsfsa-kept-0)\n/.exec(await subvolumes(source)) ?? [];
       expect(name).toBe(".tsfsa-kept-0");
+      // A second one has a name of its own.
+      await expectStatus(0, ["savefs", "--snapshot", "--keep-snapshot", lab.path("b.tsfsa"), source]);
+      expect(await subvolumes(source)).toMatch(/path \.tsfsa-kept-1\n/);
       await expectStatus(0, ["snapshot", "remove", name]);
+      await expectStatus(0, ["snapshot", "remove", ".tsfsa-kept-1"]);
       expect(await subvolumes(source)).not.toContain(".tsfsa-");
     });
   });

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { below, parseSubvolumes } from "../../src/snapshot/btrfs-list.ts";
-import { ownerLives, parseSnapshotName, snapshotName, stateOf, thisOwner } from "../../src/snapshot/owner.ts";
+import { keptName, ownerLives, parseSnapshotName, snapshotName, stateOf, thisOwner } from "../../src/snapshot/owner.ts";
 import {
   mapperName,
   parseLvs,
@@ -99,6 +99,16 @@ describe("owners", () => {
     expect(parseSnapshotName(name)).toEqual({ origin: "root-lv", owner: thisOwner(), serial: 3 });
     expect(parseSnapshotName("root-snapshot")).toBeUndefined();
     expect(snapshotName("x".repeat(127), thisOwner(), 4095).length).toBeLessThan(127);
+  });
+});
+
+describe("names of what is kept", () => {
+  it("are free ones", () => {
+    const taken = new Set(["data.tsfsa-kept-0", "data.tsfsa-kept-1", "data.tsfsa-kept-3"]);
+    const name = keptName("data", (each) => taken.has(each));
+    expect(name).toBe("data.tsfsa-kept-2");
+    expect(parseSnapshotName(name)).toEqual({ origin: "data", owner: "kept", serial: 2 });
+    expect(keptName("", () => false)).toBe(".tsfsa-kept-0");
   });
 });
 
