@@ -19,7 +19,8 @@ export interface FoundSnapshot extends SnapshotInfo {
 
 /** All snapshots of ours. Tools that are not installed have made none. */
 export async function findSnapshots(run: ToolRunner): Promise<FoundSnapshot[]> {
-  const finders = [findLogical, findMapped, findSubvolumes];
+  // Devices of device-mapper first: where one is suspended, what lies on it cannot be given back before it goes on.
+  const finders = [findMapped, findLogical, findSubvolumes];
   const found: FoundSnapshot[] = [];
   for (const find of finders) {
     try {
@@ -61,7 +62,9 @@ export async function removeOrphans(
 
 async function findLogical(run: ToolRunner): Promise<FoundSnapshot[]> {
   if ((await attempt(run, "dmsetup", ["version"]).catch(() => undefined))?.status !== 0) return [];
-  const { status, stdout } = await attempt(run, "lvs", lvsWords);
+  // Looking for LVM on a suspended device would wait for ever.
+  const scan = ["--config", "devices/ignore_suspended_devices=1"];
+  const { status, stdout } = await attempt(run, "lvs", [...scan, ...lvsWords]);
   if (status !== 0 && stdout.trim() === "") return [];
   const all = parseLvs(stdout);
   return all.flatMap((each) => {
