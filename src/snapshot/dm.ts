@@ -237,8 +237,10 @@ export async function restoreDevice(run: ToolRunner, device: string, base: strin
       if (fd >= 0) closeSync(fd);
     }
   }
-  for (const suffix of suffixes)
-    if (made.has(`${base}${suffix}`)) await persist(run, "dmsetup", ["remove", `${base}${suffix}`]);
+  for (const name of suffixes.map((suffix) => `${base}${suffix}`)) {
+    const isDone = async (): Promise<boolean> => !(await mappedNames(run)).has(name);
+    if (made.has(name)) await persist(run, "dmsetup", ["remove", name], { isDone });
+  }
   const after = await call(run, "dmsetup", ["table", device]);
   if (/^\d+ \d+ snapshot-origin /.test(after)) {
     throw new TsfsaError("FAILED", `the table of ${device} could not be restored`, {

@@ -46,7 +46,8 @@ export async function removeLogical(run: ToolRunner, group: string, name: string
     await persist(run, "dmsetup", ["clear", mapper]);
     await persist(run, "dmsetup", ["resume", mapper]);
   }
-  if (snapshot !== undefined) await persist(run, "lvremove", ["-y", `${group}/${name}`]);
+  const isDone = async (): Promise<boolean> => (await pair(run, group, name, origin))[0] === undefined;
+  if (snapshot !== undefined) await persist(run, "lvremove", ["-y", `${group}/${name}`], { isDone });
   if (isHeld && !isOrigin) {
     await attempt(run, "dmsetup", ["remove", mapperName(group, origin, "real")]); // may never have been made
   }

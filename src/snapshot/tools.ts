@@ -42,17 +42,18 @@ const pausesMs = [50, 100, 200, 400, 800, 1600, 2000, 2000];
 
 /**
  * Runs a tool until it succeeds, and returns what it said on standard output: for undoing, where one failure must not leave things behind. Removing
- * fails while udev or a late close holds the device. Throws the last failure.
+ * fails while udev or a late close holds the device. isDone: asked after a failure, since a tool may fail after its work. Throws the last failure.
  */
 export async function persist(
   run: ToolRunner,
   program: string,
   words: readonly string[],
-  options: ToolOptions = {},
+  { isDone, ...options }: ToolOptions & { readonly isDone?: () => Promise<boolean> } = {},
 ): Promise<string> {
   for (const pauseMs of pausesMs) {
     const result = await attempt(run, program, words, options);
     if (result.status === 0) return result.stdout;
+    if (await isDone?.()) return "";
     await attempt(run, "udevadm", ["settle", "--timeout=5"]).catch(() => undefined); // there may be no udev
     await sleep(pauseMs);
   }

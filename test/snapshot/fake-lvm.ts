@@ -1,34 +1,29 @@
-// lvm2 and dmsetup as a value: volumes of one group, thick snapshots, and what the tools print, as captured on Debian 12 (lvm2 2.03.16). Any call can be
-// made to fail before it does anything, or after it has done its work, as a tool that is killed late does.
+// lvm2 and dmsetup as a value: volumes of one group, thick or thin snapshots, and what the tools print, as captured on Debian 12 (lvm2 2.03.16).
 
-import type { ToolRunner } from "../../src/filesystem/recreate/tools.ts";
+import { type Answer, failed, FakeTools } from "./fake-tools.ts";
 
-export interface FakeFailure {
-  /** Number of the call, from 0. */
-  readonly call: number;
-  readonly after: boolean;
-}
-
-export class FakeLvm {
-  readonly calls: string[] = [];
+export class FakeLvm extends FakeTools {
   /** Snapshots by name: their tags. */
   readonly snapshots = new Map<string, string[]>();
-  status = "0 819200 snapshot 9328/204800 48";
+  readonly isThin: boolean;
+  /** Of a snapshot. */
+  status: string;
+  poolStatus = "0 1228800 thin-pool 2 116/1024 472/9600 - rw discard_passdown queue_if_no_space - 256";
+  /** Of the pool: data, metadata. */
+  poolPercent: readonly [string, string] = ["4.92", "11.33"];
   freeBytes = 4 * 1024 ** 3;
-  failure: FakeFailure | undefined;
 
-  readonly run: ToolRunner = (command) => {
-    const words = command.arguments.map(String);
-    const number = this.calls.length;
-    this.calls.push([command.program, ...words].join(" "));
-    const fails = this.failure?.call === number;
-    if (fails && this.failure?.after === false) return Promise.resolve(failed);
-    const stdout = this.#answer(command.program, words);
-    if (fails || stdout === undefined) return Promise.resolve(failed);
-    return Promise.resolve({ status: 0, stdout, stderr: "" });
-  };
+  constructor(kind: "thick" | "thin" = "thick") {
+    super();
+    this.isThin = kind === "thin";
+    this.status = this.isThin ? "0 819200 thin 60032 819199" : "0 819200 snapshot 9328/204800 48";
+  }
 
-  #answer(program: string, words: readonly string[]): string | undefined {
+  left(): unknown {
+    return [...this.snapshots.keys()];
+  }
+
+  protected answer(program: string, words: readonly string[]): Answer {
     const full = words.at(-1) ?? "";
     const name = full.replace(/^vg0\//, "");
     const value = (flag: string): string => words[words.indexOf(flag) + 1] ?? "";
@@ -39,7 +34,7 @@ export class FakeLvm {
         this.snapshots.set(value("-n"), [value("--addtag")]);
         return `  Logical volume "${value("-n")}" created.\n`;
       case "lvremove":
-        return this.snapshots.delete(name) ? `  Logical volume "${name}" successfully removed.\n` : undefined;
+        return this.snapshots.delete(name) ? `  Logical volume "${name}" successfully removed.\n` : failed;
       case "lvchange":
         this.snapshots.set(name, [value("--addtag")]);
         return "";
@@ -47,7 +42,8 @@ export class FakeLvm {
         this.status = this.status.replace("/204800", "/409600");
         return "";
       case "dmsetup":
-        return words[0] === "info" ? "Active\n" : words[0] === "status" ? `${this.status}\n` : "";
+        if (words[0] === "info") return "Active\n";
+        return words[0] === "status" ? `${full.endsWith("-tpool") ? this.poolStatus : this.status}\n` : "";
       default:
         return "";
     }
@@ -56,8 +52,11 @@ export class FakeLvm {
   #lvs(words: readonly string[]): string {
     const asked = words.slice(words.indexOf("-o") + 2);
     const rows = [
-      this.#row("data", "owi-aos---", "", []),
-      ...[...this.snapshots].map(([name, tags]) => this.#row(name, "swi-a-s---", "data", tags)),
+      this.#row("data", this.isThin ? "Vwi-aotz--" : "owi-aos---", "", []),
+      ...[...this.snapshots].map(([name, tags]) =>
+        this.#row(name, this.isThin ? "Vwi-a-tz--" : "swi-a-s---", "data", tags),
+      ),
+      ...(this.isThin ? [this.#pool()] : []),
     ];
     const found =
       asked.length === 0 || asked[0] === "vg0"
@@ -73,9 +72,9 @@ export class FakeLvm {
       vg_name: "vg0",
       lv_name: name,
       lv_attr: attributes,
-      segtype: "linear",
+      segtype: this.isThin ? "thin" : "linear",
       origin,
-      pool_lv: "",
+      pool_lv: this.isThin ? "pool" : "",
       lv_size: String(400 << 20),
       vg_free: String(this.freeBytes),
       vg_extent_size: String(4 << 20),
@@ -86,6 +85,15 @@ export class FakeLvm {
       lv_dm_path: `/dev/mapper/vg0-${name}`,
     };
   }
-}
 
-const failed = { status: 5, stdout: "", stderr: "  made to fail\n" };
+  #pool(): Record<string, string> {
+    const [data_percent, metadata_percent] = this.poolPercent;
+    return {
+      ...this.#row("pool", "twi-aotz--", "", []),
+      segtype: "thin-pool",
+      pool_lv: "",
+      data_percent,
+      metadata_percent,
+    };
+  }
+}

@@ -71,29 +71,6 @@ describe("the lvm provider", () => {
     expect(fake.snapshots.size).toBe(0);
   });
 
-  it("leaves nothing, whichever command fails, at once or after its work", async () => {
-    const plain = new FakeLvm();
-    await wholeRun(plain);
-    let failures = 0;
-    for (let call = 0; call < plain.calls.length; call++) {
-      for (const after of [false, true]) {
-        const fake = new FakeLvm();
-        fake.failure = { call, after };
-        const failed = await wholeRun(fake).then(
-          () => false,
-          () => true,
-        );
-        failures += failed ? 1 : 0;
-        expect(
-          [...fake.snapshots.keys()],
-          `command ${call}: ${fake.calls[call]}, ${after ? "after" : "before"}`,
-        ).toEqual([]);
-      }
-    }
-    // Of each of the calls that count a failure is told: the report, lvcreate, status.
-    expect(failures).toBeGreaterThanOrEqual(5);
-  }, 30_000);
-
   it.each([
     ["0 819200 snapshot Invalid", "Invalid"],
     ["0 819200 snapshot Overflow", "Overflow"],

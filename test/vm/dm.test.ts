@@ -40,6 +40,21 @@ await inMachine(import.meta.url, {
       await guest.expectState(before);
     },
 
+    "dm: a device that was left suspended, its guard killed too, goes on after cleanup": async (guest) => {
+      const { mounted } = await linearVolume(guest, "ext4");
+      const before = await guest.state();
+      const real = "data.tsfsa-4242-1000-0badc0de-0-real";
+      const table = (await must(["dmsetup", "table", "data"])).stdout.toString().trim();
+      await must(["dmsetup", "create", real, "--table", table]);
+      await must(["dmsetup", "suspend", "data"]);
+      const sectors = 320 * 2048;
+      await must(["dmsetup", "load", "data", "--table", `0 ${sectors} snapshot-origin /dev/mapper/${real}`]);
+      const cleaned = await tsfsa(["cleanup"]);
+      assert.equal(cleaned.status, 0, cleaned.stderr);
+      await must(["touch", `${mounted}/after`]);
+      await guest.expectState(before);
+    },
+
     "dm: the device goes back to the snapshot that was kept": async (guest) => {
       const { mounted, store } = await linearVolume(guest, "ext4");
       const load = await guest.load([mounted]);
