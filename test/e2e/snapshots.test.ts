@@ -2,10 +2,10 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { expectStatus, jsonLines, tsfsaArgv } from "../support/cli.ts";
 import { type Lab, recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
@@ -238,6 +238,56 @@ describe("hooks", () => {
       const late = ["--hook-timeout", "1", "--hold", "sleep 60"];
       await expectStatus(16, ["savefs", "--snapshot", ...late, lab.path("d.tsfsa"), source]);
       expect((await must(["btrfs", "subvolume", "list", source])).stdout.toString()).toBe("");
+    });
+  });
+});
+
+describe("services", () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  /** A systemctl first on PATH, which knows all units but `absent`, cannot stop `stubborn`, and logs each call with the number of our snapshots then. */
+  function fakeSystemctl(lab: Lab, source: string): () => readonly string[] {
+    const folder = lab.folder("bin");
+    const log = lab.path("systemctl.log");
+    const script = `#!/bin/sh
+verb=$1; for unit; do :; done
+[ $verb = is-active ] && { [ $unit != absent ]; exit; }
+echo "$verb $unit $(btrfs subvolume list ${source} | grep -c tsfsa)" >>${log}
+[ "$verb $unit" != "stop stubborn" ]
+`;
+    writeFileSync(join(folder, "systemctl"), script);
+    chmodSync(join(folder, "systemctl"), 0o755);
+    vi.stubEnv("PATH", `${folder}:${process.env["PATH"]}`);
+    return () => {
+      const lines = readFileSync(log, "utf8").split("\n").slice(0, -1);
+      writeFileSync(log, "");
+      return lines;
+    };
+  }
+
+  const stopped = (...units: readonly string[]): string[] => units.flatMap((unit) => ["--stop-service", unit]);
+
+  it("stand still for the snapshot only, and are started again after a failure as well", async () => {
+    await withLab(async (lab) => {
+      const source = await mounted(lab, recipes.btrfs);
+      const calls = fakeSystemctl(lab, source);
+
+      // In the middle of the reading: they run again already, since the snapshot is there.
+      const save = await stuckSave(source, "--snapshot", ...stopped("web", "absent", "database"));
+      expect(calls()).toEqual(["stop web 0", "stop database 0", "start database 1", "start web 1"]);
+      save.stdout?.resume();
+      expect(await once(save, "exit")).toEqual([0, null]);
+      expect(calls()).toEqual([]);
+
+      const failing = ["--snapshot", "--hold", "exit 3", ...stopped("web", "database"), lab.path("a.tsfsa"), source];
+      await expectStatus(16, ["savefs", ...failing]);
+      expect(calls()).toEqual(["stop web 0", "stop database 0", "start database 0", "start web 0"]);
+
+      // One that did not stop may have stopped in part.
+      const words = ["--snapshot", ...stopped("web", "stubborn"), lab.path("b.tsfsa"), source];
+      const { stderr } = await expectStatus(2, ["savefs", ...words]);
+      expect(stderr).toContain("systemctl");
+      expect(calls()).toEqual(["stop web 0", "stop stubborn 0", "start stubborn 0", "start web 0"]);
     });
   });
 });
