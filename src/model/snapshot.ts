@@ -1,5 +1,6 @@
 // What a user can ask of the snapshot front end, and what is told and recorded of a snapshot.
 
+/** In the order in which `auto` asks: the least burden first. */
 export const snapshotMethods = ["lvm", "lvm-thin", "dm", "btrfs", "freeze", "remount-ro"] as const;
 export type SnapshotMethod = (typeof snapshotMethods)[number];
 

@@ -23,7 +23,6 @@ import type { Volume } from "./volume.ts";
 export const btrfs: Provider = { method: "btrfs", detect };
 
 async function detect(volume: Volume, run: SnapshotRun): Promise<Detection> {
-  if (volume.type !== "btrfs") return { fits: false, reason: `it is ${volume.type}, not btrfs` };
   if (statSource(volume.mountPoint).ino !== 256)
     return { fits: false, reason: `${volume.mountPoint} shows a directory, not a subvolume` };
   if (!(await isInstalled(run.run, "btrfs", "--version")))

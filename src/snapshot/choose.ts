@@ -1,7 +1,9 @@
-// Which way of freezing fits a volume: the one that was asked for, or the first that fits, with the reasons of those before it.
+// Which way of freezing fits a volume: the one that was asked for, or the first that fits, with the reasons of those before it. What can be known without
+// a tool is judged as for probe; the provider is asked about the rest.
 
 import { TsfsaError } from "../base/errors.ts";
-import type { SnapshotMethod } from "../model/snapshot.ts";
+import { judgeMethod } from "../filesystem/snapshot-method.ts";
+import { type SnapshotMethod, snapshotMethods } from "../model/snapshot.ts";
 import { btrfs } from "./btrfs.ts";
 import { dm } from "./dm.ts";
 import { freeze } from "./freeze.ts";
@@ -11,8 +13,14 @@ import type { Detection, Provider, SnapshotRun } from "./provider.ts";
 import { remountRo } from "./remount.ts";
 import type { Volume } from "./volume.ts";
 
-/** In the order in which `auto` asks: the least burden first. */
-export const providers: readonly Provider[] = [lvm, lvmThin, dm, btrfs, freeze, remountRo];
+const providers: Readonly<Record<SnapshotMethod, Provider>> = {
+  lvm,
+  "lvm-thin": lvmThin,
+  dm,
+  btrfs,
+  freeze,
+  "remount-ro": remountRo,
+};
 
 export type Fit = Extract<Detection, { readonly fits: true }>;
 
@@ -26,11 +34,14 @@ export interface Choice {
 /** Throws SNAPSHOT_REFUSED where nothing fits. */
 export async function choose(volume: Volume, method: SnapshotMethod | "auto", run: SnapshotRun): Promise<Choice> {
   const passedOver: string[] = [];
-  for (const provider of providers) {
-    if (method !== "auto" && provider.method !== method) continue;
-    const found = await provider.detect(volume, run);
-    if (found.fits) return { method: provider.method, fit: found, passedOver };
-    passedOver.push(`${provider.method}: ${found.reason}`);
+  const facts = { type: volume.type, mountPoints: [volume.mountPoint], mapper: volume.mapped };
+  for (const each of method === "auto" ? snapshotMethods : [method]) {
+    const judged = judgeMethod(each, facts);
+    const found = judged.fits
+      ? await providers[each].detect(volume, run)
+      : { fits: false as const, reason: judged.reason };
+    if (found.fits) return { method: each, fit: found, passedOver };
+    passedOver.push(`${each}: ${found.reason}`);
   }
   const { path } = volume;
   const asked = method === "auto" ? "no snapshot method fits" : `no snapshot can be made with ${method}`;

@@ -41,9 +41,6 @@ const foreignTargets =
 async function detect(volume: Volume, run: SnapshotRun): Promise<Detection> {
   const { mapped } = volume;
   if (mapped === undefined) return { fits: false, reason: `${volume.devicePath} is no device of device-mapper` };
-  if (mapped.uuid.startsWith("LVM-")) return { fits: false, reason: "LVM manages the device: use lvm" };
-  if (volume.type === "btrfs")
-    return { fits: false, reason: "two btrfs of one UUID cannot be mounted side by side: use btrfs" };
   if (!(await isInstalled(run.run, "dmsetup", "version"))) return { fits: false, reason: "dmsetup is not installed" };
   const table = await call(run.run, "dmsetup", ["table", mapped.name]);
   const foreign = foreignTargets.exec(table)?.[1];

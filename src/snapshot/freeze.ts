@@ -14,8 +14,6 @@ import type { Volume } from "./volume.ts";
 export const freeze: Provider = { method: "freeze", detect };
 
 async function detect(volume: Volume, run: SnapshotRun): Promise<Detection> {
-  if (volume.mountPoint === "/")
-    return { fits: false, reason: "the root file system is not frozen: too much would hang" };
   const number = fileSystemNumber(volume);
   const ours = run.written.find((path) => liesOn(path, number));
   if (ours !== undefined) return { fits: false, reason: `it holds ${ours}, which is written meanwhile` };

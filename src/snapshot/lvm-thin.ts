@@ -20,9 +20,6 @@ export const lvmThin: Provider = { method: "lvm-thin", detect };
 async function detect(volume: Volume, run: SnapshotRun): Promise<Detection> {
   const origin = await logicalVolumeOf(volume, run.run);
   if (typeof origin === "string") return { fits: false, reason: origin };
-  if (volume.type === "btrfs")
-    return { fits: false, reason: "two btrfs of one UUID cannot be mounted side by side: use btrfs" };
-  if (origin.segmentType !== "thin") return { fits: false, reason: `${origin.group}/${origin.name} is not thin` };
   const [pool] = await volumes(run.run, [`${origin.group}/${origin.pool}`]);
   if (pool === undefined) return { fits: false, reason: `LVM does not know the pool ${origin.group}/${origin.pool}` };
   const fill = `the pool ${pool.group}/${pool.name} is full to ${pool.dataPercent} % (metadata ${pool.metadataPercent} %)`;

@@ -1,6 +1,5 @@
 // What the two LVM providers share: finding the logical volume, removing, keeping, and putting right what a killed lvcreate left suspended.
 
-import { TsfsaError } from "../base/errors.ts";
 import type { ToolRunner } from "../filesystem/recreate/tools.ts";
 import { isSuspended } from "./devices.ts";
 import { keptOwner, type Owner, tagPrefix } from "./owner.ts";
@@ -8,14 +7,8 @@ import { type LogicalVolume, lvsWords, mapperName, parseLvs } from "./reports.ts
 import { attempt, call, isInstalled, persist } from "./tools.ts";
 import type { Volume } from "./volume.ts";
 
-/** dm UUID of an active logical volume: `LVM-`, 32 letters of the group and 32 of the volume; one of an inner layer has a suffix. */
-const volumeUuid = /^LVM-[0-9A-Za-z]{64}$/;
-
 /** The logical volume that a file system is mounted from directly, or why it is none. */
 export async function logicalVolumeOf(volume: Volume, run: ToolRunner): Promise<LogicalVolume | string> {
-  if (volume.mapped === undefined || !volumeUuid.test(volume.mapped.uuid)) {
-    return `${volume.devicePath} is no logical volume`;
-  }
   if (!(await isInstalled(run, "lvs", "--version"))) return "lvm2 is not installed";
   const [found] = await volumes(run, [volume.devicePath]);
   return found ?? `LVM does not know ${volume.devicePath}`;
@@ -93,8 +86,4 @@ export async function timeSuspended(volume: Volume, work: () => Promise<void>): 
     clearInterval(timer);
   }
   return firstMs === undefined ? 0 : Math.ceil(lastMs - firstMs + 2);
-}
-
-export function noRoom(volume: Volume, wanted: string): TsfsaError {
-  return new TsfsaError("SNAPSHOT_REFUSED", `${volume.path}: ${wanted}`, { path: volume.path });
 }

@@ -17,10 +17,6 @@ export const lvm: Provider = { method: "lvm", detect };
 async function detect(volume: Volume, run: SnapshotRun): Promise<Detection> {
   const origin = await logicalVolumeOf(volume, run.run);
   if (typeof origin === "string") return { fits: false, reason: origin };
-  if (volume.type === "btrfs")
-    return { fits: false, reason: "two btrfs of one UUID cannot be mounted side by side: use btrfs" };
-  if (origin.segmentType === "thin")
-    return { fits: false, reason: `${origin.group}/${origin.name} is thin: use lvm-thin` };
   if (/^[sS]/.test(origin.attributes))
     return { fits: false, reason: `${origin.group}/${origin.name} is itself a snapshot` };
   if (/^[mMO]/.test(origin.attributes))

@@ -67,6 +67,6 @@ export type Detection =
 
 export interface Provider {
   readonly method: SnapshotMethod;
-  /** Looks, and changes nothing. */
+  /** Of a volume for which the method is one (judgeMethod): looks, and changes nothing. */
   readonly detect: (volume: Volume, run: SnapshotRun) => Promise<Detection>;
 }

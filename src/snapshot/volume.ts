@@ -1,12 +1,16 @@
 // What a path given to --snapshot means: the mounted file system below it and the block device it lies on.
 
-import { readFileSync } from "node:fs";
-import { devicePath, deviceNumber, kernelName } from "../filesystem/block.ts";
+import { devicePath, deviceNumber, readText } from "../filesystem/block.ts";
+import { type MapperFacts, mapperFacts } from "../filesystem/kind.ts";
 import type { Mount } from "../filesystem/mounts.ts";
 import { sizeOfDevice } from "./devices.ts";
 import { useOf } from "../filesystem/use.ts";
 import { mountOf, statSource } from "../filesystem/writable.ts";
 import type { DeviceNumber } from "../sys/stat.ts";
+
+interface MappedDevice extends MapperFacts {
+  readonly name: string;
+}
 
 export interface Volume {
   /** As given. */
@@ -18,7 +22,7 @@ export interface Volume {
   readonly devicePath: string;
   readonly sizeBytes: number;
   /** Where the device is one of device-mapper. */
-  readonly mapped?: { readonly name: string; readonly uuid: string };
+  readonly mapped?: MappedDevice;
   readonly mount: Mount;
 }
 
@@ -55,14 +59,7 @@ function ownWritableMount(path: string): Mount | undefined {
   return own.find(({ root }) => root.toString() === "/") ?? own[0];
 }
 
-/** Name and UUID of a device of device-mapper, by sysfs. */
-export function mappedDevice(device: DeviceNumber): { readonly name: string; readonly uuid: string } | undefined {
-  const kernel = kernelName(device);
-  if (kernel === undefined) return undefined;
-  const read = (field: string): string => readFileSync(`/sys/class/block/${kernel}/dm/${field}`, "utf8").trim();
-  try {
-    return { name: read("name"), uuid: read("uuid") };
-  } catch {
-    return undefined;
-  }
+function mappedDevice(device: DeviceNumber): MappedDevice | undefined {
+  const facts = mapperFacts(device);
+  return facts && { name: readText(`/sys/dev/block/${device.major}:${device.minor}/dm/name`).trim(), ...facts };
 }

@@ -32,7 +32,7 @@ describe("the snapshot method", () => {
     ["a path of multipath", { mapper: mapperFactsOf("mpath-x", []) }, "freeze"],
     ["xfs on a partition", { type: "xfs" }, "freeze"],
     ["vfat on a partition", { type: "vfat" }, "remount-ro"],
-    ["the root on a partition", { mountPoints: ["/srv", "/"] }, "none"],
+    ["the root on a partition", { mountPoints: ["/srv", "/"] }, "remount-ro"],
     ["what nobody can write", { writable: false, mapper: thick }, "none"],
     ["what holds no file system", { type: null }, "none"],
     ["what is mounted elsewhere only", { mountPoints: [] }, "none"],

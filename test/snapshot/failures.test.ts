@@ -47,7 +47,7 @@ beforeEach(() => {
 
 const [mount] = parseMountInfo(Buffer.from("37 30 253:0 / /mnt/data rw - ext4 /dev/mapper/data rw\n"), 0);
 
-function volumeNamed(name: string, uuid: string): Volume {
+function volumeNamed(name: string, mapped: Omit<NonNullable<Volume["mapped"]>, "name">): Volume {
   return {
     path: folder,
     mountPoint: folder,
@@ -55,7 +55,7 @@ function volumeNamed(name: string, uuid: string): Volume {
     device: { major: 253, minor: 0 },
     devicePath: `/dev/mapper/${name}`,
     sizeBytes: 400 << 20,
-    mapped: { name, uuid },
+    mapped: { name, ...mapped },
     mount: mount as Volume["mount"],
   };
 }
@@ -66,11 +66,14 @@ interface Case {
   readonly make: () => FakeTools;
 }
 
-const logical = volumeNamed("vg0-data", `LVM-${"a".repeat(64)}`);
 const cases: readonly Case[] = [
-  { provider: lvm, volume: logical, make: () => new FakeLvm() },
-  { provider: lvmThin, volume: logical, make: () => new FakeLvm("thin") },
-  { provider: dm, volume: volumeNamed("data", ""), make: () => new FakeDm() },
+  { provider: lvm, volume: volumeNamed("vg0-data", { kind: "lvm", isThin: false }), make: () => new FakeLvm() },
+  {
+    provider: lvmThin,
+    volume: volumeNamed("vg0-data", { kind: "lvm", isThin: true }),
+    make: () => new FakeLvm("thin"),
+  },
+  { provider: dm, volume: volumeNamed("data", { kind: "dm", isThin: false }), make: () => new FakeDm() },
 ];
 
 async function begun({ provider, volume }: Case, machine: FakeTools, cleanup: Cleanup): Promise<Snapshot> {

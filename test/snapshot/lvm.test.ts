@@ -18,7 +18,7 @@ const volume: Volume = {
   device: { major: 253, minor: 0 },
   devicePath: "/dev/mapper/vg0-data",
   sizeBytes: 400 << 20,
-  mapped: { name: "vg0-data", uuid: `LVM-${"a".repeat(64)}` },
+  mapped: { name: "vg0-data", kind: "lvm", isThin: false },
   mount: mount as Volume["mount"],
 };
 
