@@ -49,8 +49,15 @@ await inMachine(import.meta.url, {
       await must(["dmsetup", "suspend", "data"]);
       const sectors = 320 * 2048;
       await must(["dmsetup", "load", "data", "--table", `0 ${sectors} snapshot-origin /dev/mapper/${real}`]);
-      const cleaned = await tsfsa(["cleanup"]);
-      assert.equal(cleaned.status, 0, cleaned.stderr);
+      try {
+        const cleaned = await tsfsa(["cleanup"]);
+        assert.equal(cleaned.status, 0, cleaned.stderr);
+        const { stdout } = await must(["dmsetup", "info", "-c", "--noheadings", "-o", "suspended", "data"]);
+        assert.equal(stdout.toString().trim(), "Active");
+      } finally {
+        // What follows would wait for ever.
+        await must(["dmsetup", "resume", "data"]);
+      }
       await must(["touch", `${mounted}/after`]);
       await guest.expectState(before);
     },
