@@ -30,12 +30,12 @@ interface Result {
 }
 
 const results = "results";
-const scenarioLimitMs = 300_000;
+const scenarioLimitMs = 600_000;
 const isInside = existsSync("/run/machine/command");
 const vitest = isInside ? undefined : await import("vitest");
 
 /** `url`: import.meta.url of the test file. */
-export async function inMachine(url: string, { disks, timeoutMs = 900_000, scenarios }: Scenarios): Promise<void> {
+export async function inMachine(url: string, { disks, timeoutMs = 2_400_000, scenarios }: Scenarios): Promise<void> {
   if (vitest === undefined) return runScenarios(scenarios);
   const { afterAll, beforeAll, beforeEach, expect, it } = vitest;
   const lacking = missing();
@@ -53,7 +53,8 @@ export async function inMachine(url: string, { disks, timeoutMs = 900_000, scena
       };
       const only = process.env["TSFSA_VM_ONLY"] ?? "";
       const dist = process.env["TSFSA_DIST"] ?? `${process.cwd()}/dist`;
-      const environment = [`TSFSA_VM_ONLY=${only}`, `TSFSA_DIST=${dist}`];
+      const kills = process.env["TSFSA_TEST_KILLS"] ?? "";
+      const environment = [`TSFSA_VM_ONLY=${only}`, `TSFSA_DIST=${dist}`, `TSFSA_TEST_KILLS=${kills}`];
       const program = ["env", ...environment, process.execPath, compiled(fileURLToPath(url))];
       const end = await runInMachine(program, { disks, timeoutMs, collect });
       ending = `machine: status ${end.status ?? "none"}\n${end.output.slice(-4000)}\n${end.console.slice(-4000)}`;
