@@ -3,6 +3,7 @@
 import { dirname, resolve } from "node:path";
 import { TsfsaError } from "../base/errors.ts";
 import type { SourceDescription } from "../model/archive.ts";
+import type { Warning } from "../model/events.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
 import type { SnapshotOptions } from "../model/snapshot.ts";
 import { SnapshotSession } from "../snapshot/session.ts";
@@ -56,11 +57,15 @@ async function saveOpened(
   only: ReturnType<typeof readFilesFrom>,
   context: CommandContext,
 ): Promise<Outcome<SaveDetails>> {
+  const warnings: Warning[] = [];
   for (const [i, source] of opened.entries()) {
-    const path = options.sources[i] as string;
     context.reporter.step(source.step);
     for (const message of source.opened.warnings) {
-      context.reporter.warning({ code: "FILESYSTEM_FEATURE", path: new Uint8Array(0), message: `${path}: ${message}` });
+      warnings.push({
+        code: "FILESYSTEM_FEATURE",
+        path: new Uint8Array(0),
+        message: `${options.sources[i] as string}: ${message}`,
+      });
     }
   }
   const sources = opened.map(
@@ -78,7 +83,7 @@ async function saveOpened(
     crossMounts: false,
   }));
   const recheck = opened.some(({ opened: { frozen } }) => !frozen);
-  return writeArchive(options, { sources, roots, recheck, prove: proof }, context);
+  return writeArchive(options, { sources, roots, recheck, warnings, prove: proof }, context);
 }
 
 /** After the last read: a view that was frozen must be so still. */

@@ -2,6 +2,7 @@
 
 import { openSink } from "../archive/open-sink.ts";
 import type { SourceDescription } from "../model/archive.ts";
+import type { Warning } from "../model/events.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
 import type { ImageRoot } from "../save/image.ts";
 import { saveArchive, type SaveRoot } from "../save/save.ts";
@@ -13,6 +14,8 @@ export interface ArchiveInput {
   readonly roots: readonly (SaveRoot | ImageRoot)[];
   /** Others may write the sources meanwhile. */
   readonly recheck: boolean;
+  /** What is known to be missing before anything is read. */
+  readonly warnings?: readonly Warning[];
   /** After the last read: throws if a source did not stay frozen. */
   readonly prove?: () => Promise<Readonly<Record<string, unknown>> | undefined>;
 }
@@ -27,6 +30,7 @@ export async function writeArchive(
   const { reporter, warnings } = countWarnings(strictly(options.strict, context.reporter));
   const sink = openSink(options.dryRun ? "/dev/null" : options.archive, { overwrite: options.overwrite });
   try {
+    for (const warning of input.warnings ?? []) reporter.warning(warning);
     const request = { head, roots: input.roots, compression, workers, recheck: input.recheck };
     const { prove } = input;
     const saved = await saveArchive(request, sink, {
