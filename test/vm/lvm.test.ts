@@ -53,7 +53,7 @@ await inMachine(import.meta.url, {
     "lvm: a store that fills is grown while it is read": async (guest) => {
       const { mounted } = await dataVolume(guest, "ext4");
       guest.bulk(mounted, stallBytes);
-      const load = await guest.load([mounted], { ballast, pauseMs: 100 });
+      const load = await guest.load([mounted], { ballast, pauseMs: 400 });
       const before = await guest.state();
       const save = new StalledSave([mounted], ["--snapshot=lvm", "--snapshot-size", "16M"]);
       await save.until(async () => (await snapshotMiB()) >= 32);
