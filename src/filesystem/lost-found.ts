@@ -7,24 +7,25 @@ import { statLayout } from "../sys/layout.ts";
 import { readStat } from "../sys/stat.ts";
 
 const name = Buffer.from("lost+found");
+/** Its modification time until a restore gives it one: no archive has it by chance. Whole seconds after 1970, which every inode holds. */
+const untouched = 86_399;
 
 /**
  * Call it before a restore. `isExpected`: the archive may well have a directory of that name; else it is removed at once. Gives what is to be called
- * afterwards: it removes the directory if the restore has not set anything on it.
+ * afterwards: it removes the directory if the restore has not given it its times.
  */
 export function lostFoundOf(rootFd: number, isExpected: boolean): () => void {
   const remove = (): void => void addon().unlinkAt(rootFd, name, AT_REMOVEDIR);
   if (!isExpected) remove();
-  const before = changedAt(rootFd);
+  const marked = addon().utimesAt(rootFd, name, untouched, 0, untouched, 0) >= 0;
   return () => {
-    if (before !== undefined && before === changedAt(rootFd)) remove();
+    if (marked && modifiedAt(rootFd) === untouched) remove();
   };
 }
 
-/** Its change time, which nobody but the kernel sets; undefined: it is not there. */
-function changedAt(rootFd: number): string | undefined {
+/** Seconds since 1970; undefined: it is not there. */
+function modifiedAt(rootFd: number): number | undefined {
   const record = new Uint8Array(statLayout.size);
   if (addon().statAt(rootFd, name, record) < 0) return undefined;
-  const { ctime } = readStat(record);
-  return `${ctime.seconds}.${ctime.nanoseconds}`;
+  return readStat(record, 0).mtime.seconds;
 }

@@ -51,7 +51,7 @@ async function savedAndRestored(
     }
     expect(sum).toBe(0);
     // The restored server takes new ones.
-    await second.query(kind.transaction(1000));
+    await second.query(kind.transaction(1_000_000_000));
     return { consistency: recorded.consistency, said: second.said };
   } finally {
     for (const each of [...again, server]) await each.kill();
