@@ -44,6 +44,8 @@ async function saveSnapshots(
       return { ...(await session.prove()) };
     };
     outcome = await saveOpened(sources, proof, options, only, { ...context, signal });
+  } catch (error) {
+    throw await session.causeOf(error);
   } finally {
     await session.close(outcome === undefined);
   }

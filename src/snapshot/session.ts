@@ -54,6 +54,8 @@ export class SnapshotSession {
   readonly #lost = new AbortController();
   readonly #stopWatching = new AbortController();
   #watching: Promise<void> = Promise.resolve();
+  /** All snapshots have been taken. */
+  #taken = false;
   #parts: Part[] = [];
   #sources: OpenSource[] = [];
   #oneInstant = true;
@@ -80,9 +82,19 @@ export class SnapshotSession {
       await session.#open(paths);
       return session;
     } catch (error) {
+      const cause = await session.causeOf(error);
       await session.close(true);
-      throw error;
+      throw cause;
     }
+  }
+
+  /** Why reading failed: that a snapshot is lost, if one is, and not the read error that came of it. */
+  async causeOf(error: unknown): Promise<unknown> {
+    if (!this.#taken || this.#context.signal.aborted) return error;
+    return this.#check(true).then(
+      () => error,
+      (found: unknown) => (found instanceof TsfsaError && found.code === "SNAPSHOT_LOST" ? found : error),
+    );
   }
 
   /** In the order of the paths; closed by the session. */
@@ -112,6 +124,7 @@ export class SnapshotSession {
     for (const { snapshot } of this.#parts) await snapshot?.prepare();
     signal.throwIfAborted();
     await this.#instant();
+    this.#taken = true;
     for (const part of this.#parts) await this.#openPart(part);
     this.#watching = this.#watch();
   }
