@@ -6,10 +6,9 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "n
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { tsfsa } from "../support/cli.ts";
-import { judge } from "../support/load/judge.ts";
 import type { Load } from "../support/load/load.ts";
 import { saveUnderLoad, StalledSave, stallBytes } from "../support/load/save.ts";
-import { must, run } from "../support/run.ts";
+import { must } from "../support/run.ts";
 import { dataVolume, type Guest } from "./harness/guest.ts";
 import { inMachine } from "./harness/in-machine.ts";
 
@@ -129,40 +128,5 @@ await inMachine(import.meta.url, {
         await guest.expectState(before);
       }
     },
-
-    "lvm: dmeventd unmounting by force does not turn a full snapshot into an empty archive": async (guest) => {
-      const { mounted } = await dataVolume(guest, "ext4");
-      guest.bulk(mounted, stallBytes);
-      const load = await guest.load([mounted]);
-      const before = await guest.state();
-      const save = new StalledSave([mounted], ["--snapshot=lvm", "--snapshot-size", "16M", "--snapshot-max", "16M"]);
-      await save.until(async () => (await snapshots()).length > 0);
-      await sleep(2000);
-      // As where an administrator, or another version of LVM, has it watched.
-      const [view = ""] = await snapshots();
-      await must(["dmeventd"]);
-      await must(["lvchange", "--monitor", "y", `vg0/${view}`]);
-      await load.stop();
-      await must(["dd", "if=/dev/zero", `of=${mounted}/overflow`, "bs=1M", "count=48", "conv=fsync", "status=none"]);
-      const archive = guest.path("archive");
-      guest.figures["status"] = (await save.finish(archive).catch(() => save.ended())) ?? "none";
-      assert.match(save.said, /SNAPSHOT_LOST/);
-      const verified = await tsfsa(["verify", archive]);
-      assert.notEqual(verified.status, 0);
-      await must(["rm", `${mounted}/overflow`]);
-      assert.deepEqual(judge([mounted]).faults, []);
-      process.kill(Number(readFileSync("/run/dmeventd.pid", "utf8")), "SIGKILL");
-      await guest.expectState(before);
-    },
   },
 });
-
-/** Names of the snapshots in vg0. */
-async function snapshots(): Promise<string[]> {
-  const { stdout } = await run(["lvs", "--noheadings", "-S", "lv_attr=~^[sS]", "-o", "lv_name", "vg0"]);
-  return stdout
-    .toString()
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line !== "");
-}

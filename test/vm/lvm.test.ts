@@ -1,17 +1,14 @@
 // savefs --snapshot on logical volumes, under a writer.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { tsfsa } from "../support/cli.ts";
 import { judge } from "../support/load/judge.ts";
-import { recordOf, restored, saveUnderLoad, StalledSave, stallBytes } from "../support/load/save.ts";
-import { must, run } from "../support/run.ts";
+import { restored, saveUnderLoad } from "../support/load/save.ts";
+import { run } from "../support/run.ts";
 import { dataVolume } from "./harness/guest.ts";
 import { inMachine } from "./harness/in-machine.ts";
 
 const MiB = 1024 * 1024;
-/** Overwrites of a file of 64 MiB: what fills the store of a thick snapshot. */
-const ballast = { bytes: 64 * MiB, perStep: 256 * 1024 };
 
 await inMachine(import.meta.url, {
   disks: [1024 * MiB],
@@ -50,62 +47,6 @@ await inMachine(import.meta.url, {
       await guest.expectState(before);
     },
 
-    "lvm: a store that fills is grown while it is read": async (guest) => {
-      const { mounted } = await dataVolume(guest, "ext4");
-      guest.bulk(mounted, stallBytes);
-      const load = await guest.load([mounted], { ballast, pauseMs: 400 });
-      const before = await guest.state();
-      const save = new StalledSave([mounted], ["--snapshot=lvm", "--snapshot-size", "16M"]);
-      await save.until(async () => (await snapshotMiB()) >= 32);
-      const archive = guest.path("archive");
-      assert.equal(await save.finish(archive), 0, save.said);
-      const volume = recordOf(save.said).volumes[0];
-      assert.ok((volume?.usedBytes ?? 0) > 16 * MiB, `used ${volume?.usedBytes}`);
-      guest.figures["storeUsedKiB"] = Math.round((volume?.usedBytes ?? 0) / 1024);
-      guest.figures["storeKiB"] = Math.round((volume?.storeBytes ?? 0) / 1024);
-      guest.figures["writtenOverKiB"] = (load.finished() * ballast.perStep) / 1024;
-      assert.deepEqual(judge(await restored(archive, 1, guest.path("copy"))).faults, []);
-      await guest.expectState(before);
-    },
-
-    "lvm: a store that fills and may not grow ends the save, and not the volume": async (guest) => {
-      const { mounted } = await dataVolume(guest, "ext4");
-      guest.bulk(mounted, stallBytes);
-      const load = await guest.load([mounted], { ballast, pauseMs: 50 });
-      const before = await guest.state();
-      const words = ["--snapshot=lvm", "--snapshot-size", "12M", "--snapshot-max", "12M"];
-      const save = new StalledSave([mounted], words);
-      await save.until(() => save.said.includes("SNAPSHOT_LOST"));
-      // The run ends when its reader takes what is under way.
-      assert.equal(await save.finish(guest.path("archive")), 14);
-      await load.reach(load.finished() + 20);
-      await guest.expectState(before);
-    },
-
-    "lvm: an archive file is not made when the snapshot overflows": async (guest) => {
-      const { mounted } = await dataVolume(guest, "ext4");
-      guest.bulk(mounted, stallBytes);
-      await guest.load([mounted], { ballast });
-      const before = await guest.state();
-      const archive = guest.path("archive");
-      // The hook writes more than the store holds between the instant and the reading.
-      const overflow = `cat >/dev/null; dd if=/dev/zero of=${mounted}/n-ballast bs=1M count=48 conv=notrunc,fsync status=none`;
-      const words = [
-        "--snapshot=lvm",
-        "--snapshot-size",
-        "8M",
-        "--snapshot-max",
-        "8M",
-        "--hold",
-        `echo ready; ${overflow}`,
-      ];
-      const result = await tsfsa(["savefs", "--json", ...words, archive, mounted]);
-      assert.match(result.stdout.toString(), /SNAPSHOT_LOST/, result.stderr);
-      assert.notEqual(result.status, 0);
-      assert.equal(existsSync(archive), false);
-      await guest.expectState(before);
-    },
-
     "the live file system, saved with --allow-rw, is not of one instant": async (guest) => {
       const { mounted } = await dataVolume(guest, "ext4");
       guest.bulk(mounted, 8 * MiB);
@@ -140,20 +81,3 @@ await inMachine(import.meta.url, {
     },
   },
 });
-
-/** Size of the only snapshot in vg0. */
-async function snapshotMiB(): Promise<number> {
-  const { stdout } = await must([
-    "lvs",
-    "--noheadings",
-    "--units",
-    "b",
-    "--nosuffix",
-    "-S",
-    "lv_attr=~^[sS]",
-    "-o",
-    "lv_size",
-    "vg0",
-  ]);
-  return Number(stdout.toString().trim()) / MiB;
-}
