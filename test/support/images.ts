@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { must, run } from "./run.ts";
 
 const MiB = 1024 * 1024;
@@ -147,9 +148,15 @@ export class Lab {
     return target;
   }
 
+  /** Unmounts, and waits until the loop device that the mount made has let go of its file: whoever scans devices may hold it a moment longer. */
   async unmount(target: string): Promise<void> {
+    const source = mountLines().find((line) => line.target === target)?.source;
     await must(["umount", target]);
     this.#mounts = this.#mounts.filter((other) => other !== target);
+    if (source === undefined || this.#devices.includes(source)) return;
+    const isHeld = (): boolean =>
+      attachedLoops().some(({ device, file }) => device === source && file.startsWith(`${this.dir}/`));
+    for (let tries = 0; tries < 500 && isHeld(); tries++) await sleep(10);
   }
 
   /** Unmounts and mounts read-only again, so that maps, times and flags are what is on the disk. */
