@@ -1,46 +1,61 @@
 // `npm run bench`: every tool does every operation on every data set, in turn within a round (A B C A B C …), and the
 // medians, ratios and raw samples are printed and kept. Sources, archives and targets are in memory.
 
-import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type DataSet, dataSet } from "./data/trees.ts";
 import { describeMachine } from "./machine.ts";
 import { measure, type Sample } from "./measure.ts";
 import { type Options, parseOptions, usage } from "./options.ts";
-import { abortOnSignals } from "./process.ts";
-import { formatTable, type Series } from "./report.ts";
+import { abortOnSignals, run } from "./process.ts";
+import { formatTable, levelName, type Series } from "./report.ts";
 import { canMountImages } from "./scratch.ts";
 import { chooseTools, type Job, type Operation, operations, type Tool } from "./tools.ts";
 import { Workplace } from "./workplace.ts";
 
 async function main(): Promise<void> {
-  const options = parseOptions(process.argv.slice(2));
-  if (options === "help") return void process.stdout.write(`${usage}\n`);
+  const runs = parseOptions(process.argv.slice(2));
+  if (runs === "help") return void process.stdout.write(`${usage}\n`);
   const { signal } = abortOnSignals();
+  for (const options of runs) await bench(options, signal);
+}
+
+async function bench(options: Options, signal: AbortSignal): Promise<void> {
   const tools = chooseTools(options.peers, options.peersOnly);
   const machine = await describeMachine(tools);
   const place = await Workplace.open(options, await canMountImages(), signal);
   process.stdout.write(
     `${machine.cpu}, ${machine.processors} processors, Linux ${machine.kernel}, Node ${machine.node}, commit ${machine.commit}; ` +
-      `level ${options.level}, ${options.workers} workers; ${place.description}\n`,
+      `${options.workers} workers; ${place.description}\n`,
   );
   const results: Series[] = [];
   try {
     for (const name of options.data) {
       const data = dataSet(name, options.quick);
       for (const table of await benchDataSet(data, tools, options, place, signal)) {
-        process.stdout.write(`\n${data.description}: ${table[0]?.operation}\n${formatTable(table)}\n`);
+        process.stdout.write(`\n${data.description}: ${table[0]?.operation}, ${levelName(table[0]?.level ?? 3)}\n`);
+        process.stdout.write(`${formatTable(table)}\n`);
         results.push(...table);
       }
     }
   } finally {
     await place.close();
   }
+  if (options.quick) return;
   const file = writeResult(options.name ?? `${machine.date}-${machine.commit}`, { machine, options, results });
   process.stdout.write(`\nall samples: ${file}\n`);
 }
 
-/** One table per operation. Archives come from the save runs; without `save` among the operations they are made unmeasured. */
+/** A tool at a level, with its archive, which lives from one operation to the next. */
+interface Entrant {
+  readonly tool: Tool;
+  readonly job: Job;
+  /** Why it could not go on. */
+  failure?: string;
+}
+
+/** One table per operation and level. Archives come from the save runs; without `save` among the operations they are made unmeasured. */
 async function benchDataSet(
   data: DataSet,
   tools: readonly Tool[],
@@ -50,48 +65,56 @@ async function benchDataSet(
 ): Promise<Series[][]> {
   process.stderr.write(`preparing ${data.name}\n`);
   const source = await place.provide(data);
-  const jobOf = (tool: Tool): Job => ({
-    source,
-    image: place.imageOf(data),
-    archive: place.path(`archive${tool.extension}`),
-    target: place.target,
-    workers: options.workers,
-    level: options.level,
-    sparse: data.sparse === true,
-  });
-  const failures = new Map<Tool, string>();
+  const file = options.operations.includes("extract") ? await middleFile(source, signal) : "";
+  const entrants = options.levels.flatMap((level) =>
+    tools
+      .filter((tool) => tool.levels?.(level) ?? true)
+      .map((tool): Entrant => {
+        const archive = place.path(`level-${level}${tool.extension}`);
+        const cache = place.path(`level-${level}${tool.extension}.cache`);
+        const { workers } = options;
+        return {
+          tool,
+          job: { data, source, image: place.imageOf(data), archive, cache, target: place.target, file, workers, level },
+        };
+      }),
+  );
   const tables: Series[][] = [];
   try {
     for (const operation of operations) {
       if (operation === "saveimg" && place.imageOf(data) === undefined) continue;
       const measured = options.operations.includes(operation);
       if (!measured && operation !== "save") continue;
-      const samples = new Map<Tool, Sample[]>();
+      const samples = new Map<Entrant, Sample[]>();
       for (let round = 0; round < (measured ? options.rounds : 1); round++) {
-        for (const tool of tools) {
-          if (failures.has(tool) || !tool.commands[operation]) continue;
-          process.stderr.write(`  ${operation}, round ${round + 1}, ${tool.name}\n`);
+        for (const entrant of entrants) {
+          const { tool, job } = entrant;
+          if (entrant.failure !== undefined || tool.commands[operation]?.(job) === undefined) continue;
+          process.stderr.write(`  ${operation}, round ${round + 1}, ${tool.name}, ${levelName(job.level)}\n`);
           try {
-            const sample = await runOnce(tool, operation, jobOf(tool), data, place, options, signal);
-            samples.set(tool, [...(samples.get(tool) ?? []), sample]);
+            const sample = await runOnce(tool, operation, job, place, options, signal);
+            samples.set(entrant, [...(samples.get(entrant) ?? []), sample]);
           } catch (error) {
             signal.throwIfAborted();
-            failures.set(tool, `${operation} failed: ${(error as Error).message}`);
-            samples.set(tool, []);
+            entrant.failure = `${operation} failed: ${(error as Error).message}`;
+            samples.set(entrant, []);
           }
         }
       }
       if (!measured) continue;
-      const table = [...samples].map(([tool, taken]): Series => {
-        const failure = failures.get(tool);
-        const archiveBytes = failure === undefined ? statSync(jobOf(tool).archive).size : 0;
-        const series = { data: data.name, operation, tool: tool.name, archiveBytes, samples: taken };
-        return failure === undefined ? series : { ...series, failure };
-      });
-      if (table.length > 0) tables.push(table);
+      for (const level of options.levels) {
+        const table = [...samples]
+          .filter(([{ job }]) => job.level === level)
+          .map(([{ tool, job, failure }, taken]): Series => {
+            const archiveBytes = failure === undefined ? bytesOf(job.archive) : 0;
+            const series = { data: data.name, operation, level, tool: tool.name, archiveBytes, samples: taken };
+            return failure === undefined ? series : { ...series, failure };
+          });
+        if (table.length > 0) tables.push(table);
+      }
     }
   } finally {
-    for (const tool of tools) rmSync(jobOf(tool).archive, { force: true });
+    for (const { job } of entrants) discard(job);
     await place.withdraw();
   }
   return tables;
@@ -102,21 +125,41 @@ async function runOnce(
   tool: Tool,
   operation: Operation,
   job: Job,
-  data: DataSet,
   place: Workplace,
   options: Options,
   signal: AbortSignal,
 ): Promise<Sample> {
   const command = tool.commands[operation]?.(job) ?? "";
   const timing = { timingFile: place.path("timing"), timeoutMs: options.timeoutMs, signal };
-  if (operation === "save") rmSync(job.archive, { force: true });
-  if (operation !== "restore") return await measure(command, timing);
-  await place.emptyTarget(data);
+  if (operation === "save" || operation === "growth") discard(job);
+  if (operation === "limit") rmSync(job.archive, { force: true });
+  const prepare = tool.prepare?.[operation]?.(job);
+  if (prepare !== undefined) await run(["bash", "-c", prepare], { signal });
+  if (operation !== "restore" && operation !== "extract") return await measure(command, timing, tool.ownSeconds);
+  await place.emptyTarget(job.data);
   try {
     return await measure(command, timing);
   } finally {
     await place.dropTarget();
   }
+}
+
+function discard({ archive, cache }: Job): void {
+  for (const path of [archive, cache]) rmSync(path, { recursive: true, force: true });
+}
+
+/** Bytes of a file, or of all files below a directory; 0 where there is none. */
+function bytesOf(path: string): number {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (!status?.isDirectory()) return status?.size ?? 0;
+  return readdirSync(path).reduce((sum, name) => sum + bytesOf(join(path, name)), 0);
+}
+
+/** The path, relative to the source, of the regular file that stands in the middle when all are sorted. */
+async function middleFile(source: string, signal: AbortSignal): Promise<string> {
+  const script = `find "$1" -type f -printf '%P\\n' | LC_ALL=C sort > "$2"; sed -n "$(($(wc -l < "$2") / 2 + 1)){p;q}" "$2"; rm "$2"`;
+  const { stdout } = await run(["bash", "-c", script, "middle", source, `${source}.names`], { signal });
+  return stdout.trimEnd();
 }
 
 function writeResult(name: string, result: object): string {

@@ -10,6 +10,7 @@ import { run, quote } from "./process.ts";
 
 export interface Sample {
   readonly wallSeconds: number;
+  /** 0 of a tool that times itself. */
   readonly cpuSeconds: number;
   readonly peakRssBytes: number;
   /** Load average of one minute before the start: tells a busy machine. */
@@ -18,10 +19,11 @@ export interface Sample {
 
 const sampleIntervalMs = 20;
 
-/** Runs `command` in bash with `pipefail` and measures it; throws when its status is not 0 or `timeoutMs` is over. */
+/** Runs `command` in bash with `pipefail` and measures it, or lets it say itself how long it took; throws when its status is not 0 or `timeoutMs` is over. */
 export async function measure(
   command: string,
   options: { readonly timingFile: string; readonly timeoutMs: number; readonly signal: AbortSignal },
+  ownSeconds?: (printed: string) => number,
 ): Promise<Sample> {
   const loadBefore = Number(readFileSync("/proc/loadavg", "utf8").split(" ")[0]);
   const timing = quote(options.timingFile);
@@ -34,11 +36,16 @@ export async function measure(
     return () => clearInterval(timer);
   };
   try {
-    await run(["bash", "-c", script], { watch, timeoutMs: options.timeoutMs, signal: options.signal });
+    const { stdout } = await run(["bash", "-c", script], {
+      watch,
+      timeoutMs: options.timeoutMs,
+      signal: options.signal,
+    });
     const [wall = Number.NaN, user = Number.NaN, system = Number.NaN] = readFileSync(options.timingFile, "utf8")
       .trim()
       .split(" ")
       .map(Number);
+    if (ownSeconds) return { wallSeconds: ownSeconds(stdout), cpuSeconds: 0, peakRssBytes, loadBefore };
     return { wallSeconds: wall, cpuSeconds: user + system, peakRssBytes, loadBefore };
   } finally {
     rmSync(options.timingFile, { force: true });

@@ -2,17 +2,22 @@
 // tool, round by round, and are the medians of those: what slows the machine for a while slows both sides of a pair.
 
 import type { Sample } from "./measure.ts";
-import type { Operation } from "./tools.ts";
+import type { Level, Operation } from "./tools.ts";
 
 export interface Series {
   readonly data: string;
   readonly operation: Operation;
+  readonly level: Level;
   readonly tool: string;
-  /** Size of the tool's archive of that data set. */
+  /** Size of the tool's archive of that data set; 0 when it made none. */
   readonly archiveBytes: number;
   /** One per round. Empty when the tool could not finish; then `failure` says why. */
   readonly samples: readonly Sample[];
   readonly failure?: string;
+}
+
+export function levelName(level: Level): string {
+  return level === "lz4" ? "LZ4" : `zstd ${level}`;
 }
 
 /** The middle value, or the mean of the two middle ones; NaN for none. */
@@ -53,7 +58,7 @@ export function formatTable(series: readonly Series[]): string {
 function rowOf(one: Series, reference: Series): string[] {
   const middle = (value: (sample: Sample) => number) => median(one.samples.map(value));
   const ratio = (value: (sample: Sample) => number) =>
-    one === reference ? "" : pairedRatio(reference, one, value).toFixed(2);
+    one === reference ? "" : known(pairedRatio(reference, one, value), 2);
   return [
     one.tool,
     middle((sample) => sample.wallSeconds).toFixed(2),
@@ -62,6 +67,11 @@ function rowOf(one: Series, reference: Series): string[] {
     (one.archiveBytes / MiB).toFixed(1),
     ratio((sample) => sample.wallSeconds),
     ratio((sample) => sample.cpuSeconds),
-    one === reference ? "" : (reference.archiveBytes / one.archiveBytes).toFixed(3),
+    one === reference ? "" : known(reference.archiveBytes / one.archiveBytes, 3),
   ];
+}
+
+/** Empty where one side has no such figure. */
+function known(ratio: number, digits: number): string {
+  return Number.isFinite(ratio) ? ratio.toFixed(digits) : "";
 }

@@ -27,10 +27,14 @@ export interface DataSet {
   readonly mkfsOptions?: readonly string[];
   /** Holds sparse files: tar gets --sparse. */
   readonly sparse?: boolean;
+  /** One file of a few bytes: what is measured is how long a program takes to start. */
+  readonly small?: boolean;
+  /** A directory below the root that holds a tenth of the files. */
+  readonly tenth?: string;
   fill(root: string, signal: AbortSignal): Promise<void>;
 }
 
-export const dataSetNames = ["linux", "generated", "mixed", "million", "links"] as const;
+export const dataSetNames = ["linux", "generated", "debian", "mixed", "million", "links", "small"] as const;
 export type DataSetName = (typeof dataSetNames)[number];
 
 /** Debian's package linux-source-6.1 leaves it here. */
@@ -39,9 +43,11 @@ const linuxTarball = "/usr/src/linux-source-6.1.tar.xz";
 const makers: Record<DataSetName, (quick: boolean) => DataSet> = {
   linux: (quick) => (existsSync(linuxTarball) ? linuxTree(quick) : makers.generated(quick)),
   generated: (quick) => generatedTree(quick ? 4000 : 80_000),
+  debian: (quick) => debianRoot(quick),
   mixed: (quick) => largeFiles(quick ? 32 : 1),
   million: (quick) => tinyFiles(quick ? 20_000 : 1_000_000),
   links: (quick) => hardLinks(quick ? 5000 : 200_000),
+  small: () => oneFile(),
 };
 
 /** The data set of that name; `quick` makes it 10 to 30 times smaller, for trying the benchmark itself. */
@@ -83,6 +89,32 @@ function generatedTree(files: number): DataSet {
   };
 }
 
+/** Programs, libraries, documentation and headers of the machine itself, so not the same bytes everywhere: the smallest first, up to a bound. */
+function debianRoot(quick: boolean): DataSet {
+  const bytesMax = quick ? GiB / 16 : 2 * GiB;
+  return {
+    name: quick ? "debian-quick" : "debian",
+    description: "what lies in /usr/bin, share, include and lib, the smallest entries first, up to 2 GiB",
+    imageBytes: 2 * bytesMax,
+    mkfsOptions: ["-i", "8192"],
+    async fill(root, signal) {
+      const folders = ["/usr/bin", "/usr/share", "/usr/include", "/usr/lib"];
+      const list = 'find "$@" -mindepth 1 -maxdepth 1 -print0 | du -xs0B1 --files0-from=- | LC_ALL=C sort -zn';
+      const { stdout } = await run(["bash", "-o", "pipefail", "-c", list, "list", ...folders], { signal });
+      let bytes = 0;
+      const chosen: string[] = [];
+      for (const line of stdout.split("\0").filter(Boolean)) {
+        const tab = line.indexOf("\t");
+        bytes += Number(line.slice(0, tab));
+        if (bytes > bytesMax) break;
+        chosen.push(line.slice(tab + 2));
+      }
+      const copy = 'tar --xattrs --acls -C / -cf - "${@:2}" | tar --xattrs --acls --strip-components=1 -xf - -C "$1"';
+      await run(["bash", "-o", "pipefail", "-c", copy, "copy", root, ...chosen], { signal });
+    },
+  };
+}
+
 function largeFiles(divisor: number): DataSet {
   return {
     name: divisor === 1 ? "mixed" : "mixed-quick",
@@ -104,6 +136,7 @@ function tinyFiles(files: number): DataSet {
   return {
     name: `tiny-${files}`,
     description: `${files} files of 20 to 220 bytes`,
+    tenth: "tenth",
     imageBytes: files * 2300 + 128 * MiB,
     mkfsOptions: ["-b", "1024", "-N", String(files + Math.ceil(files / 500) + 1000)],
     async fill(root, signal) {
@@ -113,8 +146,9 @@ function tinyFiles(files: number): DataSet {
       for (let file = 0; file < files; file++) {
         if (file % 1000 === 0) {
           signal.throwIfAborted();
-          folders.push(join(root, `d${file / 1000}`));
-          mkdirSync(folders.at(-1) ?? root);
+          const parent = file < files / 10 ? join(root, "tenth") : root;
+          folders.push(join(parent, `d${file / 1000}`));
+          mkdirSync(folders.at(-1) ?? root, { recursive: true });
         }
         writeDated(join(folders.at(-1) ?? root, `f${file}`), text.take(20 + random.below(200)), random);
       }
@@ -141,6 +175,18 @@ function hardLinks(names: number): DataSet {
         for (const other of others) linkSync(first, other);
       }
       dateFolders(folders);
+    },
+  };
+}
+
+function oneFile(): DataSet {
+  return {
+    name: "small",
+    description: "one file of 1,000 bytes",
+    imageBytes: 16 * MiB,
+    small: true,
+    async fill(root) {
+      writeDated(join(root, "file.txt"), new SourceText(9).take(1000), new Random(9));
     },
   };
 }
