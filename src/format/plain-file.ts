@@ -31,5 +31,3 @@ export interface PlainFile {
   inodeFlags: number;
   projectId: number;
 }
-
-export const nanosecondsMax = 999_999_999;

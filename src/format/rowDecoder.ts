@@ -9,6 +9,7 @@ import {
   EntryKind,
   type ExtendedAttribute,
   type Extent,
+  nanosecondsMax,
   type SharedExtent,
   type Subvolume,
   type Timestamp,
@@ -181,7 +182,7 @@ function decodeDevice(reader: ByteReader): Device {
 function decodeTime(reader: ByteReader, origin: number): Timestamp {
   const seconds = reader.zigzagAdded(origin);
   if (!Number.isSafeInteger(seconds)) throw reader.damage("a time over 2^53 seconds");
-  return { seconds, nanoseconds: bounded(reader, 999_999_999, "nanoseconds") };
+  return { seconds, nanoseconds: bounded(reader, nanosecondsMax, "nanoseconds") };
 }
 
 function decodeExtras(reader: ByteReader, kind: EntryKind): Extras | undefined {

@@ -15,7 +15,10 @@ export const EntryKind = {
 } as const;
 export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
 
-/** A point in time: whole seconds since 1970 (may be negative) and nanoseconds 0 to 999,999,999. */
+/** Greatest count of nanoseconds of a time. */
+export const nanosecondsMax = 999_999_999;
+
+/** A point in time: whole seconds since 1970 (may be negative) and nanoseconds 0 to nanosecondsMax. */
 export interface Timestamp {
   readonly seconds: number;
   readonly nanoseconds: number;

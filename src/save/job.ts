@@ -7,7 +7,11 @@ import { EntryKind, type Extent } from "../model/entry.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { errnoName } from "../sys/errors.ts";
 import { batchFlags, type EntryBatch } from "./batch.ts";
-import type { Drafter, EntryDraft } from "./draft.ts";
+import { catalogRow } from "./describe.ts";
+import type { EntryDraft } from "./draft.ts";
+import type { Drafter } from "./drafter.ts";
+import { memberName } from "./member-name.ts";
+import { PlannedStats } from "./planned-stats.ts";
 import type { LostEntry, PackedBlock, PackInput, PackOutput, PackTotals, PackWarning } from "./protocol.ts";
 
 const slash = 0x2f;
@@ -25,6 +29,7 @@ export class PackJob {
   readonly lost: LostEntry[] = [];
   readonly #input: PackInput;
   readonly #drafter: Drafter;
+  readonly #stats: PlannedStats;
   readonly #prefixLength: number;
   readonly #warnings: PackWarning[] = [];
   readonly #totals: PackTotals = emptyPackTotals();
@@ -39,12 +44,13 @@ export class PackJob {
     this.#input = input;
     this.entries = entries;
     this.#drafter = drafter;
+    this.#stats = new PlannedStats(entries.view);
     this.#prefixLength = prefixLength;
   }
 
   /** Path below the source root, for messages. */
   pathOf(index: number): Uint8Array {
-    const path = this.#drafter.memberName(this.entries.entry(index)).subarray(this.#prefixLength);
+    const path = memberName(this.#input, this.entries.entry(index)).subarray(this.#prefixLength);
     return path.at(-1) === slash ? path.subarray(0, -1) : path;
   }
 
@@ -89,7 +95,7 @@ export class PackJob {
       this.#damagedRanges.push(...draft.damagedRanges);
       this.#changed = draft.changed;
     }
-    rows.add(this.#drafter.row(draft));
+    rows.add(catalogRow(draft, this.#stats));
     addTo(this.#totals, draft);
   }
 

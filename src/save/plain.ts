@@ -1,18 +1,20 @@
 // The fast lane of packing, for what nearly every entry is: a regular file within one block, without attributes, holes or anything to tell of it. It goes
 // from the batch record (what the plan saw) and the gather record (what opening it told) straight into header and catalog row; all other entries
-// become drafts (draft.ts). Invariant: both ways give the same bytes.
+// become drafts (drafter.ts). Invariant: both ways give the same bytes.
 
 import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves } from "../codec/leaves.ts";
-import { nanosecondsMax, type PlainFile } from "../format/plain-file.ts";
+import type { PlainFile } from "../format/plain-file.ts";
 import type { MemberEncoder } from "../format/member.ts";
 import { PlainRows, type RowEncoder } from "../format/segment.ts";
 import { nameLength, shortFieldMax } from "../format/ustar.ts";
-import { EntryKind } from "../model/entry.ts";
+import { EntryKind, nanosecondsMax } from "../model/entry.ts";
+import { STATX_BTIME } from "../sys/constants.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
 import { gatherLayout, readInt64, statLayout } from "../sys/layout.ts";
 import { batchFlags, batchLayout, type EntryBatch } from "./batch.ts";
 import type { PackJob } from "./job.ts";
+import { directoryName } from "./member-name.ts";
 import type { PackInput } from "./protocol.ts";
 
 /** What place() answers for an entry that is not plain. */
@@ -21,7 +23,6 @@ export const notPlain = -1;
 export const plainHeaderMax = 1536;
 
 const noStats = new Uint8Array(0);
-const statxBirthTime = 0x800; // STATX_BTIME, linux/stat.h
 const none = -1;
 
 /** The plain files of one run: placed one after the other, then read in one call, then taken into the catalog. One per worker. */
@@ -194,7 +195,7 @@ export class PlainFiles {
     file.mtimeNanoseconds = gathered.getUint32(at + gatherLayout.mtimeNs, true);
     file.atimeSeconds = readInt64(view, stat + statLayout.atime);
     file.atimeNanoseconds = view.getUint32(stat + statLayout.atimeNs, true);
-    file.hasBirth = (view.getUint32(stat + statLayout.mask, true) & statxBirthTime) !== 0;
+    file.hasBirth = (view.getUint32(stat + statLayout.mask, true) & STATX_BTIME) !== 0;
     file.btimeSeconds = readInt64(view, stat + statLayout.btime);
     file.btimeNanoseconds = view.getUint32(stat + statLayout.btimeNs, true);
     return (
@@ -206,12 +207,10 @@ export class PlainFiles {
 
   /** Puts the member name of a directory before the names of its files, if a file's could still fit. */
   #enter(directory: number): void {
-    const { dirPaths, dirPathEnds } = this.#input as PackInput;
-    const start = directory === 0 ? 0 : (dirPathEnds[directory - 1] as number);
-    const end = dirPathEnds[directory] as number;
+    const name = directoryName(this.#input as PackInput, directory);
     this.#directory = directory;
-    this.#directoryLength = end - start;
-    if (end - start <= nameLength) this.#file.path.set(dirPaths.subarray(start, end));
+    this.#directoryLength = name.length;
+    if (name.length <= nameLength) this.#file.path.set(name);
   }
 }
 

@@ -8,6 +8,7 @@ import { kindOfMode } from "../sys/stat.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
 import { batchFlags, BatchWriter, EntryBatch, type ReadEntry } from "./batch.ts";
 import type { LinkTarget } from "./links.ts";
+import { memberName } from "./member-name.ts";
 import type { LostEntry, LostObjects, PackInput } from "./protocol.ts";
 
 const noPath = new Uint8Array(0);
@@ -81,7 +82,7 @@ export class Relinker {
     const number = this.#input.firstEntry + index;
     let target = this.#lost.get(object);
     if (target === undefined) {
-      target = { entry: number, path: this.#memberName(entry) };
+      target = { entry: number, path: memberName(this.#input, entry) };
       this.#lost.set(object, target);
       this.#inPlace.set(number, object);
     }
@@ -105,12 +106,5 @@ export class Relinker {
     const planned = new DataView(this.#input.entries.buffer, this.#input.entries.byteOffset);
     const { ino } = statLayout;
     return readInt64(planned, entry.statOffset + ino) === readInt64(new DataView(stat.buffer), ino) ? 0 : ESTALE;
-  }
-
-  #memberName({ directory, name }: ReadEntry): Uint8Array {
-    const { dirPaths, dirPathEnds } = this.#input;
-    const start = directory === 0 ? 0 : (dirPathEnds[directory - 1] as number);
-    const directoryPath = dirPaths.subarray(start, dirPathEnds[directory]);
-    return Buffer.concat([directoryPath, name]);
   }
 }
