@@ -33,7 +33,7 @@ export interface ArchiveInput {
  * Opens an ARCHIVE argument: a path or `-`. Throws ARCHIVE_MISSING, NO_PERMISSION, ARCHIVE_FOREIGN. Waiting for a pipe ends with the signal's reason.
  */
 export function openInput(archive: string, signal?: AbortSignal): ArchiveInput {
-  if (archive === "-") return new PipeInput("standard input", 0, signal);
+  if (archive === "-") return new PipeInput("standard input", streamOf(0), signal);
   let fd: number;
   try {
     // Opening a FIFO would hold the whole process until somebody writes to it.
@@ -58,7 +58,16 @@ export function openInput(archive: string, signal?: AbortSignal): ArchiveInput {
   }
   if (stats.isFile()) return new FileInput(archive, fd, stats.size, false);
   if (stats.isBlockDevice()) return new FileInput(archive, fd, addon().deviceSize(fd), true);
-  return new PipeInput(archive, fd, signal);
+  return new PipeInput(archive, streamOf(fd), signal);
+}
+
+function streamOf(fd: number): Readable {
+  const stats = fstatSync(fd);
+  // A read of a silent pipe in Node's thread pool could not be taken back, and would hold the process at its end.
+  const isPipe = stats.isFIFO() || stats.isSocket();
+  return isPipe
+    ? new Socket({ fd, readable: true, writable: false })
+    : createReadStream("", { fd, autoClose: fd !== 0, highWaterMark: 1024 * 1024 });
 }
 
 /** Enough for the records between two blocks. */
@@ -138,7 +147,8 @@ class FileInput implements ArchiveInput {
   }
 }
 
-class PipeInput implements ArchiveInput {
+/** An archive that comes as a stream; closing it destroys the stream. */
+export class PipeInput implements ArchiveInput {
   readonly name: string;
   readonly fd = undefined;
   readonly length = undefined;
@@ -154,14 +164,9 @@ class PipeInput implements ArchiveInput {
   #pendingBytes = 0;
   #ended = false;
 
-  constructor(name: string, fd: number, signal: AbortSignal | undefined) {
+  constructor(name: string, stream: Readable, signal: AbortSignal | undefined) {
     this.name = name;
-    const stats = fstatSync(fd);
-    // A read of a silent pipe in Node's thread pool could not be taken back, and would hold the process at its end.
-    const isPipe = stats.isFIFO() || stats.isSocket();
-    this.#stream = isPipe
-      ? new Socket({ fd, readable: true, writable: false })
-      : createReadStream("", { fd, autoClose: fd !== 0, highWaterMark: 1024 * 1024 });
+    this.#stream = stream;
     this.#chunks = this.#stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
     this.#signal = signal;
     signal?.addEventListener("abort", this.#onAbort);

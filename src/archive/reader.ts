@@ -96,7 +96,11 @@ export class ArchiveReader {
    * head left). Waiting for a pipe, now and later, ends with the signal's reason.
    */
   static async open(archive: string, signal?: AbortSignal): Promise<ArchiveReader> {
-    const input = openInput(archive, signal);
+    return ArchiveReader.of(openInput(archive, signal));
+  }
+
+  /** The same of an input that is open already; it is the reader's to close. */
+  static async of(input: ArchiveInput): Promise<ArchiveReader> {
     try {
       return await ArchiveReader.#open(input);
     } catch (error) {

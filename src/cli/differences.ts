@@ -12,8 +12,12 @@ export function differenceText({ change, path, fields }: Difference): string {
   return `${marks[change]} ${name}${fields.length === 0 ? "" : `: ${fields.map(fieldText).join(", ")}`}`;
 }
 
-/** `mode 0644 -> 0600`, `attribute user.x`, `content`. */
-function fieldText({ field, name, archived, found }: FieldDifference): string {
+/** `mode 0644 -> 0600`, `attribute user.x`, `content`, `content at bytes 4096 to 8191, …`. */
+function fieldText({ field, name, archived, found, ranges }: FieldDifference): string {
+  if (ranges !== undefined && ranges.length > 0) {
+    const places = ranges.map(({ offset, length }) => `${offset} to ${offset + length - 1}`);
+    return `${field} at bytes ${places.join(", ")}`;
+  }
   const what = name === undefined ? field : `${field} ${escapeName(name)}`;
   return archived === undefined || found === undefined ? what : `${what} ${archived || none} -> ${found || none}`;
 }

@@ -4,12 +4,19 @@ import { type Command, Option } from "commander";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { compilePatterns } from "../base/pattern.ts";
-import { type DiffOptions, type ListOrder, listOrders, type SalvageOptions } from "../model/options.ts";
+import {
+  type DiffOptions,
+  type ListOptions,
+  type ListOrder,
+  listOrders,
+  type SalvageOptions,
+} from "../model/options.ts";
 import { collect, nonEmpty, oneOf, wholeNumber } from "./arguments.ts";
 import { addOutputOptions, type OutputFlags } from "./flags.ts";
 import type { Request } from "./invocation.ts";
 
 interface ExtractFlags extends OutputFlags {
+  image?: true;
   to: string;
   id?: number;
   jobs: number;
@@ -18,10 +25,12 @@ interface ExtractFlags extends OutputFlags {
 }
 
 interface CatFlags extends OutputFlags {
+  image?: true;
   id?: number;
 }
 
 interface ListFlags extends OutputFlags {
+  image?: true;
   id?: number;
   long?: true;
   short?: true;
@@ -30,6 +39,7 @@ interface ListFlags extends OutputFlags {
 }
 
 interface DuFlags extends OutputFlags {
+  image?: true;
   id?: number;
   depth?: number;
 }
@@ -60,6 +70,7 @@ interface DiffFlags extends OutputFlags {
 type Take = (flags: OutputFlags, request: Request) => void;
 
 const archiveArgument = ["<archive>", "file to read, or - for standard input"] as const;
+const imageOption = ["--image", "of an image, the image itself, not the files in it"] as const;
 const patternArgument = ["[pattern...]", "only what these fit, with everything below (docs/PATTERNS.md)"] as const;
 
 /** Below the help of the commands that are not plain from their options. */
@@ -68,11 +79,14 @@ const examples = {
 Examples:
   tsfsa extract root.tsfsa /etc/fstab
   tsfsa extract --to /tmp/old root.tsfsa /home/anna '!*.iso'
+
+Of images (saveimg) of ext2, ext3 and ext4, list, du, cat and extract mean the files inside; with --image the image itself.
 `,
   diff: `
 Lines begin with - for what is only in the archive, + for what is not in it, ~ for what has changed: content (by digest), size, mode, owner, mtime, link
 target, device numbers, hard links, extended attributes and ACLs, inode flags, project id. Of a directory that only one side has, nothing below it is told.
-Two archives are compared by their catalogs: without attributes and ACLs.
+Two archives are compared by their catalogs: without attributes and ACLs. Images are compared with a directory by the files inside, with devices, image files
+and other images block by block.
 Exit status: 0 no difference, 1 differences, or something could not be compared.
 
 Examples:
@@ -108,13 +122,14 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     .argument("<pattern...>", "what these fit, with everything below (docs/PATTERNS.md)")
     .option("--to <directory>", "directory to extract into; made if it is missing", ".")
     .addOption(idOption())
+    .option(...imageOption)
     .addOption(jobs())
     .option("-o, --overwrite", "replace files that exist")
     .option("--strict", "stop at the first entry that cannot be extracted whole")
     .addHelpText("after", examples.extract);
   addOutputOptions(extract).action((archive: string, patterns: string[], flags: ExtractFlags) => {
     const options = {
-      ...reading(archive, patterns, flags.id),
+      ...reading(archive, patterns, flags),
       destination: nonEmpty("--to", flags.to),
       workers: flags.jobs,
       overwrite: flags.overwrite === true,
@@ -128,9 +143,11 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     .description("write the content of one file to standard output")
     .argument(...archiveArgument)
     .argument("<path>", "path below the root of what was saved")
-    .addOption(idOption());
+    .addOption(idOption())
+    .option(...imageOption);
   addOutputOptions(cat).action((archive: string, path: string, flags: CatFlags) => {
-    const options = { archive: nonEmpty("ARCHIVE", archive), path: nonEmpty("PATH", path), source: flags.id };
+    const { id: source, image: asFiles = false } = flags;
+    const options = { archive: nonEmpty("ARCHIVE", archive), path: nonEmpty("PATH", path), source, asFiles };
     take(flags, { command: "cat", options });
   });
 
@@ -148,6 +165,7 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     .argument(...archiveArgument)
     .argument(...patternArgument)
     .addOption(idOption())
+    .option(...imageOption)
     .option("-l, --long", "rows like those of ls -l (the default, unless there is --tree)")
     .addOption(new Option("-s, --short", "paths only").conflicts("long"))
     .addOption(new Option("--tree", "names indented below their directories").conflicts("short"))
@@ -159,7 +177,7 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     .addHelpText("after", examples.list);
   addOutputOptions(list).action((archive: string, patterns: string[], flags: ListFlags) => {
     const { tree = false, short = false, long = !tree && !short } = flags;
-    const options = { ...reading(archive, patterns, flags.id), sort: flags.sort };
+    const options = { ...reading(archive, patterns, flags), sort: flags.sort };
     take(flags, { command: "list", options, form: { long, tree } });
   });
 
@@ -169,10 +187,11 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     .argument(...archiveArgument)
     .argument(...patternArgument)
     .addOption(idOption())
+    .option(...imageOption)
     .option("-d, --depth <n>", "only directories so far below the root", wholeNumber("--depth", 0, limits.depth));
   addOutputOptions(du).action((archive: string, patterns: string[], flags: DuFlags) => {
     const depth = flags.depth ?? Number.POSITIVE_INFINITY;
-    take(flags, { command: "du", options: { ...reading(archive, patterns, flags.id), depth } });
+    take(flags, { command: "du", options: { ...reading(archive, patterns, flags), depth } });
   });
 
   const diff = program
@@ -270,8 +289,8 @@ function idOption(): Option {
 function reading(
   archive: string,
   patterns: readonly string[],
-  source: number | undefined,
-): { readonly archive: string; readonly patterns: readonly string[]; readonly source: number | undefined } {
+  { id, image }: { readonly id?: number; readonly image?: true },
+): Pick<ListOptions, "archive" | "patterns" | "source" | "asFiles"> {
   compilePatterns(patterns);
-  return { archive: nonEmpty("ARCHIVE", archive), patterns, source };
+  return { archive: nonEmpty("ARCHIVE", archive), patterns, source: id, asFiles: image === true };
 }

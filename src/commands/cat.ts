@@ -1,4 +1,4 @@
-// cat: the content of one file, checked by its digest.
+// cat: the content of one file, checked by its digest; of a file inside an image by the checksums of the blocks it is in.
 
 import { ArchiveReader } from "../archive/reader.ts";
 import { EntryPaths } from "../archive/entry-paths.ts";
@@ -12,6 +12,8 @@ import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { CatDetails, CatOptions, CommandContext, Outcome } from "../model/options.ts";
 import { FileContent, type WriteBytes } from "../restore/content.ts";
+import { imagesAmong } from "./image-files.ts";
+import { kindWords } from "./kind-words.ts";
 import { chooseParts, chosenSources } from "./parts.ts";
 
 interface FoundFile {
@@ -32,6 +34,13 @@ export async function cat(
   const reader = await ArchiveReader.open(archive, signal);
   try {
     const sources = chosenSources(reader.head, source);
+    const images = imagesAmong(reader.head, sources, options.asFiles);
+    if (images.length > 0) {
+      const { catFromImages } = await import("./image-cat.ts");
+      const bytes = await catFromImages(reader, images, path, write, context);
+      if (bytes === undefined) throw noSuchFile(archive, options.path);
+      return { status: 0, warnings: 0, details: { bytes } };
+    }
     const choice = onlyPath(path);
     const { groups, entries, otherPlaces } = await chooseParts(reader, sources, choice, signal);
     if (entries === 0) throw noSuchFile(archive, options.path);
@@ -125,16 +134,6 @@ function refuseOthers(row: CatalogRow, path: Uint8Array): void {
   }
   throw new TsfsaError("FAILED", `expected a file, found ${kindWords[row.kind] ?? "something else"}`, { path });
 }
-
-const kindWords: Partial<Record<EntryKind, string>> = {
-  [EntryKind.directory]: "a directory",
-  [EntryKind.symlink]: "a symbolic link",
-  [EntryKind.charDevice]: "a device",
-  [EntryKind.blockDevice]: "a device",
-  [EntryKind.fifo]: "a fifo",
-  [EntryKind.socket]: "a socket",
-  [EntryKind.absent]: "an entry that could not be read when the archive was made",
-};
 
 function onlyPath(path: Uint8Array): Choice {
   return {

@@ -1,4 +1,5 @@
-// diff: what differs between an archive and a directory, a file system or another archive. Devices and images are opened read-only.
+// diff: what differs between an archive and a directory, a file system or another archive. Devices and images are opened read-only. An image in the
+// archive is compared by its blocks, or by the files inside where a directory is named.
 
 import { closeSync, constants, openSync, type Stats, statSync } from "node:fs";
 import { ArchiveReader } from "../archive/reader.ts";
@@ -13,6 +14,8 @@ import { addon } from "../sys/addon.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RESOLVE_CONTAINED } from "../sys/constants.ts";
 import { prefixComponents } from "./destination.ts";
 import { diffArchives } from "./diff-archives.ts";
+import { diffImage, diffImageArchives } from "./diff-images.ts";
+import { asArchive, type ImageFiles, imagesAmong, openImageFiles, throwIfLost } from "./image-files.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { chosenSources } from "./parts.ts";
 import { countWarnings } from "./reporters.ts";
@@ -29,16 +32,19 @@ export async function diff(
 ): Promise<Outcome<DiffDetails>> {
   const stat = statTarget(options.target);
   if (stat.isFile() && (await isArchive(options.target, context.signal))) {
-    return diffArchives(options, context, onDifference);
+    const images = await diffImageArchives(options, context, onDifference);
+    return images ?? diffArchives(options, context, onDifference);
   }
   const reader = await ArchiveReader.open(options.archive, context.signal);
   const { reporter, warnings } = countWarnings(context.reporter);
   const close: Close[] = [];
   try {
     const ids = chosenSources(reader.head, options.source);
+    const images = imagesAmong(reader.head, ids, false);
+    if (images.length > 0) return await diffImages(reader, images, stat.isDirectory(), options, context, onDifference);
     const rootFds = stat.isDirectory()
       ? directoryRoots(options, reader.head, ids, close)
-      : await filesystemRoot(options, reader.head, ids, close);
+      : await filesystemRoot(options, ids, close);
     const { workers, compare } = options;
     const request = { rootFds, workers, selection: selectionOf(options), compare, onDifference };
     const result = await compareArchive(reader, request, { reporter, signal: context.signal });
@@ -51,6 +57,44 @@ export async function diff(
     for (const each of close.toReversed()) await each();
     await reader.close();
   }
+}
+
+/** With a directory the files inside, with a device or image file the blocks. */
+async function diffImages(
+  reader: ArchiveReader,
+  images: readonly number[],
+  isDirectory: boolean,
+  options: DiffOptions,
+  context: CommandContext,
+  onDifference: OnDifference,
+): Promise<Outcome<DiffDetails>> {
+  const { target, workers, compare, excludes, includes } = options;
+  const [id, ...others] = images;
+  if (id === undefined || others.length > 0) throw whichSource(target);
+  if (!isDirectory) return diffImage(reader, id, options, context, onDifference);
+  const { reporter, warnings } = countWarnings(context.reporter);
+  const [files] = await openImageFiles(reader, [id], reporter);
+  const rootFd = openSync(target, constants.O_RDONLY | constants.O_DIRECTORY);
+  const inner = { filter: { excludes, includes, only: undefined }, reporter, signal: context.signal };
+  try {
+    const result = await asArchive(files as ImageFiles, inner, (archive, signal) => {
+      const tell = (difference: Difference): void | Promise<void> => onDifference({ ...difference, source: id });
+      const request = { rootFds: [rootFd], workers, selection: selectionOf(options), compare, onDifference: tell };
+      return compareArchive(archive, request, { reporter, signal });
+    });
+    throwIfLost(options.archive, [(files as ImageFiles).image], "what is whole was compared", reporter);
+    const { compared, removed, added, changed } = result;
+    const status = removed + added + changed + warnings() > 0 ? 1 : 0;
+    return { status, warnings: warnings(), details: { compared, removed, added, changed, content: "digest" } };
+  } finally {
+    closeSync(rootFd);
+  }
+}
+
+function whichSource(target: string): TsfsaError {
+  return new TsfsaError("USAGE", `the archive has several sources: which one is ${target}?`, {
+    hints: [`say id=N=${target}`, "`tsfsa archinfo` lists them"],
+  });
 }
 
 function statTarget(target: string): Stats {
@@ -111,25 +155,11 @@ function openBelow(root: number, components: readonly Uint8Array[], target: stri
 
 async function filesystemRoot(
   { target }: DiffOptions,
-  head: Head,
   ids: readonly number[],
   close: Close[],
 ): Promise<(number | undefined)[]> {
   const [id, ...others] = ids;
-  if (id === undefined || others.length > 0) {
-    throw new TsfsaError("USAGE", `the archive has several sources: which one is ${target}?`, {
-      hints: [`say id=N=${target}`, "`tsfsa archinfo` lists them"],
-    });
-  }
-  if (head.sources[id]?.image !== undefined) {
-    throw new TsfsaError(
-      "USAGE",
-      `source ${id} of the archive is an image: ${target} cannot be compared with it file by file`,
-      {
-        hints: [`save ${target} again with saveimg, and compare the two archives`],
-      },
-    );
-  }
+  if (id === undefined || others.length > 0) throw whichSource(target);
   const opened: OpenSource = await openSource(target, { allowRw: true });
   close.push(() => opened.close());
   const roots: (number | undefined)[] = [];

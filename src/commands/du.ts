@@ -45,7 +45,7 @@ export async function du(
     sum.bytes += row.size;
     bytes += row.size;
   };
-  await readEntries(options, context, (entry) => {
+  const warnings = await readEntries(options, context, (entry) => {
     const { depth } = entry.row;
     const top = open.at(-1);
     if (top?.source === entry.source && open.length === depth && isIn(entry.path, top.path)) return add(entry);
@@ -59,7 +59,7 @@ export async function du(
     })();
   });
   while (open.length > 0) await leave();
-  return { status: 0, warnings: 0, details: { entries, bytes } };
+  return { status: warnings === 0 ? 0 : 1, warnings, details: { entries, bytes } };
 }
 
 function isIn(path: Uint8Array, directory: Uint8Array): boolean {

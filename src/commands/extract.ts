@@ -5,10 +5,13 @@ import { closeSync } from "node:fs";
 import { ArchiveReader } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { compileSelection } from "../base/pattern.ts";
+import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, ExtractOptions, Outcome, RestoreDetails } from "../model/options.ts";
 import { LocalPool } from "../pipeline/local-pool.ts";
 import { restoreJobs } from "../restore/jobs.ts";
 import { restoreArchive } from "../restore/restore.ts";
+import { imageEntries } from "./image-entries.ts";
+import { asArchive, imagesAmong, openImageFiles, throwIfLost } from "./image-files.ts";
 import { openBelow, openDestination, prefixComponents } from "./destination.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { chooseParts, chosenSources } from "./parts.ts";
@@ -26,6 +29,8 @@ export async function extract(options: ExtractOptions, context: CommandContext):
   const { reporter, warnings } = countWarnings(strictly(options.strict, context.reporter));
   const rootFds: (number | undefined)[] = [];
   try {
+    const images = imagesAmong(reader.head, chosenSources(reader.head, source), options.asFiles);
+    if (images.length > 0) return await extractFromImages(reader, images, options, { ...context, reporter }, warnings);
     const chosen = await chooseParts(reader, chosenSources(reader.head, source), selection, signal);
     if (chosen.entries === 0) throw nothingFits(archive, patterns);
     const destination = openDestination(options.destination);
@@ -56,6 +61,42 @@ export async function extract(options: ExtractOptions, context: CommandContext):
     for (const fd of rootFds) if (fd !== undefined) closeSync(fd);
     await reader.close();
   }
+}
+
+/** The files inside of images: each image as an archive of the files that are wanted. */
+async function extractFromImages(
+  reader: ArchiveReader,
+  images: readonly number[],
+  { archive, patterns, destination, source, workers, overwrite }: ExtractOptions,
+  { reporter, signal }: CommandContext,
+  warnings: () => number,
+): Promise<Outcome<RestoreDetails>> {
+  const selection = compileSelection(patterns);
+  const opened = await openImageFiles(reader, images, reporter);
+  const found = { entries: 0, bytes: 0 };
+  for (const files of opened) {
+    const below = source === undefined ? prefixComponents(reader.head.sources[files.source] as SourceDescription) : [];
+    const silent = { ...reporter, warning: () => {} };
+    if (imageEntries(files, selection, silent).next().done === true) continue;
+    const filter = { excludes: [], includes: patterns, only: undefined };
+    await asArchive(files, { filter, reporter, signal }, async (inner, innerSignal) => {
+      const root = openDestination(destination);
+      const rootFds = [openBelow(root, below)];
+      closeSync(root);
+      try {
+        const request = { rootFds, workers, selection, stripComponents: 0, restoreRoots: false, overwrite };
+        const result = await restoreArchive(inner, { ...request, untold: true }, { reporter, signal: innerSignal });
+        found.entries += result.entries;
+        found.bytes += result.bytes;
+      } finally {
+        for (const fd of rootFds) closeSync(fd);
+      }
+    });
+  }
+  const lost = opened.map(({ image }) => image);
+  throwIfLost(archive, lost, "what is whole was extracted", reporter);
+  if (found.entries === 0 && warnings() === 0) throw nothingFits(archive, patterns);
+  return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details: { ...found, incomplete: warnings() } };
 }
 
 function nothingFits(archive: string, patterns: readonly string[]): TsfsaError {

@@ -21,7 +21,7 @@ export function programVersion(): string {
  * (docs/FORMAT.md, section 9).
  */
 export function newHead(
-  options: SaveOptions,
+  options: Pick<SaveOptions, "compression" | "digest" | "label">,
   sources: readonly SourceDescription[],
   environment: Environment,
 ): Omit<Head, "preamble"> {

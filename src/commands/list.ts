@@ -1,14 +1,21 @@
-// list: the entries of an archive, from its catalog: no data is decompressed. Rows are streamed in the archive's order, unless they are sorted.
+// list: the entries of an archive, from its catalog: no data is decompressed. Rows are streamed in the archive's order, unless they are sorted. Of images
+// it is the files inside that are listed.
 
 import { EntryPaths } from "../archive/entry-paths.ts";
 import { ArchiveReader } from "../archive/reader.ts";
-import { compileSelection } from "../base/pattern.ts";
+import { compileSelection, type PathSelection } from "../base/pattern.ts";
 import { blockRows } from "../format/segmentDecoder.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { CommandContext, ListedEntry, ListOptions, Outcome } from "../model/options.ts";
+import { imageEntries } from "./image-entries.ts";
+import { imagesAmong, openImageFiles, throwIfLost } from "./image-files.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { chosenSources, nextTurn } from "./parts.ts";
+import { countWarnings } from "./reporters.ts";
 import { SortedEntries } from "./sorted-entries.ts";
+
+/** Entries of an image between two turns of the event loop. */
+const entriesPerTurn = 100;
 
 type OnEntry = (entry: ListedEntry) => void | Promise<void>;
 
@@ -20,7 +27,7 @@ export async function list(
 ): Promise<Outcome<{ readonly entries: number }>> {
   let entries = 0;
   const sorted = options.sort === undefined ? undefined : new SortedEntries(options.sort);
-  await readEntries(options, context, (entry) => {
+  const warnings = await readEntries(options, context, (entry) => {
     entries++;
     return sorted === undefined ? onEntry(entry) : sorted.add(entry);
   });
@@ -28,19 +35,24 @@ export async function list(
     const done = onEntry(entry);
     if (done !== undefined) await done;
   }
-  return { status: 0, warnings: 0, details: { entries } };
+  return { status: warnings === 0 ? 0 : 1, warnings, details: { entries } };
 }
 
-/** Hands out the selected entries in the archive's order; what is lost of the catalog is told, and thrown at the end. */
+/**
+ * Hands out the selected entries in the archive's order; what is lost of the catalog is told, and thrown at the end. Returns how many entries inside of
+ * images could not be read.
+ */
 export async function readEntries(
-  options: Pick<ListOptions, "archive" | "patterns" | "source">,
+  options: Pick<ListOptions, "archive" | "patterns" | "source" | "asFiles">,
   context: CommandContext,
   onEntry: OnEntry,
-): Promise<void> {
+): Promise<number> {
   const selection = compileSelection(options.patterns);
   const reader = await ArchiveReader.open(options.archive, context.signal);
   try {
     const sources = chosenSources(reader.head, options.source);
+    const images = imagesAmong(reader.head, sources, options.asFiles);
+    if (images.length > 0) return await readImages(reader, images, selection, context, onEntry);
     const isChosen = reader.head.sources.map((_, id) => sources.includes(id));
     const paths = new EntryPaths(isChosen.length);
     /** Paths of entries with several names, by number. */
@@ -80,7 +92,31 @@ export async function readEntries(
     }
     const found = { damagedBlocks: [], hostile: reader.damages.find(({ hostile }) => hostile)?.message };
     throwIfDamaged(options.archive, found, reader.damages.length, "the rest is listed");
+    return 0;
   } finally {
     await reader.close();
   }
+}
+
+async function readImages(
+  reader: ArchiveReader,
+  images: readonly number[],
+  selection: PathSelection,
+  context: CommandContext,
+  onEntry: OnEntry,
+): Promise<number> {
+  const { reporter, warnings } = countWarnings(context.reporter);
+  const opened = await openImageFiles(reader, images, context.reporter);
+  let turn = 0;
+  for (const files of opened) {
+    for (const entry of imageEntries(files, selection, reporter)) {
+      if (turn++ % entriesPerTurn === 0) await nextTurn();
+      context.signal.throwIfAborted();
+      const done = onEntry(entry);
+      if (done !== undefined) await done;
+    }
+  }
+  const all = opened.map(({ image }) => image);
+  throwIfLost(reader.input.name, all, "the rest is listed", context.reporter);
+  return warnings();
 }

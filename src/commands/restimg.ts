@@ -30,8 +30,9 @@ export async function restimg(options: RestimgOptions, context: CommandContext):
       for (const line of lines) context.reporter.step(line);
       return { status: 0, warnings: 0, details: { entries: 0, bytes: 0, incomplete: 0 } };
     }
-    if (planned.some(({ target }) => target.current !== undefined) && !(await context.confirm(lines))) {
-      throw new TsfsaError("TARGET_REFUSED", "the target holds data, and nobody agreed to overwrite it", {
+    const isFree = planned.every(({ target }) => target.current === undefined);
+    if (!(await context.confirm(lines, isFree))) {
+      throw new TsfsaError("TARGET_REFUSED", "nobody agreed to overwrite the target", {
         hints: ["answer yes on a terminal, or give --yes"],
       });
     }

@@ -1,5 +1,7 @@
 // What differs between an archive and a tree, or between two archives; the archive named first is the one that counts.
 
+import type { Extent } from "./entry.ts";
+
 export type DifferenceField =
   | "kind"
   | "content"
@@ -26,6 +28,8 @@ export interface FieldDifference {
   readonly name?: Uint8Array;
   readonly archived?: string;
   readonly found?: string;
+  /** Content of images: the first places that differ, in bytes. */
+  readonly ranges?: readonly Extent[];
 }
 
 export interface Difference {

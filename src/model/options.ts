@@ -153,6 +153,8 @@ export interface ExtractOptions {
   readonly workers: number;
   readonly overwrite: boolean;
   readonly strict: boolean;
+  /** Images are the files that they are in the archive; else what is meant is the files inside. */
+  readonly asFiles: boolean;
 }
 
 export interface CatOptions {
@@ -161,6 +163,8 @@ export interface CatOptions {
   /** Below the root of the source; a leading slash is taken off. */
   readonly path: string;
   readonly source: number | undefined;
+  /** Images are the files that they are in the archive; else what is meant is the files inside. */
+  readonly asFiles: boolean;
 }
 
 export interface CatDetails {
@@ -231,6 +235,8 @@ export interface ListOptions {
   readonly source: number | undefined;
   /** Undefined: the archive's order. Sorting holds all that is listed. */
   readonly sort: ListOrder | undefined;
+  /** Images are the files that they are in the archive; else what is meant is the files inside. */
+  readonly asFiles: boolean;
 }
 
 export interface DuOptions {
@@ -239,6 +245,8 @@ export interface DuOptions {
   readonly source: number | undefined;
   /** Directories so far below the root are told of; Infinity: all. */
   readonly depth: number;
+  /** Images are the files that they are in the archive; else what is meant is the files inside. */
+  readonly asFiles: boolean;
 }
 
 /** What stands below a directory, at any depth. */

@@ -30,6 +30,8 @@ export interface RestoreRequest {
   readonly overwrite: boolean;
   /** What can be had of damaged files stays, under marked names. */
   readonly keepDamaged?: boolean;
+  /** What was not whole when it was saved is not told: that was done when it was saved. */
+  readonly untold?: boolean;
 }
 
 export interface RunContext {
@@ -106,7 +108,7 @@ interface RunSetup extends Omit<RestoreRequest, "rootFds" | "overwrite"> {
 
 async function run(reader: GroupSource, setup: RunSetup, context: RunContext): Promise<RunResult> {
   const { codec, digest, sources } = reader.head;
-  const { handles, policy, workers, write, keepDamaged, observer } = setup;
+  const { handles, policy, workers, write, keepDamaged, untold, observer } = setup;
   const { otherPlaces = noOtherPlaces, images = noImages } = setup;
   const { reporter, signal, startPool = startThreads } = context;
   const data: RestoreWorkerData = { codec, digest, policy };
@@ -116,7 +118,8 @@ async function run(reader: GroupSource, setup: RunSetup, context: RunContext): P
     const roots = sources.map((source, i) => ({ prefix: prefixBytes(source), handle: handles[i] }));
     const warn = (warning: Parameters<Reporter["warning"]>[0]): void => reporter.warning(warning);
     const tree = new Tree({ ...setup, roots, otherPlaces, warn });
-    readRun = new ReadRun({ reader, pool, tree, policy, write, images, keepDamaged, observer, reporter, signal });
+    const what = { policy, write, images, keepDamaged, untold };
+    readRun = new ReadRun({ reader, pool, tree, ...what, observer, reporter, signal });
     return await readRun.run();
   } finally {
     await pool.close();

@@ -45,6 +45,8 @@ export interface RunOptions {
   readonly write: boolean;
   /** What can be had of a damaged file stays, under a marked name. */
   readonly keepDamaged?: boolean | undefined;
+  /** What was not whole when it was saved was told then. */
+  readonly untold?: boolean | undefined;
   readonly observer?: RunObserver | undefined;
   /** By source id: where the image of this source goes. */
   readonly images: ReadonlyMap<number, ImageSink>;
@@ -539,7 +541,7 @@ export class ReadRun {
       this.#warn({ ...warning, path: placed.withoutPrefix(warning.path) });
     }
     if (large !== undefined && output.large !== undefined) large.add(output.large.leaves, output.large.dataInBlock);
-    if (this.#options.write) this.#tellIncomplete(placed);
+    if (this.#options.write && this.#options.untold !== true) this.#tellIncomplete(placed);
     const { observer } = this.#options;
     const lost = new Set<number>(write ? [] : output.failed);
     const linked = new Map<number, LinkObject>();

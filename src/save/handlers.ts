@@ -5,10 +5,9 @@ import { ImagePacker } from "./image-pack.ts";
 import { Packer } from "./pack.ts";
 import type { SaveJobs, SaveWorkerData } from "./protocol.ts";
 import { Scanner } from "./scan.ts";
-import { SourceTrees } from "./source-trees.ts";
+import { SourceTrees, type Trees } from "./source-trees.ts";
 
-export function saveJobs(data: SaveWorkerData): JobHandlers<SaveJobs> {
-  const trees = new SourceTrees(data.sources);
+export function saveJobs(data: SaveWorkerData, trees: Trees = new SourceTrees(data.sources)): JobHandlers<SaveJobs> {
   const scanner = new Scanner(data, trees);
   let packer: Promise<Packer> | undefined;
   let imagePacker: Promise<ImagePacker> | undefined;

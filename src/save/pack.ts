@@ -22,7 +22,7 @@ import { EntryKind } from "../model/entry.ts";
 import { notPlain, plainHeaderMax, PlainFiles } from "./plain.ts";
 import { Relinker } from "./relink.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
-import type { SourceTrees } from "./source-trees.ts";
+import type { Trees } from "./source-trees.ts";
 import type { LostEntry, PackInput, PackOutput, SaveWorkerData, SliceInput, SourceConfig } from "./protocol.ts";
 
 /** Times entries are read again because a file among them changed or failed, before they are kept as they are and marked. */
@@ -46,7 +46,7 @@ export class Packer {
   readonly #digest: Digest;
   readonly #content: ContentReader;
   readonly #gatherCount: number;
-  readonly #trees: SourceTrees;
+  readonly #trees: Trees;
   /** Of the job in hand. */
   #tree: TreeSource = addon();
   readonly #members = new MemberEncoder();
@@ -64,7 +64,7 @@ export class Packer {
   readonly #positions: Int32Array;
   readonly #openedFds: Int32Array;
 
-  private constructor(data: SaveWorkerData, trees: SourceTrees, encoder: FrameEncoder, digest: Digest) {
+  private constructor(data: SaveWorkerData, trees: Trees, encoder: FrameEncoder, digest: Digest) {
     this.#trees = trees;
     this.#data = data;
     this.#encoder = encoder;
@@ -83,7 +83,7 @@ export class Packer {
     this.#tar = new Uint8Array(data.compression.blockSize + 1024 * 1024);
   }
 
-  static async create(data: SaveWorkerData, trees: SourceTrees): Promise<Packer> {
+  static async create(data: SaveWorkerData, trees: Trees): Promise<Packer> {
     const { codec, level } = data.compression;
     return new Packer(data, trees, await createEncoder(codec, level), await createDigest(data.digest));
   }

@@ -49,6 +49,8 @@ export interface BlockSource {
 /** Which entries a save leaves out (filter.ts). */
 export interface FilterOptions {
   readonly excludes: readonly string[];
+  /** What one of these patterns fits, with everything below; none: everything. */
+  readonly includes?: readonly string[];
   /** Paths below the source root, without leading slash; undefined: everything. */
   readonly only: readonly Uint8Array[] | undefined;
 }

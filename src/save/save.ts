@@ -11,6 +11,7 @@ import { emptyTotals } from "../format/summary.ts";
 import type { Head, Summary } from "../model/archive.ts";
 import type { Reporter } from "../model/events.ts";
 import type { Compression } from "../model/options.ts";
+import { LocalPool } from "../pipeline/local-pool.ts";
 import { WorkerPool } from "../pipeline/pool.ts";
 import { SlotPool } from "../pipeline/slots.ts";
 import { workerUrl } from "../pipeline/worker-url.ts";
@@ -37,9 +38,10 @@ import type {
   SliceInput,
   SourceConfig,
 } from "./protocol.ts";
+import { saveJobs } from "./handlers.ts";
 import { InodeHandles } from "./inode-handles.ts";
 import { ScanAhead } from "./scan-ahead.ts";
-import { SourceTrees } from "./source-trees.ts";
+import { SourceTrees, type Trees } from "./source-trees.ts";
 import { type LargePart, Sequencer } from "./sequencer.ts";
 import { cutSlices, type Slice } from "./slices.ts";
 import { SmallSavePool } from "./small-save.ts";
@@ -73,6 +75,8 @@ export interface SaveContext {
   readonly prove?: () => Promise<Readonly<Record<string, unknown>> | undefined>;
   /** Jobs run in worker threads unless this starts something else. */
   readonly startPool?: (data: SaveWorkerData) => SavePool;
+  /** Answers for the roots with `block`, in this thread; else each thread opens their devices. */
+  readonly trees?: Trees;
 }
 
 /** Writes a whole archive to the sink, without committing it. */
@@ -96,21 +100,15 @@ export async function saveArchive(
   const slotBytes = (await createEncoder(compression.codec, compression.level)).bound(
     compression.blockSize + slotSlack,
   );
-  const { signal } = context;
-  const pool =
-    context.startPool?.(data) ??
-    new SmallSavePool(
-      data,
-      signal,
-      () => new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data, signal }),
-    );
+  const pool = startPool(data, workers, context);
+  const trees = context.trees ?? new SourceTrees(data.sources);
   const table = new DirectoryTable(directoryCapacity());
   const { reporter } = context;
   try {
     const writer = await ArchiveWriter.create(abortableOutput(sink, context.signal), head, digest);
     const totals = request.roots.map(() => emptyTotals());
     const sequencer = new Sequencer(writer, digest, new SlotPool(2 * workers + 2, slotBytes), reporter, totals);
-    const run = new SaveRun(request, data, pool, table, sequencer, sink, context.signal);
+    const run = new SaveRun(request, data, trees, pool, table, sequencer, sink, context.signal);
     for (const source of request.roots.keys()) await run.source(source);
     await sequencer.drain();
     run.tellNotFound(reporter);
@@ -124,12 +122,21 @@ export async function saveArchive(
   }
 }
 
+function startPool(data: SaveWorkerData, workers: number, { startPool: start, trees, signal }: SaveContext): SavePool {
+  if (start !== undefined) return start(data);
+  if (trees !== undefined) return new LocalPool(saveJobs(data, trees));
+  const startThreads = (): WorkerPool<SaveJobs> =>
+    new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data, signal });
+  return new SmallSavePool(data, signal, startThreads);
+}
+
 /** Room in a slot for the headers of a block's entries beside its data. */
 const slotSlack = 1024 * 1024;
 
 class SaveRun {
   readonly #request: SaveRequest;
   readonly #data: SaveWorkerData;
+  readonly #trees: Trees;
   readonly #pool: SavePool;
   readonly #table: DirectoryTable;
   readonly #sequencer: Sequencer;
@@ -146,6 +153,7 @@ class SaveRun {
   constructor(
     request: SaveRequest,
     data: SaveWorkerData,
+    trees: Trees,
     pool: SavePool,
     table: DirectoryTable,
     sequencer: Sequencer,
@@ -154,6 +162,7 @@ class SaveRun {
   ) {
     this.#request = request;
     this.#data = data;
+    this.#trees = trees;
     this.#pool = pool;
     this.#table = table;
     this.#sequencer = sequencer;
@@ -183,7 +192,7 @@ class SaveRun {
     const inodes = config.block === undefined ? undefined : new InodeHandles();
     const root = inodes?.root(rootFd) ?? this.#table.root(check(addon().duplicate(rootFd), "dup"));
     const rootStat = new Uint8Array(statLayout.size);
-    check(new SourceTrees(this.#data.sources).of(source).statAt(rootFd, new Uint8Array(0), rootStat), "statx");
+    check(this.#trees.of(source).statAt(rootFd, new Uint8Array(0), rootStat), "statx");
     const scan = new ScanAhead(this.#pool, inodes ?? this.#table, source, config);
     const plan = planSource({
       scan,

@@ -24,7 +24,7 @@ import type {
 import { dataSegments } from "../sys/data-runs.ts";
 import { isOnMount } from "../sys/subvolume.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
-import type { SourceTrees } from "./source-trees.ts";
+import type { Trees } from "./source-trees.ts";
 
 /** Entries whose stat comes with the listing; a larger directory gets the rest by stat jobs, a part at a time. */
 export const statsPerListing = 16_384;
@@ -50,9 +50,9 @@ export class Scanner {
   readonly #largeBytes: number;
   readonly #directoriesMax: number;
   readonly #live: boolean;
-  readonly #trees: SourceTrees;
+  readonly #trees: Trees;
 
-  constructor(data: SaveWorkerData, trees: SourceTrees) {
+  constructor(data: SaveWorkerData, trees: Trees) {
     this.#trees = trees;
     this.#sources = data.sources;
     this.#filters = data.sources.map((source) => new EntryFilter(source.filter));

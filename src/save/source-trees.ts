@@ -7,7 +7,12 @@ import { addon } from "../sys/addon.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
 import type { SourceConfig } from "./protocol.ts";
 
-export class SourceTrees {
+/** Who answers for each source. */
+export interface Trees {
+  of(source: number): TreeSource;
+}
+
+export class SourceTrees implements Trees {
   readonly #sources: readonly SourceConfig[];
   readonly #trees = new Map<number, TreeSource>();
 

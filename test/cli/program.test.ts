@@ -182,14 +182,21 @@ describe("the command line of a restore", () => {
 describe("the command line of what reads an archive", () => {
   it("names the archive", async () => {
     expect(await request("archinfo", "A")).toEqual({ archive: "A" });
-    expect(await request("list", "A", "/etc", "*.c")).toEqual({ archive: "A", patterns: ["/etc", "*.c"] });
+    expect(await request("list", "A", "/etc", "*.c")).toEqual({
+      archive: "A",
+      patterns: ["/etc", "*.c"],
+      asFiles: false,
+    });
+    for (const [command, ...words] of [["list"], ["du"], ["cat", "x"], ["extract", "x"]] as const) {
+      expect(await request(command, "A", ...words, "--image")).toMatchObject({ asFiles: true });
+    }
     expect(await request("list", "A", "--sort", "size", "--id=2")).toMatchObject({ sort: "size", source: 2 });
     expect((await invocation("list", "A", "--tree")).request).toMatchObject({ form: { long: false, tree: true } });
     expect((await invocation("list", "A", "-s")).request).toMatchObject({ form: { long: false, tree: false } });
     expect((await invocation("list", "A")).request).toMatchObject({ form: { long: true, tree: false } });
     expect(await request("du", "A", "-d1", "/etc")).toMatchObject({ depth: 1, patterns: ["/etc"] });
     expect(await request("du", "A")).toMatchObject({ depth: Number.POSITIVE_INFINITY });
-    expect(await request("cat", "A", "etc/x")).toEqual({ archive: "A", path: "etc/x" });
+    expect(await request("cat", "A", "etc/x")).toEqual({ archive: "A", path: "etc/x", asFiles: false });
     expect(await request("verify", "A", "--quick", "-j1")).toEqual({ archive: "A", workers: 1, quick: true });
   });
 
@@ -199,6 +206,7 @@ describe("the command line of what reads an archive", () => {
       patterns: ["/etc", "!*.o"],
       destination: ".",
       source: undefined,
+      asFiles: false,
       workers: 3,
       overwrite: false,
       strict: false,

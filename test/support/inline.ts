@@ -91,7 +91,8 @@ export function inlineSalvage(
 export function inlineExtract(archive: string, destination: string, overwrite: boolean): Promise<InlineResult> {
   return collect(undefined, async (context) => {
     const command = { ...context, confirm: () => Promise.resolve(true), environment: {} } satisfies CommandContext;
-    const options = { archive, patterns: ["*"], destination, source: undefined, workers: 1, overwrite, strict: false };
+    const what = { archive, patterns: ["*"], destination, source: undefined, asFiles: false };
+    const options = { ...what, workers: 1, overwrite, strict: false };
     await extractCommand(options, command);
   });
 }

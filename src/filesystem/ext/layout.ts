@@ -59,7 +59,7 @@ function deviceOf({ map }: ExtInode): { readonly major: number; readonly minor: 
 }
 
 /** FS_IOC_GETFLAGS. */
-function flagsOf({ mode, flags }: ExtInode): number {
+export function flagsOf({ mode, flags }: ExtInode): number {
   const hidden = (mode & kindMask) === kinds.file ? inodeFlags.projectInherit : 0;
   return (flags & visibleFlags & ~hidden) >>> 0;
 }
