@@ -44,6 +44,8 @@ const entriesPerScan = 2000;
 const siblingsPerScan = 64;
 /** Entries listed and not yet taken by the plan before scanning ahead pauses. */
 const entriesAheadMax = 40_000;
+/** Directories listed and not yet taken: their descriptors stay open meanwhile where the table has room (directoryCapacity). */
+const directoriesAheadMax = 1024;
 const noBytes = new Uint8Array(0);
 
 export class ScanAhead {
@@ -56,6 +58,7 @@ export class ScanAhead {
   readonly #runs: Run[] = [];
   #running = 0;
   #entriesAhead = 0;
+  #directoriesAhead = 0;
 
   constructor(pool: SavePool, table: Pick<DirectoryTable, "child">, source: number, config: SourceConfig) {
     this.filter = new EntryFilter(config.filter);
@@ -80,6 +83,7 @@ export class ScanAhead {
       if (found !== undefined) {
         parent.children.delete(entry);
         this.#entriesAhead -= found.count;
+        this.#directoriesAhead--;
         this.#advance();
         return found;
       }
@@ -130,12 +134,16 @@ export class ScanAhead {
   #advance(): void {
     const last = this.#runs.length - 1;
     for (let i = last; i >= 0 && i > last - scansAhead; i--) {
-      if (this.#running >= scansAhead || this.#entriesAhead >= entriesAheadMax) return;
+      if (this.#running >= scansAhead || this.#isFarAhead()) return;
       const run = this.#runs[i] as Run;
       if (run.request !== undefined) continue;
       run.request = this.#request(run);
       run.request.catch(() => {}); // child() awaits it and throws.
     }
+  }
+
+  #isFarAhead(): boolean {
+    return this.#entriesAhead >= entriesAheadMax || this.#directoriesAhead >= directoriesAheadMax;
   }
 
   async #request(run: Run): Promise<void> {
@@ -176,6 +184,7 @@ export class ScanAhead {
       parent.children.set(entry, listing);
       listings.push(listing);
       this.#entriesAhead += listing.count;
+      this.#directoriesAhead++;
     }
     for (const map of output.maps) listings[map.listing]?.maps.set(map.entry, map);
     const rest: Run[] = [];

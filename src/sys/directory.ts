@@ -100,7 +100,7 @@ function pathOf(target: Handle): Uint8Array {
 
 /** A capacity for a table: a part of what this process may open. */
 export function directoryCapacity(): number {
-  return Math.max(8, Math.min(512, Math.floor(addon().openFileLimit() / 8)));
+  return Math.max(8, Math.min(2048, Math.floor(addon().openFileLimit() / 8)));
 }
 
 /** All handles of one walk, and the bound on their open descriptors. */
