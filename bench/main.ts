@@ -1,17 +1,15 @@
-// `npm run bench`: every tool does every operation on every data set, in turn within a round (A B C A B C …), and the
-// medians, ratios and raw samples are printed and kept. Sources, archives and targets are in memory.
+// `npm run bench`: every tool does every operation on every data set; medians, ratios and raw samples are printed and kept.
 
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { type DataSet, dataSet } from "./data/trees.ts";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dataSet } from "./data/trees.ts";
 import { describeMachine } from "./machine.ts";
-import { measure, type Sample } from "./measure.ts";
 import { type Options, parseOptions, usage } from "./options.ts";
-import { abortOnSignals, run } from "./process.ts";
+import { abortOnSignals } from "./process.ts";
 import { formatTable, levelName, type Series } from "./report.ts";
+import { resultsFolder } from "./results.ts";
+import { benchDataSet } from "./rounds.ts";
 import { canMountImages } from "./scratch.ts";
-import { chooseTools, type Job, type Operation, operations, type Tool } from "./tools.ts";
+import { chooseTools } from "./tools.ts";
 import { Workplace } from "./workplace.ts";
 
 async function main(): Promise<void> {
@@ -47,125 +45,9 @@ async function bench(options: Options, signal: AbortSignal): Promise<void> {
   process.stdout.write(`\nall samples: ${file}\n`);
 }
 
-/** A tool at a level, with its archive, which lives from one operation to the next. */
-interface Entrant {
-  readonly tool: Tool;
-  readonly job: Job;
-  /** Why it could not go on. */
-  failure?: string;
-}
-
-/** One table per operation and level. Archives come from the save runs; without `save` among the operations they are made unmeasured. */
-async function benchDataSet(
-  data: DataSet,
-  tools: readonly Tool[],
-  options: Options,
-  place: Workplace,
-  signal: AbortSignal,
-): Promise<Series[][]> {
-  process.stderr.write(`preparing ${data.name}\n`);
-  const source = await place.provide(data);
-  const file = options.operations.includes("extract") ? await middleFile(source, signal) : "";
-  const entrants = options.levels.flatMap((level) =>
-    tools
-      .filter((tool) => tool.levels?.(level) ?? true)
-      .map((tool): Entrant => {
-        const archive = place.path(`level-${level}${tool.extension}`);
-        const cache = place.path(`level-${level}${tool.extension}.cache`);
-        const { workers } = options;
-        return {
-          tool,
-          job: { data, source, image: place.imageOf(data), archive, cache, target: place.target, file, workers, level },
-        };
-      }),
-  );
-  const tables: Series[][] = [];
-  try {
-    for (const operation of operations) {
-      if (operation === "saveimg" && place.imageOf(data) === undefined) continue;
-      const measured = options.operations.includes(operation);
-      if (!measured && operation !== "save") continue;
-      const samples = new Map<Entrant, Sample[]>();
-      for (let round = 0; round < (measured ? options.rounds : 1); round++) {
-        for (const entrant of entrants) {
-          const { tool, job } = entrant;
-          if (entrant.failure !== undefined || tool.commands[operation]?.(job) === undefined) continue;
-          process.stderr.write(`  ${operation}, round ${round + 1}, ${tool.name}, ${levelName(job.level)}\n`);
-          try {
-            const sample = await runOnce(tool, operation, job, place, options, signal);
-            samples.set(entrant, [...(samples.get(entrant) ?? []), sample]);
-          } catch (error) {
-            signal.throwIfAborted();
-            entrant.failure = `${operation} failed: ${(error as Error).message}`;
-            samples.set(entrant, []);
-          }
-        }
-      }
-      if (!measured) continue;
-      for (const level of options.levels) {
-        const table = [...samples]
-          .filter(([{ job }]) => job.level === level)
-          .map(([{ tool, job, failure }, taken]): Series => {
-            const archiveBytes = failure === undefined ? bytesOf(job.archive) : 0;
-            const series = { data: data.name, operation, level, tool: tool.name, archiveBytes, samples: taken };
-            return failure === undefined ? series : { ...series, failure };
-          });
-        if (table.length > 0) tables.push(table);
-      }
-    }
-  } finally {
-    for (const { job } of entrants) discard(job);
-    await place.withdraw();
-  }
-  return tables;
-}
-
-/** What must be clean before a run (old archive, target) is made so outside the measured time. */
-async function runOnce(
-  tool: Tool,
-  operation: Operation,
-  job: Job,
-  place: Workplace,
-  options: Options,
-  signal: AbortSignal,
-): Promise<Sample> {
-  const command = tool.commands[operation]?.(job) ?? "";
-  const timing = { timingFile: place.path("timing"), timeoutMs: options.timeoutMs, signal };
-  if (operation === "save" || operation === "growth") discard(job);
-  if (operation === "limit") rmSync(job.archive, { force: true });
-  const prepare = tool.prepare?.[operation]?.(job);
-  if (prepare !== undefined) await run(["bash", "-c", prepare], { signal });
-  if (operation !== "restore" && operation !== "extract") return await measure(command, timing, tool.ownSeconds);
-  await place.emptyTarget(job.data);
-  try {
-    return await measure(command, timing);
-  } finally {
-    await place.dropTarget();
-  }
-}
-
-function discard({ archive, cache }: Job): void {
-  for (const path of [archive, cache]) rmSync(path, { recursive: true, force: true });
-}
-
-/** Bytes of a file, or of all files below a directory; 0 where there is none. */
-function bytesOf(path: string): number {
-  const status = statSync(path, { throwIfNoEntry: false });
-  if (!status?.isDirectory()) return status?.size ?? 0;
-  return readdirSync(path).reduce((sum, name) => sum + bytesOf(join(path, name)), 0);
-}
-
-/** The path, relative to the source, of the regular file that stands in the middle when all are sorted. */
-async function middleFile(source: string, signal: AbortSignal): Promise<string> {
-  const script = `find "$1" -type f -printf '%P\\n' | LC_ALL=C sort > "$2"; sed -n "$(($(wc -l < "$2") / 2 + 1)){p;q}" "$2"; rm "$2"`;
-  const { stdout } = await run(["bash", "-c", script, "middle", source, `${source}.names`], { signal });
-  return stdout.trimEnd();
-}
-
 function writeResult(name: string, result: object): string {
-  const folder = fileURLToPath(new URL("../../bench/results/", import.meta.url));
-  mkdirSync(folder, { recursive: true });
-  const file = `${folder}${name}.json`;
+  mkdirSync(resultsFolder, { recursive: true });
+  const file = `${resultsFolder}${name}.json`;
   writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
   return file;
 }

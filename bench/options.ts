@@ -47,9 +47,9 @@ export interface Options {
 export function parseOptions(argv: readonly string[]): readonly Options[] | "help" {
   const values = valuesOf(argv);
   if (values.help) return "help";
-  if (values.set === undefined) return [optionsOf(values)];
+  if (values.set === undefined) return [optionsOf(argv)];
   const names: readonly SetName[] = namesOf("--set", values.set, setNames);
-  return names.map((name) => optionsOf(valuesOf([...sets[name].split(" "), "--name", name, ...argv])));
+  return names.map((name) => optionsOf([...sets[name].split(" "), "--name", name, ...argv]));
 }
 
 function valuesOf(argv: readonly string[]) {
@@ -74,7 +74,9 @@ function valuesOf(argv: readonly string[]) {
   }).values;
 }
 
-function optionsOf(values: ReturnType<typeof valuesOf>): Options {
+/** The options of one run. */
+export function optionsOf(argv: readonly string[]): Options {
+  const values = valuesOf(argv);
   return {
     data: namesOf("--data", values.data, dataSetNames),
     operations: namesOf("--operations", values.operations, operations),

@@ -6,7 +6,7 @@ export const sets = {
   levels: "--data linux --level lz4,1 --operations save --peers tar+zstd,tar+lz4,fsarchiver,squashfs",
   large: "--data mixed --operations save --peers tar+zstd,fsarchiver,squashfs --rounds 3",
   million: "--data million --operations save,growth --peers tar+zstd,tenth --rounds 3",
-  links: "--data links --operations save --peers tar+zstd",
+  links: "--data links --operations save,growth --peers tar+zstd,tenth",
   start: "--data small --operations start,startsave",
   debian: "--data debian --operations save --peers tar+zstd,fsarchiver,squashfs --rounds 3",
   repositories: "--data linux --operations save,restore,verify,list,extract --peers restic,borg,dar --rounds 2",

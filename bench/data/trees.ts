@@ -34,7 +34,7 @@ export interface DataSet {
   fill(root: string, signal: AbortSignal): Promise<void>;
 }
 
-export const dataSetNames = ["linux", "generated", "debian", "mixed", "million", "links", "small"] as const;
+export const dataSetNames = ["linux", "generated", "debian", "mixed", "million", "links", "small", "guard"] as const;
 export type DataSetName = (typeof dataSetNames)[number];
 
 /** Debian's package linux-source-6.1 leaves it here. */
@@ -48,6 +48,7 @@ const makers: Record<DataSetName, (quick: boolean) => DataSet> = {
   million: (quick) => tinyFiles(quick ? 20_000 : 1_000_000),
   links: (quick) => hardLinks(quick ? 5000 : 200_000),
   small: () => oneFile(),
+  guard: () => generatedTree(20_000),
 };
 
 /** The data set of that name; `quick` makes it 10 to 30 times smaller, for trying the benchmark itself. */
@@ -162,19 +163,24 @@ function hardLinks(names: number): DataSet {
   return {
     name: `links-${names}`,
     description: `${names} names of ${names / namesPerInode} hard-linked files of 300 bytes`,
+    tenth: "tenth",
     imageBytes: names * 800 + 128 * MiB,
     async fill(root, signal) {
       const random = new Random(7);
       const text = new SourceText(8);
-      const folders = Array.from({ length: namesPerInode }, (_, number) => join(root, `generation-${number}`));
-      for (const folder of folders) mkdirSync(folder);
-      for (let inode = 0; inode < names / namesPerInode; inode++) {
+      const inodes = names / namesPerInode;
+      const foldersIn = (parent: string) =>
+        Array.from({ length: namesPerInode }, (_, number) => join(parent, `generation-${number}`));
+      const [tenth, rest] = [foldersIn(join(root, "tenth")), foldersIn(root)];
+      for (const folder of [...tenth, ...rest]) mkdirSync(folder, { recursive: true });
+      for (let inode = 0; inode < inodes; inode++) {
         if (inode % 1000 === 0) signal.throwIfAborted();
+        const folders = inode < inodes / 10 ? tenth : rest;
         const [first = root, ...others] = folders.map((folder) => join(folder, `message-${inode}`));
         writeDated(first, text.take(300), random);
         for (const other of others) linkSync(first, other);
       }
-      dateFolders(folders);
+      dateFolders([...tenth, ...rest]);
     },
   };
 }
