@@ -11,7 +11,8 @@ const peerNames = tools.map((tool) => tool.name).filter((name) => name !== "tsfs
 
 export const usage = `npm run bench -- [options]
 
-  --set NAMES         of ${setNames.join(", ")}: runs with options of their own (bench/sets.ts) and the results NAME.json
+  --set NAMES         of ${setNames.join(", ")}:
+                      runs with options of their own (bench/sets.ts), results NAME.json
   --data NAMES        data sets: ${dataSetNames.join(", ")}
                       (default: linux; generated where its package is missing)
   --operations NAMES  of ${operations.join(", ")} (default: all)
