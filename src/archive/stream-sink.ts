@@ -1,9 +1,11 @@
 // Sinks that cannot be undone: standard output, a FIFO, a character device. They get the bytes as they come and no footer on failure.
-// A pipe is written without blocking a thread: a reader that stands still must not keep the program from ending.
+// A pipe or socket is written without blocking a thread: a reader that stands still must not keep the program from ending.
 
 import { constants, fstatSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { addon } from "../sys/addon.ts";
+import { check } from "../sys/errors.ts";
 import { Descriptor } from "./descriptor.ts";
 import type { FileIdentity, Sink } from "./sink.ts";
 import { cannotCreate, cannotWrite } from "./sink-errors.ts";
@@ -13,7 +15,10 @@ const nonBlocking = constants.O_WRONLY | constants.O_NONBLOCK;
 
 export function openStandardOutput(): Sink {
   const name = "standard output";
-  if (!fstatSync(standardOutput).isFIFO()) return new StreamSink(name, standardOutput, false);
+  const stats = fstatSync(standardOutput);
+  // It has one description, which cannot be opened again: whoever shares it meets EAGAIN, as with all that Node.js writes to.
+  if (stats.isSocket()) return new PipeSink(name, () => check(addon().duplicate(standardOutput), "dup"));
+  if (!stats.isFIFO()) return new StreamSink(name, standardOutput, false);
   let fd: number;
   try {
     // A description of our own: who shares the other one would meet EAGAIN.

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -113,10 +113,8 @@ describe("freeze", () => {
     await withLab(async (lab) => {
       const source = await mounted(lab, recipes.ext4);
       const save = await stuckSave(source, "--snapshot=freeze", "--max-freeze", "1");
-      await eventually(() => isWritable(source));
-      save.stdout?.resume();
-      const [status] = (await once(save, "exit")) as [number];
-      expect(status).toBe(14);
+      expect(await once(save, "exit")).toEqual([14, null]);
+      expect(await isWritable(source)).toBe(true);
     });
   });
 
@@ -153,6 +151,32 @@ describe("remount-ro", () => {
       expect(superblockIsReadOnly(source)).toBe(true);
       await stop(save, "SIGKILL");
       await eventually(() => !superblockIsReadOnly(source));
+    });
+  });
+});
+
+describe("a snapshot that is lost while nobody reads what is saved", () => {
+  // What Node.js calls a pipe is a socket.
+  it.each(["a pipe", "a socket"])("ends the run with status 14: %s", async (kind) => {
+    await withLab(async (lab) => {
+      const source = await mounted(lab, recipes.ext4);
+      const fifo = lab.path("fifo");
+      await must(["mkfifo", fifo]);
+      const still = openSync(fifo, constants.O_RDWR);
+      const output = kind === "a pipe" ? still : "pipe";
+      const [program = "", ...words] = tsfsaArgv("savefs", "--snapshot=remount-ro", "-", source);
+      const save = spawn(program, words, { stdio: ["ignore", output, "ignore"] });
+      const ended = once(save, "exit");
+      try {
+        await eventually(() => superblockIsReadOnly(source));
+        // It has read all and cannot write it.
+        await sleep(2000);
+        await must(["mount", "-o", "remount,rw", source]);
+        expect(await Promise.race([ended, sleep(20_000)])).toEqual([14, null]);
+      } finally {
+        closeSync(still);
+        await stop(save, "SIGKILL");
+      }
     });
   });
 });
@@ -207,6 +231,44 @@ describe("btrfs", () => {
       await expectStatus(0, ["snapshot", "remove", name]);
       await expectStatus(0, ["snapshot", "remove", ".tsfsa-kept-1"]);
       expect(await subvolumes(source)).not.toContain(".tsfsa-");
+    });
+  });
+});
+
+describe("--keep-snapshot=on-failure", () => {
+  it("keeps the snapshot of a run that failed, for another try, and none of one that did not", async () => {
+    await withLab(async (lab) => {
+      const source = await mounted(lab, recipes.btrfs);
+      const ours = async (): Promise<string> =>
+        (await must(["btrfs", "subvolume", "list", source])).stdout.toString().replaceAll(/^.* path /gm, "");
+      const words = ["savefs", "--snapshot", "--keep-snapshot=on-failure"];
+      await expectStatus(0, [...words, lab.path("a.tsfsa"), source]);
+      expect(await ours()).toBe("");
+
+      // Nothing can be written there.
+      const { stderr } = await expectStatus(2, [...words, "/dev/full", source]);
+      expect(await ours()).toBe(".tsfsa-kept-0\n");
+      writeFileSync(join(source, "noise"), "changed since");
+      const [, command = ""] = /: (mount -o .*) \/MOUNTPOINT$/m.exec(stderr) ?? [];
+      const [again, archive] = [lab.folder("again"), lab.path("b.tsfsa")];
+      await must([...command.split(" "), again]);
+      try {
+        await expectStatus(0, ["savefs", "--snapshot", archive, again]);
+      } finally {
+        await must(["umount", again]);
+      }
+      const restored = lab.folder("restored");
+      await expectStatus(0, ["restdir", archive, restored]);
+      expect(readFileSync(join(restored, "noise")).equals(noise(4 * 1024 * 1024, 1))).toBe(true);
+
+      expect((await expectStatus(0, ["snapshot", "list"])).stdout.toString()).toContain(
+        ".tsfsa-kept-0  btrfs of /dev/loop",
+      );
+      expect((await expectStatus(0, ["snapshot", "status", ".tsfsa-kept-0"])).stdout.toString()).toContain(
+        "kept, valid",
+      );
+      await expectStatus(0, ["snapshot", "remove", ".tsfsa-kept-0"]);
+      expect(await ours()).toBe("");
     });
   });
 });
