@@ -1,4 +1,4 @@
-// Detached mounts (fsopen, fsmount, open_tree), what a file system says of itself, freeze and thaw.
+// Detached mounts (fsopen, fsmount, open_tree), what a file system says of itself, thaw.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -151,13 +151,6 @@ static napi_value stat_filesystem(napi_env env, napi_callback_info info) {
   return number(env, 0);
 }
 
-static napi_value freeze(napi_env env, napi_callback_info info) {
-  napi_value values[1];
-  int32_t fd;
-  if (!arguments(env, info, 1, values) || !argument_i32(env, values[0], &fd)) return NULL;
-  return result_or_errno(env, ioctl(fd, FIFREEZE, 0));
-}
-
 static napi_value thaw(napi_env env, napi_callback_info info) {
   napi_value values[1];
   int32_t fd;
@@ -171,7 +164,6 @@ const struct method mount_methods[] = {
     {"cloneTree", clone_tree},
     {"setMountAttributes", set_mount_attributes},
     {"statFilesystem", stat_filesystem},
-    {"freeze", freeze},
     {"thaw", thaw},
     {NULL, NULL},
 };

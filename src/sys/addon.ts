@@ -140,8 +140,7 @@ export interface Addon {
   setMountAttributes(fd: number, attributes: number): Result;
   /** statfs/fstatfs → [type, bsize, blocks, bfree, bavail, files, ffree, fsid low, fsid high, namelen, frsize, flags] as f64 into out (12 numbers). */
   statFilesystem(fd: number, out: Float64Array): Result;
-  /** FIFREEZE / FITHAW. */
-  freeze(fd: number): Result;
+  /** FITHAW; who freezes is the guard. */
   thaw(fd: number): Result;
 
   // --- guard.c -----------------------------------------------------------------------------------------------------

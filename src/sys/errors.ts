@@ -22,7 +22,6 @@ export const {
   EACCES,
   EAGAIN,
   EBADF,
-  EBUSY,
   EDQUOT,
   EEXIST,
   EFBIG,

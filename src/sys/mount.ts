@@ -1,5 +1,5 @@
 // Detached mounts, which have no path: nobody can unmount them under us, and they are gone with their last descriptor,
-// also after kill -9. And freezing a mounted file system.
+// also after kill -9.
 
 import { TsfsaError } from "../base/errors.ts";
 import { addon } from "./addon.ts";
@@ -57,24 +57,4 @@ export function cloneTree(dirFd: number): DetachedMount {
 /** The same of a path. */
 export function cloneTreeAt(path: Uint8Array): DetachedMount {
   return detached(check(addon().cloneTree(AT_FDCWD, path), "open_tree", path));
-}
-
-export interface FrozenFilesystem {
-  /** May be called again. Throws IO where the kernel refuses. */
-  thaw(): void;
-}
-
-/**
- * Freezes the file system of an open directory (FIFREEZE): writers sleep until thaw(). It outlives the process, so the
- * caller must see to it that thaw() is reached.
- */
-export function freezeFilesystem(fd: number): FrozenFilesystem {
-  check(addon().freeze(fd), "freeze");
-  let frozen = true;
-  return {
-    thaw(): void {
-      if (frozen) check(addon().thaw(fd), "thaw");
-      frozen = false;
-    },
-  };
 }

@@ -122,6 +122,6 @@ describe("the addon", () => {
     expect(addon().listAttributes(-1, empty)).toBe(-EBADF);
     expect(addon().dataMap(-1, 1, 1)).toBe(-EBADF);
     expect(addon().deviceSize(-1)).toBe(-EBADF);
-    expect(addon().freeze(-1)).toBe(-EBADF);
+    expect(addon().thaw(-1)).toBe(-EBADF);
   });
 });
