@@ -248,6 +248,68 @@ describe("the command line of what reads an archive", () => {
   });
 });
 
+describe("the command line of a snapshot", () => {
+  it("has a default for all, and none is taken unasked", async () => {
+    expect((await request("savefs", "a.tsfsa", "/home")).snapshot).toBeUndefined();
+    const { archive, sources, snapshot } = await request("savefs", "--snapshot", "a.tsfsa", "/home");
+    expect([archive, sources]).toEqual(["a.tsfsa", ["/home"]]);
+    expect(snapshot).toEqual({
+      method: "auto",
+      maxFreezeMs: 60_000,
+      keep: "never",
+      hooks: { services: [], timeoutMs: 60_000 },
+    });
+  });
+
+  it("takes every option", async () => {
+    const words = "a.tsfsa / --snapshot=lvm --snapshot-size 20% --snapshot-max 10GiB --snapshot-store /var/tmp".split(
+      " ",
+    );
+    const more =
+      "--max-freeze 5 --pre-snapshot a --post-snapshot b --hold c --hook-timeout 7 --keep-snapshot=on-failure";
+    const services = ["--stop-service", "web", "--stop-service", "database"];
+    expect((await request("savefs", ...words, ...more.split(" "), ...services)).snapshot).toEqual({
+      method: "lvm",
+      size: { percent: 20 },
+      maxBytes: 10 * 1024 ** 3,
+      store: "/var/tmp",
+      maxFreezeMs: 5000,
+      keep: "on-failure",
+      hooks: { pre: "a", post: "b", hold: "c", services: ["web", "database"], timeoutMs: 7000 },
+    });
+    const { snapshot } = await request("savefs", ..."--snapshot --keep-snapshot --snapshot-size 512M a /".split(" "));
+    expect(snapshot).toMatchObject({ keep: "always", size: { bytes: 512 * 1024 ** 2 } });
+  });
+
+  it.each<[argv: string, message: string]>([
+    ["savefs --snapshot=zfs a /", "auto"],
+    ["savefs --snapshot --snapshot-size 0% a /", "20%"],
+    ["savefs --snapshot --snapshot-size much a /", "20%"],
+    ["savefs --snapshot --snapshot-max 0 a /", "10GiB"],
+    ["savefs --snapshot --max-freeze 0 a /", "--max-freeze"],
+    ["savefs --snapshot --keep-snapshot=never a /", "on-failure"],
+    ["savefs --hold x a /", "--hold is for snapshots"],
+    ["savefs --keep-snapshot a /", "--keep-snapshot is for snapshots"],
+    ["snapshot create", "missing"],
+  ])("refuses %s", async (argv, message) => {
+    expect((await refusal(...argv.split(" "))).message).toContain(message);
+  });
+
+  it.each(["plan /a /b", "create /a", "list", "status n", "remove n m", "merge n"])(
+    "knows snapshot %s",
+    async (words) => {
+      const [action, ...names] = words.split(" ");
+      expect(await request("snapshot", ...words.split(" "), "--json")).toMatchObject({ action, names });
+    },
+  );
+
+  it("says yes to a merge, chooses a method, and cleans up", async () => {
+    expect(await request("snapshot", "merge", "--yes", "n")).toMatchObject({ yes: true });
+    expect(await request("snapshot", "plan", "--method", "dm", "/a")).toMatchObject({ snapshot: { method: "dm" } });
+    expect(await request("cleanup")).toEqual({});
+  });
+});
+
 describe("a refusal", () => {
   it("says where help is, and what was perhaps meant", async () => {
     expect((await refusal("savefs", "A")).hints).toEqual(["tsfsa savefs --help shows what is expected"]);
