@@ -8,7 +8,6 @@
 import { closeSync, existsSync, openSync, statfsSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { TsfsaError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import type { Cleanup } from "../filesystem/cleanup.ts";
 import { openSource } from "../filesystem/open-source.ts";
@@ -22,7 +21,7 @@ import { liesOn } from "./devices.ts";
 import { openDirectory } from "./directory.ts";
 import { keptName, snapshotName } from "./owner.ts";
 import type { Detection, Health, Provider, Snapshot, SnapshotRun } from "./provider.ts";
-import { parseSnapshotStatus, tableSectors } from "./reports.ts";
+import { type Mapped, mappedWords, parseMapped, parseSnapshotStatus, tableSectors } from "./reports.ts";
 import { aboutToOverflow, planStore, type StorePlan } from "./sizing.ts";
 import { attempt, call, isInstalled, persist } from "./tools.ts";
 import type { Volume } from "./volume.ts";
@@ -86,8 +85,8 @@ function findStore(volume: Volume, run: SnapshotRun): Store | string {
         ...(size === undefined ? {} : { size }),
         ...(maxBytes === undefined ? {} : { maxBytes }),
       });
-      if (plan !== undefined) return { directory, plan };
-      reasons.push(`${directory} has too little room (${formatSize(bavail * bsize)} free)`);
+      if (typeof plan !== "string") return { directory, plan };
+      reasons.push(`${directory}: ${plan}`);
     }
   }
   return `no place for the store of changes: ${reasons.join("; ")}; name one with --snapshot-store`;
@@ -174,7 +173,7 @@ class DmSnapshot implements Snapshot {
   }
 
   async keep(): Promise<readonly string[]> {
-    const names = await mappedNames(this.#run.run);
+    const names = await mappedDevices(this.#run.run);
     const kept = keptName(this.#device, (name) => names.has(`${name}-real`) || names.has(`${name}-snap`));
     const rename = (from: string, to: string): readonly string[] => ["rename", from, to];
     try {
@@ -217,14 +216,16 @@ class DmSnapshot implements Snapshot {
  * change; a guard ends the wait if this process dies in it. mountPoint: to write out beforehand.
  */
 export async function restoreDevice(run: ToolRunner, device: string, base: string, mountPoint?: string): Promise<void> {
-  const made = await mappedNames(run);
-  if (!made.has(`${base}-real`)) return;
-  const own = await persist(run, "dmsetup", ["table", "--showkeys", `${base}-real`]);
-  const now = await persist(run, "dmsetup", ["table", device]);
-  // A table that was loaded and never became active holds `-real`, too. Where a guard was killed the device may be suspended.
-  await persist(run, "dmsetup", ["clear", device]);
-  await persist(run, "dmsetup", ["resume", device]);
-  if (/^\d+ \d+ snapshot-origin /.test(now)) {
+  const made = await mappedDevices(run);
+  const real = made.get(`${base}-real`);
+  if (real === undefined) return;
+  const own = await persist(run, "dmsetup", ["table", "--showkeys", real.name]);
+  if (made.has(device)) {
+    // A table that was loaded and never became active holds `-real`, too. Where a guard was killed the device may be suspended.
+    await persist(run, "dmsetup", ["clear", device]);
+    await persist(run, "dmsetup", ["resume", device]);
+  }
+  if (real.users.includes(device)) {
     await persist(run, "dmsetup", ["load", device], { input: own });
     const fd = mountPoint === undefined ? -1 : openSync(mountPoint, 0);
     try {
@@ -234,20 +235,15 @@ export async function restoreDevice(run: ToolRunner, device: string, base: strin
       if (fd >= 0) closeSync(fd);
     }
   }
+  // While a table is over them they cannot be removed.
   for (const name of suffixes.map((suffix) => `${base}${suffix}`)) {
-    const isDone = async (): Promise<boolean> => !(await mappedNames(run)).has(name);
+    const isDone = async (): Promise<boolean> => !(await mappedDevices(run)).has(name);
     if (made.has(name)) await persist(run, "dmsetup", ["remove", name], { isDone });
-  }
-  const after = await call(run, "dmsetup", ["table", device]);
-  if (/^\d+ \d+ snapshot-origin /.test(after)) {
-    throw new TsfsaError("FAILED", `the table of ${device} could not be restored`, {
-      hints: [`see dmsetup table ${device}`],
-    });
   }
 }
 
-async function mappedNames(run: ToolRunner): Promise<ReadonlySet<string>> {
-  return new Set((await persist(run, "dmsetup", ["info", "-c", "--noheadings", "-o", "name"])).split("\n"));
+async function mappedDevices(run: ToolRunner): Promise<ReadonlyMap<string, Mapped>> {
+  return new Map(parseMapped(await persist(run, "dmsetup", mappedWords)).map((each) => [each.name, each]));
 }
 
 /** No longer than this does a device wait for its table, which is loaded before. */

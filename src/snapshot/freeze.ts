@@ -6,23 +6,21 @@ import type { Cleanup } from "../filesystem/cleanup.ts";
 import { openSource } from "../filesystem/open-source.ts";
 import type { OpenSource } from "../filesystem/types.ts";
 import { Guard } from "../sys/guard.ts";
-import { liesOn } from "./devices.ts";
 import type { Detection, Health, Provider, Snapshot, SnapshotRun } from "./provider.ts";
-import { fileSystemNumber, heldSource } from "./held.ts";
+import { heldSource, refuseOurOwn } from "./held.ts";
 import type { Volume } from "./volume.ts";
 
 export const freeze: Provider = { method: "freeze", detect };
 
 async function detect(volume: Volume, run: SnapshotRun): Promise<Detection> {
-  const number = fileSystemNumber(volume);
-  const ours = run.written.find((path) => liesOn(path, number));
-  if (ours !== undefined) return { fits: false, reason: `it holds ${ours}, which is written meanwhile` };
-  return {
-    fits: true,
-    reason: `writers wait until it is read, for at most ${run.options.maxFreezeMs / 1000} s`,
-    commands: [`fsfreeze --freeze ${volume.mountPoint}`, `fsfreeze --unfreeze ${volume.mountPoint}`],
-    begin: (cleanup) => new Freeze(volume, run, cleanup),
-  };
+  return (
+    refuseOurOwn(volume, run) ?? {
+      fits: true,
+      reason: `writers wait until it is read, for at most ${run.options.maxFreezeMs / 1000} s`,
+      commands: [`fsfreeze --freeze ${volume.mountPoint}`, `fsfreeze --unfreeze ${volume.mountPoint}`],
+      begin: (cleanup) => new Freeze(volume, run, cleanup),
+    }
+  );
 }
 
 class Freeze implements Snapshot {

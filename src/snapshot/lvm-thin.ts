@@ -2,13 +2,10 @@
 // loses what it writes. So it is refused, and given up, while there is still room.
 
 import { formatSize } from "../base/units.ts";
-import type { Cleanup } from "../filesystem/cleanup.ts";
-import { openSource } from "../filesystem/open-source.ts";
-import { keepLogical, logicalVolumeOf, ownerTag, removeLogical, timeSuspended, volumes } from "./lvm-volume.ts";
-import { snapshotName } from "./owner.ts";
+import { LogicalSnapshot, logicalVolumeOf, volumes } from "./lvm-volume.ts";
 import type { Detection, Health, Provider, Snapshot, SnapshotRun } from "./provider.ts";
 import { type LogicalVolume, mapperName, parsePoolStatus } from "./reports.ts";
-import { attempt, call } from "./tools.ts";
+import { attempt } from "./tools.ts";
 import type { Volume } from "./volume.ts";
 
 /** Fill of a pool's data or metadata above which no snapshot is begun, and above which a running one is given up. */
@@ -39,53 +36,23 @@ export function createWords(origin: LogicalVolume, name: string, tag: string): s
   return ["-y", "-s", "-kn", "-ay", "-n", name, "--addtag", tag, `${origin.group}/${origin.name}`];
 }
 
-class ThinSnapshot implements Snapshot {
+class ThinSnapshot extends LogicalSnapshot implements Snapshot {
   readonly method = "lvm-thin";
-  readonly needsHold = false;
   /** lvcreate sends the pool its message only where it suspends the origin itself. */
   readonly sharesInstant = false;
-  readonly volume: Volume;
-  readonly #run: SnapshotRun;
-  readonly #origin: LogicalVolume;
-  readonly #cleanup: Cleanup;
-  readonly #name: string;
-  #kept = false;
-  #frozenMs: number | undefined;
 
-  constructor(volume: Volume, run: SnapshotRun, origin: LogicalVolume, cleanup: Cleanup, serial: number) {
-    this.volume = volume;
-    this.#run = run;
-    this.#origin = origin;
-    this.#cleanup = cleanup;
-    this.#name = snapshotName(origin.name, run.owner, serial);
-  }
-
-  async prepare(): Promise<void> {}
-
-  async create(): Promise<void> {
-    const { group, name: origin } = this.#origin;
-    this.#cleanup.defer(async () => {
-      if (!this.#kept) await removeLogical(this.#run.run, group, this.#name, origin);
-    });
-    const words = createWords(this.#origin, this.#name, ownerTag(this.#run.owner));
-    this.#frozenMs = await timeSuspended(this.volume, async () => {
-      await call(this.#run.run, "lvcreate", words);
-    });
-  }
-
-  open(): ReturnType<Snapshot["open"]> {
-    const path = `/dev/mapper/${mapperName(this.#origin.group, this.#name)}`;
-    return openSource(path, { allowRw: false, replay: true });
+  create(): Promise<void> {
+    return this.make((name, tag) => createWords(this.origin, name, tag));
   }
 
   async health(): Promise<Health> {
-    const { group, pool } = this.#origin;
-    const snapshot = await attempt(this.#run.run, "dmsetup", ["status", mapperName(group, this.#name)]);
+    const { group, pool } = this.origin;
+    const snapshot = await attempt(this.run.run, "dmsetup", ["status", this.mapper]);
     const [, , target, mapped] = snapshot.stdout.trim().split(/\s+/);
     if (snapshot.status !== 0 || target !== "thin" || mapped === "Fail" || mapped === "Error") {
       return { valid: false, reason: `the thin snapshot is gone or failed: ${snapshot.stderr.trim() || mapped}` };
     }
-    const { stdout } = await attempt(this.#run.run, "dmsetup", ["status", mapperName(group, pool, "tpool")]);
+    const { stdout } = await attempt(this.run.run, "dmsetup", ["status", mapperName(group, pool, "tpool")]);
     const found = parsePoolStatus(stdout);
     if (found === undefined || found.mode === "Fail" || found.mode === "Error") {
       return { valid: false, reason: `the thin pool ${group}/${pool} failed` };
@@ -100,15 +67,5 @@ class ThinSnapshot implements Snapshot {
       usedBytes,
       storeBytes,
     };
-  }
-
-  frozenMs(): number | undefined {
-    return this.#frozenMs;
-  }
-
-  async keep(): Promise<readonly string[]> {
-    const sentences = await keepLogical(this.#run.run, `${this.#origin.group}/${this.#name}`, this.#run.owner);
-    this.#kept = true;
-    return sentences;
   }
 }

@@ -1,8 +1,13 @@
-// What the two LVM providers share: finding the logical volume, removing, keeping, and putting right what a killed lvcreate left suspended.
+// What the two LVM providers share: finding the logical volume, making, opening, keeping and removing a snapshot of it, and putting right what a killed
+// lvcreate left suspended.
 
-import type { ToolRunner } from "../filesystem/recreate/tools.ts";
+import type { Cleanup } from "../filesystem/cleanup.ts";
+import { openSource } from "../filesystem/open-source.ts";
+import type { ToolOptions, ToolRunner } from "../filesystem/recreate/tools.ts";
+import type { OpenSource } from "../filesystem/types.ts";
 import { isSuspended } from "./devices.ts";
-import { keptOwner, type Owner, tagPrefix } from "./owner.ts";
+import { keptOwner, type Owner, snapshotName, tagPrefix } from "./owner.ts";
+import type { SnapshotRun } from "./provider.ts";
 import { type LogicalVolume, lvsWords, mapperName, parseLvs } from "./reports.ts";
 import { attempt, call, isInstalled, persist } from "./tools.ts";
 import type { Volume } from "./volume.ts";
@@ -20,8 +25,73 @@ export async function volumes(run: ToolRunner, names: readonly string[]): Promis
   return status === 0 || stdout.trim() !== "" ? parseLvs(stdout) : [];
 }
 
-export function ownerTag(owner: Owner): string {
+function ownerTag(owner: Owner): string {
   return `${tagPrefix}${owner}`;
+}
+
+/** A snapshot that is a logical volume beside its origin. */
+export abstract class LogicalSnapshot {
+  readonly volume: Volume;
+  readonly needsHold = false;
+  protected readonly run: SnapshotRun;
+  protected readonly origin: LogicalVolume;
+  /** Name in the origin's group. */
+  protected readonly name: string;
+  readonly #cleanup: Cleanup;
+  #kept = false;
+  #frozenMs: number | undefined;
+
+  constructor(volume: Volume, run: SnapshotRun, origin: LogicalVolume, cleanup: Cleanup, serial: number) {
+    this.volume = volume;
+    this.run = run;
+    this.origin = origin;
+    this.name = snapshotName(origin.name, run.owner, serial);
+    this.#cleanup = cleanup;
+  }
+
+  async prepare(): Promise<void> {}
+
+  /** Runs lvcreate, which suspends the origin unless that is held already. */
+  protected async make(words: (name: string, tag: string) => readonly string[], heldFd?: number): Promise<void> {
+    const { run, owner } = this.run;
+    const { group, name: origin } = this.origin;
+    this.#cleanup.defer(async () => {
+      if (!this.#kept) await removeLogical(run, group, this.name, origin);
+    });
+    const create = async (options: ToolOptions = {}, more: readonly string[] = []): Promise<void> => {
+      await call(run, "lvcreate", [...more, ...words(this.name, ownerTag(owner))], options);
+    };
+    if (heldFd === undefined) this.#frozenMs = await timeSuspended(this.volume, create);
+    // Reading a device that another snapshot of this run holds suspended, to look for LVM on it, would wait for the hold to end.
+    else await create({ input: heldFd }, ["--config", "devices/ignore_suspended_devices=1"]);
+  }
+
+  open(): Promise<OpenSource> {
+    return openSource(`/dev/mapper/${this.mapper}`, { allowRw: false, replay: true });
+  }
+
+  frozenMs(): number | undefined {
+    return this.#frozenMs;
+  }
+
+  /** Takes the owner's tag off, so that no cleanup removes it. */
+  async keep(): Promise<readonly string[]> {
+    const { run, owner } = this.run;
+    await call(run, "lvchange", ["--deltag", ownerTag(owner), "--addtag", ownerTag(keptOwner), this.full]);
+    this.#kept = true;
+    return [
+      `kept the snapshot ${this.full}: save it with tsfsa savefs ARCHIVE /dev/${this.full}`,
+      `remove it with tsfsa snapshot remove ${this.full}`,
+    ];
+  }
+
+  protected get full(): string {
+    return `${this.origin.group}/${this.name}`;
+  }
+
+  protected get mapper(): string {
+    return mapperName(this.origin.group, this.name);
+  }
 }
 
 /**
@@ -62,17 +132,8 @@ async function suspended(run: ToolRunner, mapper: string): Promise<boolean> {
   return stdout.trim() === "Suspended";
 }
 
-/** Takes the owner's tag off, so that no cleanup removes it. */
-export async function keepLogical(run: ToolRunner, full: string, owner: Owner): Promise<readonly string[]> {
-  await call(run, "lvchange", ["--deltag", ownerTag(owner), "--addtag", ownerTag(keptOwner), full]);
-  return [
-    `kept the snapshot ${full}: save it with tsfsa savefs ARCHIVE /dev/${full}`,
-    `remove it with tsfsa snapshot remove ${full}`,
-  ];
-}
-
 /** Watches how long the origin is suspended while `work` runs. Resolves with milliseconds, as exact as 2 ms sampling is. */
-export async function timeSuspended(volume: Volume, work: () => Promise<void>): Promise<number> {
+async function timeSuspended(volume: Volume, work: () => Promise<void>): Promise<number> {
   let firstMs: number | undefined;
   let lastMs = 0;
   const timer = setInterval(() => {

@@ -2,13 +2,11 @@
 // it is not frozen before. The store is sized so that it cannot overflow where the volume group has room; else it is watched and grown.
 
 import type { Cleanup } from "../filesystem/cleanup.ts";
-import { openSource } from "../filesystem/open-source.ts";
-import { keepLogical, logicalVolumeOf, ownerTag, removeLogical, timeSuspended, volumes } from "./lvm-volume.ts";
-import { snapshotName } from "./owner.ts";
+import { LogicalSnapshot, logicalVolumeOf, volumes } from "./lvm-volume.ts";
 import type { Detection, Health, Provider, Snapshot, SnapshotRun } from "./provider.ts";
 import { type LogicalVolume, mapperName, parseSnapshotStatus } from "./reports.ts";
 import { aboutToOverflow, growth, planStore, type StorePlan } from "./sizing.ts";
-import { attempt, call } from "./tools.ts";
+import { attempt } from "./tools.ts";
 import type { Volume } from "./volume.ts";
 import { formatSize } from "../base/units.ts";
 
@@ -29,12 +27,8 @@ async function detect(volume: Volume, run: SnapshotRun): Promise<Detection> {
     ...(size === undefined ? {} : { size }),
     ...(maxBytes === undefined ? {} : { maxBytes }),
   });
-  if (plan === undefined) {
-    return {
-      fits: false,
-      reason: `the volume group ${origin.group} has no room for it: ${formatSize(origin.groupFreeBytes)} free`,
-    };
-  }
+  if (typeof plan === "string")
+    return { fits: false, reason: `no store of changes in the volume group ${origin.group}: ${plan}` };
   const room = plan.complete ? "cannot overflow" : `${formatSize(plan.bytes)} for changes, grown while there is room`;
   return {
     fits: true,
@@ -44,25 +38,20 @@ async function detect(volume: Volume, run: SnapshotRun): Promise<Detection> {
   };
 }
 
+/** `--monitor n` of tools that have no such option. */
+const unwatched = ["--config", "activation/monitoring=0"];
+
 /** `--monitor n`: dmeventd would unmount a full snapshot by force, and whoever reads by path would then read what lies below. */
 export function createWords(origin: LogicalVolume, name: string, { bytes }: StorePlan, tag: string): string[] {
   const full = `${origin.group}/${origin.name}`;
   return ["-y", "-s", "-n", name, "-L", `${bytes}b`, "--monitor", "n", "--addtag", tag, full];
 }
 
-class LvmSnapshot implements Snapshot {
+class LvmSnapshot extends LogicalSnapshot implements Snapshot {
   readonly method = "lvm";
-  readonly needsHold = false;
   readonly sharesInstant = true;
-  readonly volume: Volume;
   readonly hold: NonNullable<Snapshot["hold"]>;
-  readonly #run: SnapshotRun;
-  readonly #origin: LogicalVolume;
   readonly #plan: StorePlan;
-  readonly #cleanup: Cleanup;
-  readonly #name: string;
-  #kept = false;
-  #frozenMs: number | undefined;
   #last: { readonly usedBytes: number; readonly atMs: number } | undefined;
 
   constructor(
@@ -73,38 +62,17 @@ class LvmSnapshot implements Snapshot {
     cleanup: Cleanup,
     serial: number,
   ) {
-    this.volume = volume;
+    super(volume, run, origin, cleanup, serial);
     this.hold = { kind: "suspend", fd: -1, name: mapperName(origin.group, origin.name), label: volume.path };
-    this.#run = run;
-    this.#origin = origin;
     this.#plan = plan;
-    this.#cleanup = cleanup;
-    this.#name = snapshotName(origin.name, run.owner, serial);
   }
 
-  async prepare(): Promise<void> {}
-
-  async create(heldFd?: number): Promise<void> {
-    const { group, name: origin } = this.#origin;
-    this.#cleanup.defer(async () => {
-      if (!this.#kept) await removeLogical(this.#run.run, group, this.#name, origin);
-    });
-    // Reading a device that another snapshot of this run holds suspended, to look for LVM on it, would wait for the hold to end.
-    const scan = heldFd === undefined ? [] : ["--config", "devices/ignore_suspended_devices=1"];
-    const words = [...scan, ...createWords(this.#origin, this.#name, this.#plan, ownerTag(this.#run.owner))];
-    const create = async (): Promise<void> => {
-      await call(this.#run.run, "lvcreate", words, heldFd === undefined ? {} : { input: heldFd });
-    };
-    if (heldFd !== undefined) await create();
-    else this.#frozenMs = await timeSuspended(this.volume, create);
-  }
-
-  open(): ReturnType<Snapshot["open"]> {
-    return openSource(`/dev/mapper/${this.#mapper}`, { allowRw: false, replay: true });
+  create(heldFd?: number): Promise<void> {
+    return this.make((name, tag) => createWords(this.origin, name, this.#plan, tag), heldFd);
   }
 
   async health(): Promise<Health> {
-    const { status, stdout, stderr } = await attempt(this.#run.run, "dmsetup", ["status", this.#mapper]);
+    const { status, stdout, stderr } = await attempt(this.run.run, "dmsetup", ["status", this.mapper]);
     if (status !== 0) return { valid: false, reason: `the snapshot is gone: ${stderr.trim()}` };
     const found = parseSnapshotStatus(stdout);
     if (!found.valid) return { valid: false, reason: `the snapshot overflowed or broke: ${found.reason}` };
@@ -115,16 +83,6 @@ class LvmSnapshot implements Snapshot {
     return { valid: true, reason, usedBytes, storeBytes };
   }
 
-  frozenMs(): number | undefined {
-    return this.#frozenMs;
-  }
-
-  async keep(): Promise<readonly string[]> {
-    const sentences = await keepLogical(this.#run.run, `${this.#origin.group}/${this.#name}`, this.#run.owner);
-    this.#kept = true;
-    return sentences;
-  }
-
   /** False: it is about to overflow, and nothing can be done. */
   async #grow(usedBytes: number, storeBytes: number): Promise<boolean> {
     const atMs = performance.now();
@@ -132,23 +90,18 @@ class LvmSnapshot implements Snapshot {
     const seconds = (atMs - last.atMs) / 1000;
     const bytesPerSecond = seconds < 0.1 ? 0 : Math.max(0, usedBytes - last.usedBytes) / seconds;
     this.#last = { usedBytes, atMs };
-    const fill = { usedBytes, storeBytes, bytesPerSecond, unitBytes: this.#origin.extentBytes };
-    const { maxBytes } = this.#run.options;
+    const fill = { usedBytes, storeBytes, bytesPerSecond, unitBytes: this.origin.extentBytes };
+    const { maxBytes } = this.run.options;
     const limit = maxBytes === undefined ? {} : { maxBytes };
     if (growth({ ...fill, freeBytes: Number.POSITIVE_INFINITY, ...limit }) > 0) {
-      const [now] = await volumes(this.#run.run, [`${this.#origin.group}/${this.#name}`]);
+      const [now] = await volumes(this.run.run, [this.full]);
       const bytes = growth({ ...fill, freeBytes: now?.groupFreeBytes ?? 0, ...limit });
       if (bytes > 0) {
-        this.#run.step(`${this.volume.path}: snapshot ${formatSize(usedBytes)} full, grown by ${formatSize(bytes)}`);
-        const full = `${this.#origin.group}/${this.#name}`;
-        const { status } = await attempt(this.#run.run, "lvextend", ["-y", "-L", `+${bytes}b`, full]);
+        this.run.step(`${this.volume.path}: snapshot ${formatSize(usedBytes)} full, grown by ${formatSize(bytes)}`);
+        const { status } = await attempt(this.run.run, "lvextend", [...unwatched, "-y", "-L", `+${bytes}b`, this.full]);
         if (status === 0) return true;
       }
     }
     return !aboutToOverflow(usedBytes, storeBytes);
-  }
-
-  get #mapper(): string {
-    return mapperName(this.#origin.group, this.#name);
   }
 }

@@ -9,8 +9,17 @@ import { openTopLevel } from "./btrfs.ts";
 import { listSubvolumes, removeSubvolumes } from "./btrfs-list.ts";
 import { restoreDevice } from "./dm.ts";
 import { removeLogical } from "./lvm-volume.ts";
-import { parseSnapshotName, stateOf, tagPrefix } from "./owner.ts";
-import { type LogicalVolume, lvsWords, mapperName, parseLvs, parseSnapshotStatus } from "./reports.ts";
+import { originPart, parseSnapshotName, stateOf, tagPrefix } from "./owner.ts";
+import {
+  type LogicalVolume,
+  lvsWords,
+  type Mapped,
+  mapperName,
+  mappedWords,
+  parseLvs,
+  parseMapped,
+  parseSnapshotStatus,
+} from "./reports.ts";
 import { attempt } from "./tools.ts";
 
 export interface FoundSnapshot extends SnapshotInfo {
@@ -72,12 +81,20 @@ async function findLogical(run: ToolRunner): Promise<FoundSnapshot[]> {
     const name = parseSnapshotName(each.name);
     // Both must be ours: a tag alone may have been copied.
     if (tag === undefined || name === undefined) return [];
-    return [describeLogical(run, each, originOf(each, name.origin), tag.slice(tagPrefix.length))];
+    return [describeLogical(run, each, originOf(each, name.origin, all), tag.slice(tagPrefix.length))];
   });
 }
 
-function originOf(volume: LogicalVolume, named: string): string {
-  return volume.origin === "" ? named : volume.origin;
+/** A volume that is half made is no snapshot yet: its origin is one of that name, the one that is suspended first. */
+function originOf(volume: LogicalVolume, named: string, all: readonly LogicalVolume[]): string {
+  if (volume.origin !== "") return volume.origin;
+  const alike = all.filter(({ group, name }) => group === volume.group && isNamed(name, named));
+  return (alike.find(({ attributes }) => attributes[4] === "s") ?? alike[0])?.name ?? named;
+}
+
+/** Whether `named` in a snapshot's name may mean this one; no snapshot of ours is meant. */
+function isNamed(name: string, named: string): boolean {
+  return originPart(name) === named && parseSnapshotName(name.replace(/-(real|snap)$/, "")) === undefined;
 }
 
 function describeLogical(run: ToolRunner, volume: LogicalVolume, origin: string, owner: string): FoundSnapshot {
@@ -97,35 +114,35 @@ function describeLogical(run: ToolRunner, volume: LogicalVolume, origin: string,
 
 /** Devices of device-mapper: `ORIGIN.tsfsa-OWNER-N-real`, and `-snap` where it came so far. */
 async function findMapped(run: ToolRunner): Promise<FoundSnapshot[]> {
-  const { status, stdout } = await attempt(run, "dmsetup", [
-    "info",
-    "-c",
-    "--noheadings",
-    "-o",
-    "name,uuid",
-    "--separator",
-    "\t",
-  ]);
+  const { status, stdout } = await attempt(run, "dmsetup", mappedWords);
   if (status !== 0) return [];
   const found: FoundSnapshot[] = [];
-  for (const line of stdout.split("\n")) {
-    const [name = "", uuid = ""] = line.trim().split("\t");
-    const base = name.replace(/-real$/, "");
-    const parsed = base === name || uuid.startsWith("LVM-") ? undefined : parseSnapshotName(base);
+  const all = parseMapped(stdout);
+  for (const real of all) {
+    const base = real.name.replace(/-real$/, "");
+    const parsed = base === real.name || real.uuid.startsWith("LVM-") ? undefined : parseSnapshotName(base);
     if (parsed === undefined) continue;
+    const origin = deviceOver(real, base, parsed.origin, all);
     const { stdout: text } = await attempt(run, "dmsetup", ["status", `${base}-snap`]);
     const state = parseSnapshotStatus(text);
     found.push({
       method: "dm",
       name: base,
-      origin: parsed.origin,
+      origin,
       state: stateOf(parsed.owner),
       valid: state.valid,
       ...(state.valid ? { usedBytes: state.usedBytes, storeBytes: state.storeBytes } : {}),
-      remove: () => restoreDevice(run, parsed.origin, base, mountOfMapped(parsed.origin)),
+      remove: () => restoreDevice(run, origin, base, mountOfMapped(origin)),
     });
   }
   return found;
+}
+
+/** The device whose table is over `-real`. Where none is yet, one of that name, first one that is held or has a table that never became active. */
+function deviceOver(real: Mapped, base: string, named: string, all: readonly Mapped[]): string {
+  const alike = all.filter(({ name }) => isNamed(name, named));
+  const pending = alike.find(({ isPending }) => isPending) ?? alike[0];
+  return real.users.find((name) => name !== `${base}-snap`) ?? pending?.name ?? named;
 }
 
 /** Where a device of device-mapper is mounted here. */

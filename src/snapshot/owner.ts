@@ -44,9 +44,13 @@ export function stateOf(owner: Owner): "kept" | "running" | "orphan" {
 /** `-tsfsa-OWNER-SERIAL` at the end of a name, as snapshotName() makes it. */
 const pattern = /^(.*)[.]tsfsa-(kept|\d+-\d+-[0-9a-f]{8})-(\d+)$/s;
 
-/** The name of a snapshot of `origin`; the origin is cut where the name would be too long (127 bytes: LVM, device-mapper with suffix). */
+/** What the name of a snapshot tells of its origin: long names are cut, for all of it may have 127 bytes (LVM, device-mapper with suffix). */
+export function originPart(origin: string): string {
+  return origin.slice(0, 60);
+}
+
 export function snapshotName(origin: string, owner: Owner, serial: number): string {
-  return `${origin.slice(0, 60)}.tsfsa-${owner}-${serial}`;
+  return `${originPart(origin)}.tsfsa-${owner}-${serial}`;
 }
 
 /** The first free name for a snapshot of `origin` that stays. */
@@ -56,6 +60,7 @@ export function keptName(origin: string, isTaken: (name: string) => boolean): st
   return snapshotName(origin, keptOwner, serial);
 }
 
+/** `origin`: as much as originPart() leaves of it. */
 export function parseSnapshotName(
   name: string,
 ): { readonly origin: string; readonly owner: Owner; readonly serial: number } | undefined {

@@ -6,24 +6,22 @@ import type { Cleanup } from "../filesystem/cleanup.ts";
 import { openSource } from "../filesystem/open-source.ts";
 import type { OpenSource } from "../filesystem/types.ts";
 import { Guard } from "../sys/guard.ts";
-import { liesOn } from "./devices.ts";
 import type { Detection, Health, Provider, Snapshot, SnapshotRun } from "./provider.ts";
-import { fileSystemNumber, heldSource } from "./held.ts";
+import { heldSource, refuseOurOwn } from "./held.ts";
 import type { Volume } from "./volume.ts";
 import { openDirectory } from "./directory.ts";
 
 export const remountRo: Provider = { method: "remount-ro", detect };
 
 async function detect(volume: Volume, run: SnapshotRun): Promise<Detection> {
-  const number = fileSystemNumber(volume);
-  const ours = run.written.find((path) => liesOn(path, number));
-  if (ours !== undefined) return { fits: false, reason: `it holds ${ours}, which is written meanwhile` };
-  return {
-    fits: true,
-    reason: "read-only while it is read, if no file is open for writing",
-    commands: [`mount -o remount,ro ${volume.mountPoint}`, `mount -o remount,rw ${volume.mountPoint}`],
-    begin: (cleanup) => new Remount(volume, cleanup),
-  };
+  return (
+    refuseOurOwn(volume, run) ?? {
+      fits: true,
+      reason: "read-only while it is read, if no file is open for writing",
+      commands: [`mount -o remount,ro ${volume.mountPoint}`, `mount -o remount,rw ${volume.mountPoint}`],
+      begin: (cleanup) => new Remount(volume, cleanup),
+    }
+  );
 }
 
 class Remount implements Snapshot {

@@ -142,6 +142,36 @@ export function parsePoolStatus(text: string): PoolStatus | undefined {
   };
 }
 
+/** Columns of `dmsetup info -c`, always with a tab between them. */
+export const mappedWords: readonly string[] = [
+  "info",
+  "-c",
+  "--noheadings",
+  "--separator",
+  "\t",
+  "-o",
+  "name,uuid,attr,names_using_dev",
+];
+
+export interface Mapped {
+  readonly name: string;
+  readonly uuid: string;
+  /** It is suspended, or a table waits to become active. */
+  readonly isPending: boolean;
+  /** Devices whose active tables are over it. */
+  readonly users: readonly string[];
+}
+
+/** `data\t\tL--w\tone,two`: Live, Inactive, suspended, writable (dmsetup(8)). */
+export function parseMapped(text: string): Mapped[] {
+  return text.split("\n").flatMap((line) => {
+    const [name = "", uuid = "", attributes, users = ""] = line.split("\t");
+    if (attributes === undefined) return [];
+    const isPending = attributes[1] === "I" || attributes[2] === "s";
+    return [{ name, uuid, isPending, users: users.split(",").filter((user) => user !== "") }];
+  });
+}
+
 /** The name device-mapper has for `vg/lv[-layer]`: hyphens doubled (lib/misc/lvm-string.c, build_dm_name). */
 export function mapperName(group: string, name: string, layer?: string): string {
   const doubled = [group, name].map((each) => each.replaceAll("-", "--")).join("-");

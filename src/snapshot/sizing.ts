@@ -1,5 +1,6 @@
 // How large the store of a copy-on-write snapshot must be, and when it must grow. Pure.
 
+import { formatSize } from "../base/units.ts";
 import type { SnapshotSize } from "../model/snapshot.ts";
 
 /** Chunks of 4 KiB, LVM's default, and 16 bytes of metadata for each (dm-snap-persistent.c: struct disk_exception). */
@@ -34,12 +35,14 @@ export interface StorePlan {
   readonly complete: boolean;
 }
 
-/** Size of the store at first, or undefined where there is not enough room. */
-export function planStore({ originBytes, freeBytes, unitBytes, size, maxBytes }: Room): StorePlan | undefined {
+/** Size of the store at first, or why there can be none. */
+export function planStore({ originBytes, freeBytes, unitBytes, size, maxBytes }: Room): StorePlan | string {
   const up = (bytes: number): number => Math.ceil(bytes / unitBytes) * unitBytes;
   const down = (bytes: number): number => Math.floor(bytes / unitBytes) * unitBytes;
   const complete = up(completeStoreBytes(originBytes));
-  const limit = Math.min(down(freeBytes), complete, down(maxBytes ?? Number.POSITIVE_INFINITY));
+  const maximum = down(maxBytes ?? Number.POSITIVE_INFINITY);
+  const room = down(freeBytes);
+  const limit = Math.min(room, complete, maximum);
   const wanted =
     size === undefined
       ? usual(complete, limit, originBytes)
@@ -47,7 +50,10 @@ export function planStore({ originBytes, freeBytes, unitBytes, size, maxBytes }:
         ? size.bytes
         : (originBytes * size.percent) / 100;
   const bytes = Math.min(up(wanted), complete);
-  if (bytes > limit || bytes < Math.min(leastBytes, complete)) return undefined;
+  const least = Math.min(leastBytes, complete);
+  if (bytes < least) return `--snapshot-size is too small: expected at least ${formatSize(least)}`;
+  if (bytes > maximum) return `--snapshot-max is too small: expected at least ${formatSize(bytes)}`;
+  if (bytes > room) return `it has room for ${formatSize(room)}, expected at least ${formatSize(bytes)}`;
   return { bytes, complete: bytes === complete };
 }
 

@@ -9,8 +9,10 @@ import { parseMountInfo } from "../../src/filesystem/mounts.ts";
 import { dm } from "../../src/snapshot/dm.ts";
 import { lvm } from "../../src/snapshot/lvm.ts";
 import { lvmThin } from "../../src/snapshot/lvm-thin.ts";
+import { removeOrphans } from "../../src/snapshot/orphans.ts";
 import { thisOwner } from "../../src/snapshot/owner.ts";
 import type { Provider, Snapshot, SnapshotRun } from "../../src/snapshot/provider.ts";
+import { mappedWords } from "../../src/snapshot/reports.ts";
 import type { Volume } from "../../src/snapshot/volume.ts";
 import { Guard, type GuardItem } from "../../src/sys/guard.ts";
 import { FakeDm } from "./fake-dm.ts";
@@ -60,6 +62,9 @@ function volumeNamed(name: string, mapped: Omit<NonNullable<Volume["mapped"]>, "
   };
 }
 
+/** Of a process that is gone. */
+const deadOwner = "999999999-1-00000000";
+
 interface Case {
   readonly provider: Provider;
   readonly volume: Volume;
@@ -76,17 +81,20 @@ const cases: readonly Case[] = [
   { provider: dm, volume: volumeNamed("data", { kind: "dm", isThin: false }), make: () => new FakeDm() },
 ];
 
-async function begun({ provider, volume }: Case, machine: FakeTools, cleanup: Cleanup): Promise<Snapshot> {
-  if (machine instanceof FakeDm) kernel.machine = machine;
-  const run: SnapshotRun = {
+function runOf(machine: FakeTools, { provider, volume }: Case, owner = thisOwner()): SnapshotRun {
+  return {
     options: { maxFreezeMs: 1000, store: folder, ...(provider === dm ? { size: { bytes: 8 << 20 } } : {}) },
-    owner: thisOwner(),
+    owner,
     run: machine.run,
     written: [],
     volumes: [volume],
     step: () => undefined,
   };
-  const found = await provider.detect(volume, run);
+}
+
+async function begun(each: Case, machine: FakeTools, cleanup: Cleanup, owner?: string): Promise<Snapshot> {
+  if (machine instanceof FakeDm) kernel.machine = machine;
+  const found = await each.provider.detect(each.volume, runOf(machine, each, owner));
   if (!found.fits) throw new Error(found.reason);
   return found.begin(cleanup, 0);
 }
@@ -163,16 +171,53 @@ describe("provider dm", () => {
       "dmsetup load data",
       "dmsetup create BASE-snap",
       "dmsetup status BASE-snap",
-      "dmsetup info -c --noheadings -o name",
+      `dmsetup ${mappedWords.join(" ")}`,
       "dmsetup table --showkeys BASE-real",
-      "dmsetup table data",
       "dmsetup clear data",
       "dmsetup resume data",
       "dmsetup load data",
       "dmsetup remove BASE-snap",
       "dmsetup remove BASE-real",
-      "dmsetup table data",
     ]);
+  });
+
+  it.each([
+    ["nothing was loaded yet", 0],
+    ["the table was loaded and not active yet", 1],
+    ["the snapshot was there", 2],
+  ])(
+    "gives a device whose name is longer than a snapshot's has room for its table back after a kill when %s",
+    async (_, loads) => {
+      const [mine, other] = ["one", "two"].map((end) => `${"n".repeat(100)}-${end}`) as [string, string];
+      const machine = new FakeDm(mine);
+      const table = "0 8 linear 254:16 0";
+      // Another whose name begins alike, with a table of ours that is of no concern.
+      machine.devices.set(other, { active: table, loaded: undefined, suspended: false });
+      const killed = new Cleanup();
+      const snapshot = await begun(
+        { ...each, volume: volumeNamed(mine, { kind: "dm", isThin: false }) },
+        machine,
+        killed,
+        deadOwner,
+      );
+      await snapshot.prepare();
+      machine.hold(mine);
+      if (loads > 0) await snapshot.create();
+      if (loads > 1) machine.release(mine, true);
+      const warn = (message: string): void => expect.unreachable(message);
+      const [removed] = await removeOrphans(machine.run, { step: () => undefined, warn });
+      expect(removed?.origin).toBe(mine);
+      expect(machine.left()).toEqual([[other, { active: table, loaded: undefined, suspended: false }]]);
+    },
+  );
+
+  it("says what the least store is", async () => {
+    const run = { options: { maxFreezeMs: 1000, store: folder, size: { bytes: 1 << 20 } } };
+    const found = await dm.detect(each.volume, { ...runOf(new FakeDm(), each), ...run });
+    expect(found).toMatchObject({
+      fits: false,
+      reason: expect.stringContaining("expected at least 4 MiB") as string,
+    });
   });
 
   it("keeps a second snapshot beside the first", async () => {

@@ -11,12 +11,20 @@ interface Device {
 }
 
 export class FakeDm extends FakeTools {
-  readonly devices = new Map<string, Device>([["data", device("0 819200 linear 254:0 0")]]);
+  readonly devices: Map<string, Device>;
+  readonly #own: string;
+
+  /** `own`: the device that is there at first. */
+  constructor(own = "data") {
+    super();
+    this.#own = own;
+    this.devices = new Map([[own, device("0 819200 linear 254:0 0")]]);
+  }
 
   left(): unknown {
     return [...this.devices].filter(
       ([name, { active, loaded, suspended }]) =>
-        name !== "data" || suspended || loaded !== undefined || active !== "0 819200 linear 254:0 0",
+        name !== this.#own || suspended || loaded !== undefined || active !== "0 819200 linear 254:0 0",
     );
   }
 
@@ -32,10 +40,11 @@ export class FakeDm extends FakeTools {
   }
 
   protected answer(program: string, words: readonly string[], { input = "" }: ToolOptions): Answer {
+    if (program === "lvs") return '{"report":[{"lv":[]}]}';
     if (program !== "dmsetup") return "";
     const [verb = ""] = words;
     if (verb === "version") return "Library version:   1.02.185 (2022-05-18)\nDriver version:    4.47.0\n";
-    if (verb === "info") return [...this.devices.keys()].map((name) => `${name}\n`).join("");
+    if (verb === "info") return [...this.devices].map((each) => this.#info(...each)).join("");
     const name = (verb === "rename" ? words[1] : words.at(-1)) ?? "";
     if (verb === "create") return this.#create(name, String(input));
     const found = this.devices.get(name);
@@ -61,6 +70,12 @@ export class FakeDm extends FakeTools {
       default:
         throw new Error(`dmsetup ${verb} is not known here`);
     }
+  }
+
+  #info(name: string, { loaded, suspended }: Device): string {
+    const users = [...this.devices].filter(([, { active }]) => active.split(" ").includes(`/dev/mapper/${name}`));
+    const attributes = `L${loaded === undefined ? "-" : "I"}${suspended ? "s" : "-"}w`;
+    return `${name}\t\t${attributes}\t${users.map(([user]) => user).join(",")}\n`;
   }
 
   #create(name: string, table: string): Answer {

@@ -3,10 +3,11 @@
 import { describe, expect, it } from "vitest";
 import { Cleanup } from "../../src/filesystem/cleanup.ts";
 import { parseMountInfo } from "../../src/filesystem/mounts.ts";
+import type { ToolRunner } from "../../src/filesystem/recreate/tools.ts";
 import { lvm } from "../../src/snapshot/lvm.ts";
 import { findSnapshots, removeOrphans } from "../../src/snapshot/orphans.ts";
 import type { Snapshot, SnapshotRun } from "../../src/snapshot/provider.ts";
-import { thisOwner } from "../../src/snapshot/owner.ts";
+import { snapshotName, thisOwner } from "../../src/snapshot/owner.ts";
 import type { Volume } from "../../src/snapshot/volume.ts";
 import { FakeLvm } from "./fake-lvm.ts";
 
@@ -95,7 +96,7 @@ describe("the lvm provider", () => {
     await snapshot.create();
     fake.status = "0 819200 snapshot 150000/204800 48";
     expect(await snapshot.health(false)).toMatchObject({ valid: true });
-    expect(fake.calls.at(-1)).toMatch(/^lvextend -y -L \+\d+b vg0\/data\.tsfsa-/);
+    expect(fake.calls.at(-1)).toMatch(/^lvextend --config activation\/monitoring=0 -y -L \+\d+b vg0\/data\.tsfsa-/);
     fake.status = "0 819200 snapshot 306000/307200 48";
     const health = await snapshot.health(false);
     expect(health.valid).toBe(true);
@@ -111,6 +112,24 @@ describe("the lvm provider", () => {
 });
 
 describe("orphans", () => {
+  it("finds the origin of one that is half made and whose name has no room for all of it: the volume that is suspended", async () => {
+    const [one, two] = ["one", "two"].map((end) => `${"n".repeat(70)}-${end}`) as [string, string];
+    const snapshot = snapshotName(two, "999999999-1-00000000", 0);
+    const row = (lv_name: string, lv_attr: string, lv_tags = ""): object => ({
+      vg_name: "vg0",
+      lv_name,
+      lv_attr,
+      lv_tags,
+    });
+    const half = row(snapshot, "-wi-i-----", "tsfsa.999999999-1-00000000");
+    const lv = [row(one, "-wi-ao----"), row(two, "-wi-so----"), half];
+    const run: ToolRunner = ({ program }) =>
+      Promise.resolve({ status: 0, stdout: program === "lvs" ? JSON.stringify({ report: [{ lv }] }) : "", stderr: "" });
+    expect(await findSnapshots(run)).toMatchObject([
+      { name: `vg0/${snapshot}`, origin: `vg0/${two}`, state: "orphan" },
+    ]);
+  });
+
   it("removes what a dead owner left, and nothing of the living, the kept and others", async () => {
     const fake = new FakeLvm();
     const dead = "999999999-1-00000000";

@@ -5,6 +5,7 @@ import { below, parseSubvolumes } from "../../src/snapshot/btrfs-list.ts";
 import { keptName, ownerLives, parseSnapshotName, snapshotName, stateOf, thisOwner } from "../../src/snapshot/owner.ts";
 import {
   mapperName,
+  parseMapped,
   parseLvs,
   parsePoolStatus,
   parseSnapshotStatus,
@@ -60,6 +61,13 @@ describe("reports of the tools", () => {
     expect(found[0]).toMatchObject({ group: "vg0", name: "s", invalid: true, sizeBytes: 104_857_600, tags: [] });
     expect(parseLvs('{"report":[{"lv":[]}]}')).toEqual([]);
     expect(() => parseLvs("  No volume groups found")).toThrow(/JSON/);
+  });
+
+  it("reads devices of device-mapper and who uses them", () => {
+    expect(parseMapped("data\t\tLIsw\t\ndata-real\tUUID\tL--w\tdata,snap\nNo devices found\n")).toEqual([
+      { name: "data", uuid: "", isPending: true, users: [] },
+      { name: "data-real", uuid: "UUID", isPending: false, users: ["data", "snap"] },
+    ]);
   });
 
   it("names devices as device-mapper does", () => {
@@ -125,8 +133,15 @@ describe("stores of changes", () => {
     expect(planStore({ ...room, freeBytes: 10 * MiB })).toEqual({ bytes: 8 * MiB, complete: false });
     expect(planStore({ ...room, size: { percent: 10 } })).toEqual({ bytes: 40 * MiB, complete: false });
     expect(planStore({ ...room, size: { bytes: 5 * MiB } })).toEqual({ bytes: 8 * MiB, complete: false });
-    expect(planStore({ ...room, size: { percent: 100 }, freeBytes: 200 * MiB })).toBeUndefined();
-    expect(planStore({ ...room, freeBytes: 3 * MiB })).toBeUndefined();
+  });
+
+  it("say why there can be none", () => {
+    expect(planStore({ ...room, size: { percent: 100 }, freeBytes: 200 * MiB })).toBe(
+      "it has room for 200 MiB, expected at least 400 MiB",
+    );
+    expect(planStore({ ...room, freeBytes: 3 * MiB })).toBe("it has room for 0 B, expected at least 4 MiB");
+    expect(planStore({ ...room, unitBytes: MiB, size: { bytes: MiB } })).toMatch(/^--snapshot-size .* least 4 MiB$/);
+    expect(planStore({ ...room, size: { bytes: 8 * MiB }, maxBytes: 4 * MiB })).toMatch(/^--snapshot-max .* 8 MiB$/);
   });
 
   it("grow before they are full, never beyond what is free or allowed", () => {
