@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -246,6 +246,8 @@ describe("--keep-snapshot=on-failure", () => {
       expect(await ours()).toBe("");
 
       // Nothing can be written there.
+      await expectStatus(2, ["savefs", "--snapshot", "/dev/full", source]);
+      expect(await ours()).toBe("");
       const { stderr } = await expectStatus(2, [...words, "/dev/full", source]);
       expect(await ours()).toBe(".tsfsa-kept-0\n");
       writeFileSync(join(source, "noise"), "changed since");
@@ -302,6 +304,24 @@ describe("hooks", () => {
       expect((await must(["btrfs", "subvolume", "list", source])).stdout.toString()).toBe("");
     });
   });
+
+  it.each(["--pre-snapshot", "--hold"])(
+    "that wait do not hold up a signal, and end with the run: %s",
+    async (option) => {
+      await withLab(async (lab) => {
+        const source = await mounted(lab, recipes.btrfs);
+        const file = lab.path("pid");
+        const [program = "", ...words] = tsfsaArgv("savefs", "--snapshot", option, `echo $$ > ${file}; exec sleep 600`);
+        const save = spawn(program, [...words, lab.path("a.tsfsa"), source], { stdio: "ignore" });
+        const ended = once(save, "exit");
+        await eventually(() => existsSync(file) && readFileSync(file, "utf8").endsWith("\n"));
+        save.kill("SIGTERM");
+        expect(await Promise.race([ended, sleep(20_000)])).toEqual([null, "SIGTERM"]);
+        await eventually(() => !existsSync(`/proc/${readFileSync(file, "utf8").trim()}`));
+        expect((await must(["btrfs", "subvolume", "list", source])).stdout.toString()).toBe("");
+      });
+    },
+  );
 });
 
 describe("services", () => {

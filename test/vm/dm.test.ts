@@ -1,10 +1,10 @@
 // savefs --snapshot on a device of device-mapper without LVM: the table is swapped below the mounted file system, and back.
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { tsfsa } from "../support/cli.ts";
 import { judge } from "../support/load/judge.ts";
-import { saveUnderLoad } from "../support/load/save.ts";
+import { type RecordedVolume, saveUnderLoad } from "../support/load/save.ts";
 import { must } from "../support/run.ts";
 import type { Guest, VolumeType } from "./harness/guest.ts";
 import { inMachine } from "./harness/in-machine.ts";
@@ -37,6 +37,19 @@ await inMachine(import.meta.url, {
       const result = await tsfsa(["savefs", "--json", ...words, guest.path("archive"), mounted]);
       assert.match(result.stdout.toString(), /SNAPSHOT_REFUSED/, result.stderr);
       guest.figures["status"] = result.status;
+      await guest.expectState(before);
+    },
+
+    "dm: a store that overflows ends the save without an archive, and the table is what it was": async (guest) => {
+      const { mounted, store } = await linearVolume(guest, "ext4");
+      const changes = await guest.changes(mounted, 12);
+      const before = await guest.state();
+      const archive = guest.path("archive");
+      const words = ["--snapshot=dm", "--snapshot-store", store, "--snapshot-size", "8M", ...changes.words];
+      const result = await tsfsa(["savefs", "--json", ...words, archive, mounted]);
+      assert.match(result.stdout.toString(), /SNAPSHOT_LOST/, result.stderr);
+      assert.equal(result.status, 14);
+      assert.equal(existsSync(archive), false);
       await guest.expectState(before);
     },
 
@@ -87,13 +100,14 @@ await inMachine(import.meta.url, {
 async function saved(guest: Guest, type: VolumeType): Promise<void> {
   const { mounted, store } = await linearVolume(guest, type);
   guest.bulk(mounted, 4 * MiB);
+  const changes = await guest.changes(mounted, 12);
   const load = await guest.load([mounted]);
   const before = await guest.state();
-  const words = ["--snapshot=dm", "--snapshot-store", store, "--snapshot-size", "64M"];
+  const words = ["--snapshot=dm", "--snapshot-store", store, "--snapshot-size", "64M", ...changes.words];
   const save = await saveUnderLoad(load, [mounted], words, (name) => guest.path(name));
   Object.assign(guest.figures, save.figures);
+  guest.expectPeak(save.recorded.volumes[0] as RecordedVolume, changes.predictedBytes);
   await guest.expectState(before);
-  await load.stop();
   await guest.unmount(mounted);
   const check = type === "ext4" ? ["e2fsck", "-fn"] : ["xfs_repair", "-n"];
   await must([...check, "/dev/mapper/data"]);

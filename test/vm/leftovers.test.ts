@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { tsfsa } from "../support/cli.ts";
 import type { Load } from "../support/load/load.ts";
-import { saveUnderLoad, StalledSave, stallBytes } from "../support/load/save.ts";
+import { saveUnderLoad, stallBytes } from "../support/load/save.ts";
 import { must } from "../support/run.ts";
 import { dataVolume, type Guest } from "./harness/guest.ts";
 import { inMachine } from "./harness/in-machine.ts";
@@ -120,7 +120,7 @@ await inMachine(import.meta.url, {
       await guest.load([mounted], { pauseMs: 20 });
       const before = await guest.state();
       for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-        const save = new StalledSave([mounted], ["--snapshot=lvm"]);
+        const save = guest.stalledSave([mounted], ["--snapshot=lvm"]);
         await save.until(async () => different(before, await guest.state()));
         await sleep(1000);
         process.kill(save.pid, signal);

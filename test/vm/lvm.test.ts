@@ -16,11 +16,14 @@ await inMachine(import.meta.url, {
     "lvm: ext4 is saved as it was at one instant, and nothing is left": async (guest) => {
       const { mounted } = await dataVolume(guest, "ext4");
       guest.bulk(mounted, 4 * MiB);
+      const { words, predictedBytes } = await guest.changes(mounted, 12);
       const load = await guest.load([mounted]);
       const before = await guest.state();
-      const save = await saveUnderLoad(load, [mounted], ["--snapshot"], (name) => guest.path(name));
+      const save = await saveUnderLoad(load, [mounted], ["--snapshot", ...words], (name) => guest.path(name));
       Object.assign(guest.figures, save.figures);
-      assert.equal(save.recorded.volumes[0]?.method, "lvm");
+      const [volume] = save.recorded.volumes;
+      assert.equal(volume?.method, "lvm");
+      guest.expectPeak(volume, predictedBytes);
       assert.equal(save.recorded.oneInstant, true);
       await guest.expectState(before);
     },

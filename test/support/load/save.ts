@@ -34,7 +34,7 @@ export interface LiveSave {
 
 /**
  * Saves with `words` (options of savefs) and judges the copy. The instant must lie within the save: the copy holds each step that was finished when
- * the save was called, and none that was begun after its end. `path` makes paths for archive and copy.
+ * the save was called, and none that was begun after its end. The load ends with it. `path` makes paths for archive and copy.
  */
 export async function saveUnderLoad(
   load: Load,
@@ -49,6 +49,7 @@ export async function saveUnderLoad(
   const recorded = recordOf(stdout);
   await load.reach(after.step + 30, 120_000);
   const steps = load.steps();
+  await load.stop();
   await expectStatus(0, ["verify", archive]);
   const verdict = judge(await restored(archive, volumes.length, path("copy")));
   assert.deepEqual(verdict.faults, [], `not of one instant: ${JSON.stringify(verdict)}`);
@@ -63,6 +64,7 @@ export async function saveUnderLoad(
     recorded,
     verdict,
     figures: {
+      judged: `one instant: ${verdict.operations} calls into step ${verdict.step}`,
       frozenMs: volume?.frozenMs ?? "not known",
       longestPauseMs: longestPauseMs(steps, before.at, after.at),
       stepsPerSecondBefore: rate(steps, began, before.at),
@@ -123,6 +125,12 @@ export class StalledSave {
     }
   }
 
+  /** Waits until the first of the archive can be read. */
+  async readable(): Promise<void> {
+    const { stdout } = this.#child;
+    if (stdout !== null && stdout.readableLength === 0) await Promise.race([once(stdout, "readable"), this.ended()]);
+  }
+
   /** Reads the archive to its end; resolves with the status. */
   async finish(archive: string): Promise<number | null> {
     const { stdout } = this.#child;
@@ -136,6 +144,7 @@ export class StalledSave {
   }
 
   async kill(): Promise<void> {
+    if (this.hasEnded) return;
     this.#child.kill("SIGKILL");
     this.#child.stdout?.destroy();
     await this.ended();

@@ -1,5 +1,5 @@
 // The writer of a live load, a program of its own (a frozen file system stops it in the kernel, where no test may stand):
-//   node writer.js '{"volumes":[…],"progress":"…","sync":false,"pauseMs":0,"ballast":{"bytes":…,"perStep":…}}'
+//   node writer.js '{"volumes":[…],"progress":"…","sync":false,"pauseMs":0}'
 // Goes on with the step after the last one until it is killed. Each finished step is told as a line `step milliseconds` in the progress file, which lies elsewhere.
 
 import {
@@ -36,15 +36,11 @@ export interface WriterOptions {
   /** Syncs each operation, as a program that wants to survive a power cut. Without, only the order of calls counts. */
   readonly sync: boolean;
   readonly pauseMs: number;
-  /** A file on each volume of which every step overwrites some more: fills the store of a snapshot. */
-  readonly ballast?: { readonly bytes: number; readonly perStep: number };
 }
 
 const options = JSON.parse(process.argv[2] ?? "") as WriterOptions;
 const folder = (volume: number): string => options.volumes[volume % options.volumes.length] ?? "";
 const clock = new Int32Array(new SharedArrayBuffer(4));
-const ballast = Buffer.alloc(64 * 1024, 0x5a);
-let ballastAt = 0;
 
 main();
 
@@ -54,7 +50,6 @@ function main(): void {
   // Goes on only where the last step was finished: a writer that was killed within a step has no successor.
   for (let step = Number(readFileSync(counter, "utf8")) + 1; ; step += 1) {
     for (const operation of operationsOf(step)) perform(step, operation);
-    overwriteBallast();
     appendFileSync(options.progress, `${step} ${Date.now()}\n`);
     if (options.pauseMs > 0) Atomics.wait(clock, 0, 0, options.pauseMs);
   }
@@ -69,10 +64,6 @@ function prepare(): void {
   );
   overwrite(join(folder(1), "log"), "");
   overwrite(join(folder(0), "z-after"), counterText(0));
-  const { bytes } = options.ballast ?? { bytes: 0 };
-  for (const volume of options.volumes) {
-    for (let at = 0; at < bytes; at += ballast.length) overwrite(join(volume, "n-ballast"), ballast, at);
-  }
   overwrite(join(folder(0), "a-before"), counterText(0));
 }
 
@@ -142,12 +133,4 @@ function syncFolder(path: string): void {
   const handle = openSync(path, "r");
   fsyncSync(handle);
   closeSync(handle);
-}
-
-function overwriteBallast(): void {
-  if (options.ballast === undefined) return;
-  for (let done = 0; done < options.ballast.perStep; done += ballast.length) {
-    for (const volume of options.volumes) overwrite(join(volume, "n-ballast"), ballast, ballastAt);
-    ballastAt = (ballastAt + ballast.length) % options.ballast.bytes;
-  }
 }

@@ -3,8 +3,10 @@
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { Load } from "../../support/load/load.ts";
+import { type RecordedVolume, StalledSave } from "../../support/load/save.ts";
 import type { WriterOptions } from "../../support/load/writer.ts";
 import { loadWriter } from "../../support/programs.ts";
 import { must, type RunResult, run } from "../../support/run.ts";
@@ -18,6 +20,7 @@ export class Guest {
   /** A folder in memory, outside every volume. */
   readonly folder = mkdtempSync("/dev/shm/scenario-");
   readonly #loads: Load[] = [];
+  readonly #saves: StalledSave[] = [];
   readonly #mounts: string[] = [];
   readonly #groups: string[] = [];
   readonly #mapped: string[] = [];
@@ -66,6 +69,41 @@ export class Guest {
     }
   }
 
+  /** A file on the disk. Returns what writes over the next of it: once over each block, and on the disk when it is back. */
+  async ballast(mounted: string, sizeMiB: number): Promise<(sizeKiB: number) => Promise<void>> {
+    const path = join(mounted, "n-ballast");
+    await must(["dd", "if=/dev/zero", `of=${path}`, "bs=1M", `count=${sizeMiB}`, "conv=fsync", "status=none"]);
+    let at = 0;
+    return async (sizeKiB) => {
+      const file = await open(path, "r+");
+      await file.write(Buffer.alloc(sizeKiB * 1024, 0x5a), 0, sizeKiB * 1024, at);
+      await file.sync();
+      await file.close();
+      at += sizeKiB * 1024;
+    };
+  }
+
+  /**
+   * A hook that writes over a file between the instant and the first read, as words for savefs. `predictedBytes`: what the store must keep of it, each
+   * chunk and 16 bytes on where it was (dm-snap-persistent.c: struct disk_exception).
+   */
+  async changes(
+    mounted: string,
+    sizeMiB: number,
+  ): Promise<{ readonly words: string[]; readonly predictedBytes: number }> {
+    await this.ballast(mounted, sizeMiB);
+    const overwrite = `dd if=/dev/zero of=${mounted}/n-ballast bs=1M count=${sizeMiB} conv=notrunc,fsync status=none`;
+    const chunks = sizeMiB * 256;
+    return { words: ["--hold", `echo ready; cat >/dev/null; ${overwrite}`], predictedBytes: chunks * (4096 + 16) };
+  }
+
+  /** The peak that was recorded must be of the size that was predicted; the writer and the file system itself change something, too. */
+  expectPeak({ usedBytes = 0, storeBytes = 0 }: RecordedVolume, predictedBytes: number): void {
+    this.figures["storePredictedKiB"] = predictedBytes / 1024;
+    const range = `${usedBytes} of ${storeBytes} used, ${predictedBytes} predicted`;
+    assert.ok(usedBytes >= predictedBytes && usedBytes < 2 * predictedBytes && usedBytes <= storeBytes, range);
+  }
+
   /** `target`: a mount point that was used before. */
   async mount(device: string, options = "noatime", target = this.path("mnt")): Promise<string> {
     mkdirSync(target, { recursive: true });
@@ -76,6 +114,11 @@ export class Guest {
 
   async unmount(target: string): Promise<void> {
     await must(["umount", target]);
+    this.forget(target);
+  }
+
+  /** Somebody else unmounted it. */
+  forget(target: string): void {
     this.#mounts.splice(this.#mounts.indexOf(target), 1);
   }
 
@@ -85,11 +128,18 @@ export class Guest {
   }
 
   /** A writer on these mount points, after its first steps. */
-  async load(volumes: readonly string[], options: Partial<WriterOptions> = {}): Promise<Load> {
+  async load(volumes: readonly string[], options: Partial<WriterOptions> = {}, warmUp = 50): Promise<Load> {
     const progress = this.path("progress");
-    const load = await Load.start(loadWriter, { volumes, progress, sync: false, pauseMs: 0, ...options });
+    const load = await Load.start(loadWriter, { volumes, progress, sync: false, pauseMs: 10, ...options }, warmUp);
     this.#loads.push(load);
     return load;
+  }
+
+  /** A save that stands still, see StalledSave. */
+  stalledSave(volumes: readonly string[], words: readonly string[]): StalledSave {
+    const save = new StalledSave(volumes, words);
+    this.#saves.push(save);
+    return save;
   }
 
   /** Copies a tree as it is, in the order of names, as an archiver reads it. */
@@ -132,6 +182,7 @@ export class Guest {
   /** Gives all back; what could not be, or was left by others, as words. */
   async close(): Promise<string | undefined> {
     for (const load of this.#loads) await load.stop();
+    for (const save of this.#saves) await save.kill();
     for (const target of this.#mounts.toReversed()) await run(["umount", target]);
     for (const name of this.#mapped) await run(["dmsetup", "remove", "--retry", name]);
     for (const group of this.#groups) await run(["vgremove", "-ff", "-y", group]);
