@@ -11,27 +11,45 @@ import { inMachine } from "./harness/in-machine.ts";
 
 const MiB = 1024 * 1024;
 
-/** A linear device over the disk, as any stack of device-mapper may end, and a place for the store of changes. */
+const sectors = 320 * 2048;
+
+/** A linear device over a disk, as any stack of device-mapper may end, and a place for the store of changes. */
 async function linearVolume(
   guest: Guest,
-  type: VolumeType,
+  type: VolumeType = "ext4",
+  { name = "data", disk = "/dev/vda" } = {},
 ): Promise<{ readonly mounted: string; readonly store: string }> {
-  const sectors = 320 * 2048;
-  await guest.mapped("data", `0 ${sectors} linear /dev/vda 0`);
-  const mounted = await guest.filesystem(type, "/dev/mapper/data");
+  await guest.mapped(name, `0 ${sectors} linear ${disk} 0`);
+  const mounted = await guest.filesystem(type, `/dev/mapper/${name}`);
   const store = guest.path("store");
   mkdirSync(store);
   return { mounted, store };
 }
 
 await inMachine(import.meta.url, {
-  disks: [400 * MiB],
+  disks: [400 * MiB, 400 * MiB],
   scenarios: {
-    "dm: ext4 is saved as it was at one instant, and the table is what it was": (guest) => saved(guest, "ext4"),
-    "dm: xfs is saved as it was at one instant, and the table is what it was": (guest) => saved(guest, "xfs"),
+    "dm: ext4 and xfs are saved as they were at one instant, and the tables are what they were": async (guest) => {
+      const { mounted, store } = await linearVolume(guest);
+      const { mounted: other } = await linearVolume(guest, "xfs", { name: "other", disk: "/dev/vdb" });
+      guest.bulk(mounted, 4 * MiB);
+      const changes = await guest.changes(mounted, 12);
+      const volumes = [mounted, other];
+      const load = await guest.load(volumes);
+      const before = await guest.state();
+      const words = ["--snapshot=dm", "--snapshot-store", store, "--snapshot-size", "64M", ...changes.words];
+      const save = await saveUnderLoad(load, volumes, words, (name) => guest.path(name));
+      Object.assign(guest.figures, save.figures);
+      assert.equal(save.recorded.oneInstant, true);
+      guest.expectPeak(save.recorded.volumes[0] as RecordedVolume, changes.predictedBytes);
+      await guest.expectState(before);
+      for (const each of volumes) await guest.unmount(each);
+      await must(["e2fsck", "-fn", "/dev/mapper/data"]);
+      await must(["xfs_repair", "-n", "/dev/mapper/other"]);
+    },
 
     "dm: a store on the file system that is saved is refused": async (guest) => {
-      const { mounted } = await linearVolume(guest, "ext4");
+      const { mounted } = await linearVolume(guest);
       const before = await guest.state();
       const words = ["--snapshot=dm", "--snapshot-store", mounted];
       const result = await tsfsa(["savefs", "--json", ...words, guest.path("archive"), mounted]);
@@ -41,7 +59,7 @@ await inMachine(import.meta.url, {
     },
 
     "dm: a store that overflows ends the save without an archive, and the table is what it was": async (guest) => {
-      const { mounted, store } = await linearVolume(guest, "ext4");
+      const { mounted, store } = await linearVolume(guest);
       const changes = await guest.changes(mounted, 12);
       const before = await guest.state();
       const archive = guest.path("archive");
@@ -54,13 +72,12 @@ await inMachine(import.meta.url, {
     },
 
     "dm: a device that was left suspended, its guard killed too, goes on after cleanup": async (guest) => {
-      const { mounted } = await linearVolume(guest, "ext4");
+      const { mounted } = await linearVolume(guest);
       const before = await guest.state();
       const real = "data.tsfsa-4242-1000-0badc0de-0-real";
       const table = (await must(["dmsetup", "table", "data"])).stdout.toString().trim();
       await must(["dmsetup", "create", real, "--table", table]);
       await must(["dmsetup", "suspend", "data"]);
-      const sectors = 320 * 2048;
       await must(["dmsetup", "load", "data", "--table", `0 ${sectors} snapshot-origin /dev/mapper/${real}`]);
       try {
         const cleaned = await tsfsa(["cleanup"]);
@@ -76,7 +93,7 @@ await inMachine(import.meta.url, {
     },
 
     "dm: the device goes back to the snapshot that was kept": async (guest) => {
-      const { mounted, store } = await linearVolume(guest, "ext4");
+      const { mounted, store } = await linearVolume(guest);
       const load = await guest.load([mounted]);
       const before = await guest.state();
       const words = ["--method", "dm", "--snapshot-store", store, "--snapshot-size", "64M"];
@@ -96,19 +113,3 @@ await inMachine(import.meta.url, {
     },
   },
 });
-
-async function saved(guest: Guest, type: VolumeType): Promise<void> {
-  const { mounted, store } = await linearVolume(guest, type);
-  guest.bulk(mounted, 4 * MiB);
-  const changes = await guest.changes(mounted, 12);
-  const load = await guest.load([mounted]);
-  const before = await guest.state();
-  const words = ["--snapshot=dm", "--snapshot-store", store, "--snapshot-size", "64M", ...changes.words];
-  const save = await saveUnderLoad(load, [mounted], words, (name) => guest.path(name));
-  Object.assign(guest.figures, save.figures);
-  guest.expectPeak(save.recorded.volumes[0] as RecordedVolume, changes.predictedBytes);
-  await guest.expectState(before);
-  await guest.unmount(mounted);
-  const check = type === "ext4" ? ["e2fsck", "-fn"] : ["xfs_repair", "-n"];
-  await must([...check, "/dev/mapper/data"]);
-}

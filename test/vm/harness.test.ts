@@ -19,7 +19,7 @@ async function volumeWithLoad(guest: Guest, type: VolumeType) {
   mkdirSync(join(mounted, "m-bulk"));
   for (let file = 0; file < 400; file += 1)
     writeFileSync(join(mounted, "m-bulk", String(file)), Buffer.alloc(20_000, file));
-  return { mounted, load: await guest.load([mounted]) };
+  return { mounted, load: await guest.load([mounted], { pauseMs: 0 }) };
 }
 
 async function snapshotIsOfOneInstant(guest: Guest, type: VolumeType): Promise<void> {

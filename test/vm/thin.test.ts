@@ -5,23 +5,23 @@ import { tsfsa } from "../support/cli.ts";
 import { judge } from "../support/load/judge.ts";
 import { saveUnderLoad, stallBytes } from "../support/load/save.ts";
 import { must } from "../support/run.ts";
-import type { Guest } from "./harness/guest.ts";
+import type { Guest, VolumeType } from "./harness/guest.ts";
 import { inMachine } from "./harness/in-machine.ts";
 
 const MiB = 1024 * 1024;
 
-async function thinVolume(guest: Guest, poolMiB: number, sizeMiB: number): Promise<string> {
+async function thinVolume(guest: Guest, poolMiB: number, sizeMiB: number, type: VolumeType = "ext4"): Promise<string> {
   await guest.group("vg0", ["/dev/vda"]);
   await must(["lvcreate", "-y", "--type", "thin-pool", "-L", `${poolMiB}M`, "-n", "pool", "vg0"]);
   await must(["lvcreate", "-y", "-V", `${sizeMiB}M`, "-n", "data", "--thinpool", "vg0/pool"]);
-  return guest.filesystem("ext4", "/dev/vg0/data");
+  return guest.filesystem(type, "/dev/vg0/data");
 }
 
 await inMachine(import.meta.url, {
   disks: [1024 * MiB],
   scenarios: {
-    "lvm-thin: ext4 is saved as it was at one instant, and nothing is left": async (guest) => {
-      const mounted = await thinVolume(guest, 400, 200);
+    "lvm-thin: xfs is saved as it was at one instant, and nothing is left": async (guest) => {
+      const mounted = await thinVolume(guest, 400, 304, "xfs");
       guest.bulk(mounted, 4 * MiB);
       const load = await guest.load([mounted]);
       const before = await guest.state();
