@@ -15,7 +15,10 @@
         "src/device.c",
         "src/digest.c",
         "src/gather.c",
-        "src/scatter.c"
+        "src/scatter.c",
+        "src/row.c",
+        "src/plain.c",
+        "src/order.c"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE", "_FILE_OFFSET_BITS=64"],
       "cflags": ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-fstack-protector-strong"],

@@ -140,6 +140,16 @@ enum {
 };
 
 // EntryKind of src/model/entry.ts.
-enum { KIND_FILE = 0, KIND_SYMLINK = 2, KIND_CHAR = 3, KIND_BLOCK = 4, KIND_DIRECTORY = 5, KIND_FIFO = 6, KIND_SOCKET = 7 };
+enum {
+  KIND_FILE = 0,
+  KIND_HARDLINK = 1,
+  KIND_SYMLINK = 2,
+  KIND_CHAR = 3,
+  KIND_BLOCK = 4,
+  KIND_DIRECTORY = 5,
+  KIND_FIFO = 6,
+  KIND_SOCKET = 7,
+  KIND_ABSENT = 8,
+};
 
 #endif

@@ -40,6 +40,12 @@ export interface Member {
   readonly entryNumber?: number;
 }
 
+/** What of a member its catalog row does not tell. */
+export type MemberBody = Pick<
+  Member,
+  "linkPath" | "size" | "attributes" | "sparse" | "dataOffset" | "dataLength" | "dataAvailable"
+>;
+
 const digitZero = 0x30;
 const extendedHeaderType = 0x78;
 const globalHeaderType = 0x67;
@@ -56,12 +62,16 @@ export function decodeMembers(tar: Uint8Array, onMember: (member: Member) => voi
   while (offset < tar.length) {
     const member = decodeMember(tar, offset);
     onMember(member);
-    offset = member.dataOffset + member.dataAvailable;
-    if (member.dataAvailable === member.dataLength) {
-      checkPadding(tar, offset);
-      offset = padded(offset);
-    }
+    offset = memberEnd(tar, member);
   }
+}
+
+/** Offset in the block of what follows a member, whose padding is zero. Throws ARCHIVE_DAMAGED. */
+export function memberEnd(tar: Uint8Array, { dataOffset, dataLength, dataAvailable }: Member): number {
+  const end = dataOffset + dataAvailable;
+  if (dataAvailable < dataLength) return end;
+  checkPadding(tar, end);
+  return padded(end);
 }
 
 /** Throws ARCHIVE_DAMAGED unless the bytes from the end of a file's data to the next multiple of 512 are zero and stand in the block. */

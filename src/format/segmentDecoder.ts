@@ -93,6 +93,13 @@ export function firstOfSegment(header: SegmentHeader, content: Uint8Array): Uint
   throw reader.damage("no entries");
 }
 
+/** Depth of the first row of a block that has rows. */
+export function firstDepthOf(block: BlockOutline): number {
+  const glance = new RowGlance();
+  glance.read(new ByteReader(block.rows, "catalog segment"));
+  return glance.depth;
+}
+
 /** The rows of one block of a split segment. Their order is the caller's to check (RowOrder). */
 export function decodeBlockRows(block: BlockOutline, digestLength: number): CatalogRow[] {
   return [...blockRows(block, digestLength)];
@@ -228,7 +235,7 @@ function hasMember(row: CatalogRow): boolean {
 export class RowOrder {
   readonly #damage: (reason: string) => Error;
   /** Last name seen at each depth below the present path. */
-  readonly #names: (Uint8Array | undefined)[] = [];
+  readonly names: (Uint8Array | undefined)[] = [];
   #depthMax: number;
   #first = true;
 
@@ -238,12 +245,20 @@ export class RowOrder {
     this.#damage = damage;
   }
 
+  /** The order after an entry `last` of the directory with these names from the root down; an empty one: after the directory itself. */
+  static behind(names: readonly Uint8Array[], last: Uint8Array, damage: (reason: string) => Error): RowOrder {
+    const order = new RowOrder(names.length, damage);
+    order.#first = false;
+    order.names.push(...names, ...(last.length > 0 ? [last] : []));
+    return order;
+  }
+
   check(row: CatalogRow): void {
     const { depth, name } = row;
     const tooDeep = this.#first ? depth !== this.#depthMax : depth > this.#depthMax;
     if (tooDeep) throw this.#damage(`depth ${depth} does not follow from the entry before`);
     this.#first = false;
-    const names = this.#names;
+    const { names } = this;
     const previous = names[depth];
     if (depth > 0 && previous !== undefined && compareBytes(name, previous) <= 0) {
       throw compareBytes(name, previous) === 0

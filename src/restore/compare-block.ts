@@ -5,7 +5,7 @@ import { equalBytes } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves } from "../codec/leaves.ts";
-import type { Member } from "../format/memberDecoder.ts";
+import type { MemberBody } from "../format/memberDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import type { FieldDifference } from "../model/difference.ts";
 import { EntryKind, type ExtendedAttribute } from "../model/entry.ts";
@@ -35,7 +35,7 @@ type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 interface LiveEntry {
   readonly index: number;
   readonly row: CatalogRow;
-  readonly member: Member | undefined;
+  readonly member: MemberBody | undefined;
   readonly stat: Stat;
   fields: FieldDifference[];
   gathered: Gathered | undefined;
@@ -115,7 +115,7 @@ export class Comparer {
     input: CompareInput,
     index: number,
     row: CatalogRow,
-    member: Member | undefined,
+    member: MemberBody | undefined,
     output: {
       readonly differences: { row: number; fields: FieldDifference[] | undefined }[];
       readonly inodes: Writable<CompareOutput["inodes"][number]>[];

@@ -1,7 +1,7 @@
 // Where a file has data, holes and preallocated space: as archived, and as found.
 
 import { limits } from "../base/limits.ts";
-import type { Member } from "../format/memberDecoder.ts";
+import type { MemberBody } from "../format/memberDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import type { FieldDifference } from "../model/difference.ts";
 import type { Extent } from "../model/entry.ts";
@@ -12,7 +12,7 @@ import { segmentsOf } from "./create.ts";
 const runsMax = 4 * limits.sparseSegments;
 
 /** Compares to 512 bytes, as exact as tar is. */
-export function compareExtents(fd: number, row: CatalogRow, member: Member | undefined): FieldDifference[] {
+export function compareExtents(fd: number, row: CatalogRow, member: MemberBody | undefined): FieldDifference[] {
   const fields: FieldDifference[] = [];
   const unwritten = fileExtents(fd, true).unwritten;
   const archived = row.dataMap === undefined ? archivedRuns(row, member) : pairsOf(row.dataMap);
@@ -26,7 +26,7 @@ export function compareExtents(fd: number, row: CatalogRow, member: Member | und
   return fields;
 }
 
-function archivedRuns(row: CatalogRow, member: Member | undefined): Float64Array {
+function archivedRuns(row: CatalogRow, member: MemberBody | undefined): Float64Array {
   return member === undefined || row.size === 0 ? wholeFile(row.size) : segmentsOf(member);
 }
 

@@ -4,7 +4,7 @@
 
 import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves } from "../codec/leaves.ts";
-import type { Member } from "../format/memberDecoder.ts";
+import type { MemberBody } from "../format/memberDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind, type Extent } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
@@ -31,7 +31,7 @@ export interface NewEntry {
   readonly index: number;
   readonly row: CatalogRow;
   /** Undefined: a socket. */
-  readonly member: Member | undefined;
+  readonly member: MemberBody | undefined;
   readonly dirFd: number;
   /** Path below the destination, for messages. */
   readonly path: () => Uint8Array;
@@ -106,8 +106,8 @@ export class EntryCreator {
       view.setInt32(at + scatterLayout.dirFd, dirFd, true);
       view.setUint32(at + scatterLayout.nameOffset, nameAt, true);
       nameAt += 1 + row.name.length;
-      view.setFloat64(at + scatterLayout.dataOffset, (member as Member).dataOffset, true);
-      view.setFloat64(at + scatterLayout.dataLength, (member as Member).dataLength, true);
+      view.setFloat64(at + scatterLayout.dataOffset, (member as MemberBody).dataOffset, true);
+      view.setFloat64(at + scatterLayout.dataLength, (member as MemberBody).dataLength, true);
       view.setUint32(at + scatterLayout.mode, row.mode, true);
       view.setUint32(at + scatterLayout.uid, row.uid, true);
       view.setUint32(at + scatterLayout.gid, row.gid, true);
@@ -160,7 +160,7 @@ export class EntryCreator {
   #createFile(entry: NewEntry): void {
     const native = addon();
     const { row, dirFd } = entry;
-    const member = entry.member as Member;
+    const member = entry.member as MemberBody;
     const fd = this.#make(entry, () =>
       native.openAt(dirFd, row.name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600, 0),
     );
@@ -255,7 +255,7 @@ export class EntryCreator {
 }
 
 /** Data runs of a member: pairs of offset, length. */
-export function segmentsOf(member: Member): Float64Array {
+export function segmentsOf(member: MemberBody): Float64Array {
   if (member.sparse === undefined) return Float64Array.of(0, member.size);
   const runs = member.sparse.segments.flatMap(({ offset, length }) => (length > 0 ? [offset, length] : []));
   return Float64Array.from(runs);

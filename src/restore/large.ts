@@ -14,7 +14,7 @@ import { preallocate } from "./create.ts";
 import { keptMessage, moveAside, partRow } from "./marked.ts";
 import { isRemembered, MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
 import type { LargeStart, UnpackOutput, WritePolicy } from "./protocol.ts";
-import type { PlacedBlock } from "./tree.ts";
+import type { PlacedBlock } from "./placed.ts";
 
 /** How a file ends. */
 export interface LargeEnd {

@@ -12,7 +12,7 @@ import { ESTALE, EEXIST, errnoName } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
 import type { WritePolicy } from "./protocol.ts";
-import type { PlacedBlock } from "./tree.ts";
+import type { PlacedBlock } from "./placed.ts";
 
 export interface LinkObject {
   /** Digest of its member name: names may be long, and there may be millions. */

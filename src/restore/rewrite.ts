@@ -21,7 +21,7 @@ import { componentsBelow } from "./index-block.ts";
 import type { LinkObject } from "./links.ts";
 import { framePlace } from "./protocol.ts";
 import type { FoundRows, RunObserver } from "./run.ts";
-import type { PlacedBlock } from "./tree.ts";
+import type { PlacedBlock } from "./placed.ts";
 import { Unpacker } from "./unpack.ts";
 
 /** Bytes of a block's tar that stay: [from, to). */

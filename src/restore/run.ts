@@ -4,7 +4,7 @@
 import type { BlockLocation, Group, GroupCatalog, GroupSource } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { prefixBytes } from "../format/head.ts";
-import { type BlockOutline, decodeBlockRows } from "../format/segmentDecoder.ts";
+import { type BlockOutline, decodeBlockRows, firstDepthOf } from "../format/segmentDecoder.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { Reporter, Warning, WarningCode } from "../model/events.ts";
@@ -26,7 +26,8 @@ import {
   type UnpackOutput,
   type WritePolicy,
 } from "./protocol.ts";
-import type { PlacedBlock, Tree } from "./tree.ts";
+import type { PlacedBlock } from "./placed.ts";
+import type { Tree } from "./tree.ts";
 
 export type RestorePool = Pick<WorkerPool<RestoreJobs>, "workers" | "run" | "close">;
 
@@ -99,7 +100,7 @@ const lostPathBytesMax = 64 * 1024 * 1024;
 const directoriesShare = 4;
 
 function wholeBlock(placed: PlacedBlock): readonly [number, number] {
-  return [0, placed.rows.length];
+  return [0, placed.count];
 }
 
 /** Jobs of one block tell the same of it, but for what each has written. */
@@ -215,7 +216,7 @@ export class ReadRun {
 
   /** A group with its catalog segment; false when something is wrong with the catalog, and the rest of the group was passed over. */
   async #group({ blocks, apart }: Group, catalog: GroupCatalog, afterLoss: boolean): Promise<boolean> {
-    const { tree, reader, signal } = this.#options;
+    const { tree, signal } = this.#options;
     const places = new Map(blocks.map((location) => [location.record.number, location]));
     const gap = afterLoss || apart !== undefined;
     const source =
@@ -237,11 +238,11 @@ export class ReadRun {
       signal.throwIfAborted();
       let placed: PlacedBlock;
       try {
-        const rows = decodeBlockRows(outline, reader.digest.length);
-        if (rows.length > 0 && !started) this.#startGroup(source, catalog.ancestors, rows, gap);
-        started ||= rows.length > 0;
-        placed = tree.enter(rows, firstEntry);
-        if (rows.length > 0) this.#checkSource(location, placed);
+        const hasRows = outline.count > 0;
+        if (hasRows && !started) this.#startGroup(source, catalog.ancestors, firstDepthOf(outline), gap);
+        started ||= hasRows;
+        placed = this.#passed(location, outline, firstEntry) ?? this.#enter(outline, firstEntry);
+        if (hasRows) this.#checkSource(location, placed);
       } catch (error) {
         this.#flaw(number, error);
         return false;
@@ -253,10 +254,23 @@ export class ReadRun {
     return true;
   }
 
+  #enter(outline: BlockOutline, firstEntry: number): PlacedBlock {
+    const { tree, reader } = this.#options;
+    return tree.enter(decodeBlockRows(outline, reader.digest.length), firstEntry);
+  }
+
+  /** A block to be verified, whose entries only count. */
+  #passed(location: BlockLocation | undefined, outline: BlockOutline, firstEntry: number): PlacedBlock | undefined {
+    const { write, observer, reporter, tree, reader } = this.#options;
+    if (write || observer !== undefined || reporter.entry !== undefined || outline.count === 0) return undefined;
+    if (location === undefined || location.record.end || location.record.continuation !== undefined) return undefined;
+    return tree.pass(outline, firstEntry, reader.digest.length);
+  }
+
   /** Puts the tree where the first rows of a segment are. */
-  #startGroup(source: number, ancestors: readonly Uint8Array[], rows: readonly CatalogRow[], gap: boolean): void {
+  #startGroup(source: number, ancestors: readonly Uint8Array[], firstDepth: number, gap: boolean): void {
     const { tree } = this.#options;
-    if (rows[0]?.depth !== ancestors.length) {
+    if (firstDepth !== ancestors.length) {
       throw new TsfsaError("ARCHIVE_HOSTILE", "a catalog segment starts at another depth than its ancestors tell");
     }
     tree.moveTo(source, ancestors, gap);
@@ -281,7 +295,7 @@ export class ReadRun {
   #checkSource(location: BlockLocation | undefined, placed: PlacedBlock): void {
     if (location === undefined || location.record.end) return;
     const last = this.#options.tree.source;
-    const first = last - placed.prefixes.length + (placed.rows[0]?.depth === 0 ? 1 : 0);
+    const first = last - placed.prefixes.length + (placed.firstDepth === 0 ? 1 : 0);
     const { sourceId } = location.record;
     if (sourceId < first || sourceId > last) {
       throw new TsfsaError(
@@ -352,10 +366,10 @@ export class ReadRun {
     outline: BlockOutline,
   ): Promise<void> {
     // A file whose end was not told of goes no further than to the next entry with a member.
-    if (location?.record.continuation === undefined && placed.rows.length > 0) this.#endLarge(undefined);
+    if (location?.record.continuation === undefined && placed.count > 0) this.#endLarge(undefined);
     if (location === undefined) {
       this.#damagedBlocks.add(number);
-      if (placed.rows.length === 0 && this.#large !== undefined)
+      if (placed.count === 0 && this.#large !== undefined)
         this.#large.damage ??= `block ${number}, a part of it, is lost`;
       const why = `block ${number}, in which it stands, is lost`;
       const { keepDamaged = false, write } = this.#options;
@@ -373,6 +387,10 @@ export class ReadRun {
     const { record } = location;
     if (record.continuation !== undefined) {
       await this.#slice(location, record.continuation);
+      return;
+    }
+    if (placed.isQuiet) {
+      await this.#quietBlock(location, placed, outline);
       return;
     }
     const last = placed.rows.length - 1;
@@ -401,6 +419,20 @@ export class ReadRun {
     }
   }
 
+  async #quietBlock(location: BlockLocation, placed: PlacedBlock, outline: BlockOutline): Promise<void> {
+    await this.#jobs.start(
+      () => this.#unpack(location, placed, outline, wholeBlock(placed), undefined),
+      (output) => {
+        if (output.damage !== undefined || output.warnings.length > 0) {
+          this.#unpacked(location, placed, output, undefined);
+          return;
+        }
+        this.#progress(output.bytes, location.record.compressedLength);
+        this.#entries += placed.count;
+      },
+    );
+  }
+
   /** One job: the block, of which the rows of the section are written. */
   async #unpack(
     location: BlockLocation,
@@ -419,7 +451,7 @@ export class ReadRun {
         rows: outline.rows.slice(),
         digests: outline.digests.slice(),
         parentPath: placed.parentPath,
-        firstDepth: placed.rows[0]?.depth ?? 0,
+        firstDepth: placed.firstDepth,
         prefixes: placed.prefixes,
         end: location.record.end,
         careful: placed.careful,

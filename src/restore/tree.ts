@@ -6,16 +6,19 @@ import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { MemberPath } from "../format/member-path.ts";
 import { hostileName } from "../format/path.ts";
-import { RowOrder } from "../format/segmentDecoder.ts";
+import { type BlockOutline, RowOrder } from "../format/segmentDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind, type ExtendedAttribute } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
+import { addon } from "../sys/addon.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { type Branch, BranchMaker, pathOf, rootBranch, waitingBranch } from "./branch.ts";
 import { MetadataWriter, noName } from "./metadata.ts";
-import { type HeldDirectories, holdDirectories, type Section, sectionsOf } from "./parents.ts";
+import { holdDirectories, sectionsOf } from "./parents.ts";
+import type { PlacedBlock } from "./placed.ts";
 import { carefulPolicy } from "./policy.ts";
 import type { WritePolicy } from "./protocol.ts";
+import { QuietBlock } from "./quiet-block.ts";
 import { memberPaths } from "./row-path.ts";
 import { SubvolumeMaker } from "./subvolumes.ts";
 
@@ -52,43 +55,17 @@ export interface TreeOptions {
   readonly warn: (warning: Warning) => void;
 }
 
-/** A block as it is to be unpacked: where its entries go. */
-export interface PlacedBlock {
-  readonly rows: readonly CatalogRow[];
-  /** Source of the first row. */
-  readonly source: number;
-  readonly firstEntry: number;
-  readonly parentPath: Uint8Array;
-  readonly prefixes: readonly { readonly row: number; readonly prefix: Uint8Array }[];
-  /** Directory of each row that is restored and no directory itself. */
-  readonly parents: readonly (DirectoryHandle | undefined)[];
-  /** New entries in one of these directories may get a group, an ACL or flags from it. */
-  readonly careful: boolean;
-  /** Of directory rows that may be restored, by row. */
-  readonly branches: ReadonlyMap<number, Branch>;
-  /** Rows that are restored under another name than their own. */
-  readonly renamed: ReadonlyMap<number, Uint8Array>;
-  /** Member names of linked entries and hard links, by row. */
-  readonly paths: ReadonlyMap<number, Uint8Array>;
-  /** Path of a row below its source's root, for messages. */
-  displayPath(index: number): Uint8Array;
-  /** A member name of this block without its source's prefix. */
-  withoutPrefix(path: Uint8Array): Uint8Array;
-  /** Rows as ranges [from, to) whose entries stand in at most `directories` directories each. */
-  sections(directories: number): Section[];
-  /** Opens the directories of the rows [from, to). */
-  acquire(from: number, to: number): HeldDirectories;
-}
-
 interface OpenDirectory {
   readonly row: CatalogRow;
   readonly branch: Branch | undefined;
   readonly attributes: readonly ExtendedAttribute[];
 }
 
+/** Of the position that followRows() takes. */
+const pathBytesMax = 4096;
 const heldBytesMax = 64 * 1024 * 1024;
 
-type PlacedRows = Omit<PlacedBlock, "displayPath" | "withoutPrefix" | "sections" | "acquire">;
+type PlacedRows = Omit<PlacedBlock, "isQuiet" | "count" | "displayPath" | "withoutPrefix" | "sections" | "acquire">;
 
 export class Tree {
   readonly #options: TreeOptions;
@@ -99,6 +76,11 @@ export class Tree {
   /** From the root to the directory that enter() is in; undefined: nothing below it is restored. */
   #frames: (Branch | undefined)[] = [];
   #order: RowOrder | undefined;
+  readonly #position = {
+    path: new Uint8Array(pathBytesMax),
+    last: new Uint8Array(limits.nameBytes),
+    lengths: new Uint32Array(3),
+  };
   /** Directories from the root that leave() has not finished yet. */
   #open: OpenDirectory[] = [];
   /** Bytes of the attributes in them. */
@@ -219,7 +201,30 @@ export class Tree {
       if (branch !== undefined && branch !== this.#frames.at(-1)) branches.set(index, branch);
       this.#enterDirectory(row.name, branch);
     }
-    return this.#place({ rows, source, firstEntry, parentPath, prefixes, parents, careful, branches, renamed, paths });
+    const place = { source, firstEntry, parentPath, firstDepth: depth, prefixes, parents };
+    return this.#place({ rows, ...place, careful, branches, renamed, paths });
+  }
+
+  /** As enter(), where nothing is made, for rows that only count; undefined: they ask for more than that, or break a rule. */
+  pass(outline: BlockOutline, firstEntry: number, digestLength: number): QuietBlock | undefined {
+    const names = this.#order?.names;
+    if (this.#maker !== undefined || names === undefined) return undefined;
+    const source = this.#source;
+    const prefixLength = this.#options.roots[source]?.prefix.length ?? 0;
+    const parentPath = this.#path.bytes.slice();
+    const firstDepth = this.#frames.length;
+    const last = names[firstDepth] ?? noName;
+    if (parentPath.length > pathBytesMax) return undefined;
+    this.#position.path.set(parentPath);
+    this.#position.last.set(last);
+    this.#position.lengths.set([parentPath.length, firstDepth, last.length]);
+    const { path, last: lastName, lengths } = this.#position;
+    if (!addon().followRows(outline.rows, outline.count, path, lastName, lengths)) return undefined;
+    const [pathLength = 0, depth = 0, lastLength = 0] = lengths;
+    this.#path = MemberPath.of(path.subarray(0, pathLength), depth);
+    this.#frames = Array.from({ length: depth }, () => undefined);
+    this.#order = RowOrder.behind(this.#path.components(), lastName.slice(0, lastLength), outOfOrder);
+    return new QuietBlock(outline, digestLength, { source, prefixLength, firstEntry, parentPath, firstDepth });
   }
 
   /** Follows the rows of a block that has been unpacked: finishes the directories that nothing more comes to. */
@@ -353,10 +358,12 @@ export class Tree {
     const { rows, parents } = block;
     const prefixLength = this.#options.roots[this.#source]?.prefix.length ?? 0;
     const withoutPrefix = (path: Uint8Array): Uint8Array => path.subarray(prefixLength);
-    const memberPathOf = memberPaths(rows, { ...block, firstDepth: rows[0]?.depth ?? 0 });
+    const memberPathOf = memberPaths(rows, block);
     const displayPath = (index: number): Uint8Array => withoutPrefix(memberPathOf(index));
     return {
       ...block,
+      isQuiet: false,
+      count: rows.length,
       displayPath,
       withoutPrefix,
       sections: (directories) => sectionsOf(parents, directories),

@@ -7,8 +7,9 @@ import { TsfsaError } from "../base/errors.ts";
 import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
 import { createDigest, type Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves, type Leaves } from "../codec/leaves.ts";
-import { checkPadding, decodeMembers, type Member } from "../format/memberDecoder.ts";
+import { checkPadding, decodeMember, type Member, type MemberBody, memberEnd } from "../format/memberDecoder.ts";
 import { decodeBlockRows } from "../format/segmentDecoder.ts";
+import { padded } from "../format/ustar.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind, type Extent } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
@@ -48,7 +49,13 @@ export interface OpenedBlock {
   readonly tar: Uint8Array;
   readonly rows: readonly CatalogRow[];
   /** By row; undefined: it has none. */
-  readonly members: readonly (Member | undefined)[];
+  readonly members: readonly (MemberBody | undefined)[];
+}
+
+/** Which rows the addon found to be plain (comparePlain), and where their data stand. */
+interface PlainRows {
+  readonly count: number;
+  readonly places: Float64Array;
 }
 
 export class Unpacker {
@@ -71,7 +78,10 @@ export class Unpacker {
   /** A plain block. */
   unpack(input: UnpackInput): JobResult<UnpackOutput> {
     try {
-      const { tar, rows, members } = this.open(input);
+      const tar = this.#decodePlain(input);
+      const plain = this.#comparePlain(input, tar, !input.write);
+      if (!input.write && isWhole(input, tar, plain)) return { output: { ...nothing, bytes: bytesOf(plain) } };
+      const { rows, members } = this.#match(input, tar, plain);
       return this.#unpackRows(input, tar, rows, members);
     } catch (error) {
       const output = damaged(error);
@@ -93,10 +103,30 @@ export class Unpacker {
 
   /** Rows and members of a plain block, which agree. Throws BlockDamage, ARCHIVE_DAMAGED, ARCHIVE_HOSTILE. */
   open(input: PlainBlock): OpenedBlock {
-    const tar = input.end ? this.#decodeEnd(input.frame) : this.decode(input.frame);
+    const tar = this.#decodePlain(input);
+    return this.#match(input, tar, this.#comparePlain(input, tar, false));
+  }
+
+  #decodePlain({ end, frame }: PlainBlock): Uint8Array {
+    return end ? this.#decodeEnd(frame) : this.decode(frame);
+  }
+
+  #comparePlain(input: PlainBlock, tar: Uint8Array, checksDigests: boolean): PlainRows {
+    const { count, rows, digests, parentPath, firstDepth, prefixes } = input;
+    const places = new Float64Array(2 * count);
+    if (this.#digest.name !== "xxh128" || prefixes.length > 1) return { count: 0, places };
+    const prefix = prefixes[0]?.prefix ?? noPath;
+    const native = addon();
+    return {
+      count: native.comparePlain(tar, rows, count, digests, checksDigests, parentPath, firstDepth, prefix, places),
+      places,
+    };
+  }
+
+  #match(input: PlainBlock, tar: Uint8Array, plain: PlainRows): OpenedBlock {
     const { count, rows: encoded, digests } = input;
     const rows = decodeBlockRows({ count, rows: encoded, digests }, this.#digest.length);
-    return { tar, rows, members: matchMembers(input, tar, rows) };
+    return { tar, rows, members: matchMembers(input, tar, rows, plain) };
   }
 
   /** A continuation block. */
@@ -195,7 +225,7 @@ export class Unpacker {
     input: UnpackInput,
     tar: Uint8Array,
     rows: readonly CatalogRow[],
-    members: readonly (Member | undefined)[],
+    members: readonly (MemberBody | undefined)[],
   ): JobResult<UnpackOutput> {
     const pathOf = memberPaths(rows, input);
     const { policy } = this.#data;
@@ -204,7 +234,7 @@ export class Unpacker {
     const links: { row: number; path: Uint8Array }[] = [];
     let large: LargeStart | undefined;
     let bytes = 0;
-    const verifying: { row: CatalogRow; member: Member; index: number }[] = [];
+    const verifying: { row: CatalogRow; member: MemberBody; index: number }[] = [];
     for (let index = 0; index < rows.length; index++) {
       const row = rows[index] as CatalogRow;
       const member = members[index];
@@ -242,12 +272,12 @@ export class Unpacker {
     return { output, transfer: large === undefined ? [] : transferOf(large.leaves) };
   }
 
-  #startLarge(fd: number, tar: Uint8Array, member: Member, shared: readonly Extent[] | undefined): LargeStart {
+  #startLarge(fd: number, tar: Uint8Array, member: MemberBody, shared: readonly Extent[] | undefined): LargeStart {
     const all = segmentsOf(member);
     const inBlock = firstBytes(all, member.dataAvailable);
     if (fd >= 0) prepareCompression(fd, member.attributes);
     const written = fd < 0 ? 0 : writeSegments(fd, tar, member.dataOffset, inBlock, 0, shared);
-    if (written < 0) throw systemError(-written, "writing", member.path);
+    if (written < 0) throw systemError(-written, "writing");
     return {
       attributes: copyAttributes(member),
       segments: member.sparse === undefined ? undefined : all,
@@ -257,7 +287,7 @@ export class Unpacker {
   }
 
   /** Files that are not written, and whose digests are others than their rows have. */
-  #differing<File extends { readonly row: CatalogRow; readonly member: Member }>(
+  #differing<File extends { readonly row: CatalogRow; readonly member: MemberBody }>(
     tar: Uint8Array,
     files: readonly File[],
   ): File[] {
@@ -268,7 +298,7 @@ export class Unpacker {
     return files.filter(({ row }, i) => row.digest !== undefined && !equalBytes(digests[i] as Uint8Array, row.digest));
   }
 
-  #digestFiles(tar: Uint8Array, members: readonly Member[]): Uint8Array[] {
+  #digestFiles(tar: Uint8Array, members: readonly MemberBody[]): Uint8Array[] {
     const dense = members.filter((member) => member.sparse === undefined);
     const packed = new Uint8Array(dense.length * 16);
     if (this.#digest.name === "xxh128" && dense.length > 0) {
@@ -288,6 +318,7 @@ export class Unpacker {
   }
 }
 
+const noPath = new Uint8Array(0);
 const otherContent = "its content is not the content that was saved: the digests differ";
 
 const nothing: UnpackOutput = {
@@ -316,44 +347,74 @@ export function damageOf(error: unknown): { readonly damage: string; readonly ho
   throw error;
 }
 
-/** The member of each row, or a thrown BlockDamage where tar and catalog disagree. */
-function matchMembers(input: RowPlace, tar: Uint8Array, rows: readonly CatalogRow[]): (Member | undefined)[] {
-  const found: (Member | undefined)[] = Array.from({ length: rows.length });
-  const path = new RowPath(input.parentPath, input.firstDepth, input.prefixes);
-  let next = 0;
-  const skip = (): void => {
-    for (; next < rows.length; next++) {
-      const { kind } = rows[next] as CatalogRow;
-      if (kind !== EntryKind.socket && kind !== EntryKind.absent) return;
-      path.enter(next, rows[next] as CatalogRow);
-    }
-  };
-  decodeMembers(tar, (member) => {
-    skip();
-    const row = rows[next];
-    if (row === undefined) throw new BlockDamage("the block holds more members than the catalog tells");
-    path.enter(next, row);
-    const difference = path.equals(member.path) ? differenceOf(member, row) : "name";
-    if (difference !== undefined) {
-      throw new BlockDamage(
-        `the ${difference} of a member and of its catalog row differ (entry ${next} of the block)`,
-        true,
-      );
-    }
-    if (member.dataAvailable < member.dataLength && !row.continued) {
-      throw new BlockDamage("a file goes on in other blocks, and the catalog does not say so", true);
-    }
-    if (row.continued && next < rows.length - 1) {
-      throw new BlockDamage("a file that goes on in other blocks is not the last entry of its block", true);
-    }
-    found[next++] = member;
-  });
-  skip();
-  if (next < rows.length) throw new BlockDamage("the block holds fewer members than the catalog tells");
-  return found;
+/** The rows are those of the block, all plain, and so is nothing else in it. */
+function isWhole({ count }: PlainBlock, tar: Uint8Array, plain: PlainRows): boolean {
+  if (plain.count < count || count === 0) return false;
+  return padded((plain.places.at(-2) as number) + (plain.places.at(-1) as number)) === tar.length;
 }
 
-function copyAttributes(member: Member): Member["attributes"] {
+function bytesOf({ places }: PlainRows): number {
+  let bytes = 0;
+  for (let i = 1; i < places.length; i += 2) bytes += places[i] as number;
+  return bytes;
+}
+
+/** The member of each row, or a thrown BlockDamage where tar and catalog disagree. */
+function matchMembers(
+  input: RowPlace,
+  tar: Uint8Array,
+  rows: readonly CatalogRow[],
+  { places }: PlainRows,
+): (MemberBody | undefined)[] {
+  const path = new RowPath(input.parentPath, input.firstDepth, input.prefixes);
+  const members: (MemberBody | undefined)[] = [];
+  let offset = 0;
+  for (const [index, row] of rows.entries()) {
+    path.enter(index, row);
+    const dataOffset = places[2 * index] as number;
+    if (row.kind === EntryKind.socket || row.kind === EntryKind.absent) {
+      members.push(undefined);
+    } else if (dataOffset > 0 && row.offset === offset) {
+      const member = plainMember(row, dataOffset);
+      members.push(member);
+      offset = padded(dataOffset + member.dataLength);
+    } else {
+      if (offset === tar.length) throw new BlockDamage("the block holds fewer members than the catalog tells");
+      const member = decodeMember(tar, offset);
+      checkMember(member, row, index, path.equals(member.path));
+      if (row.continued && index < rows.length - 1) {
+        throw new BlockDamage("a file that goes on in other blocks is not the last entry of its block", true);
+      }
+      members.push(member);
+      offset = memberEnd(tar, member);
+    }
+  }
+  if (offset === tar.length) return members;
+  decodeMember(tar, offset);
+  throw new BlockDamage("the block holds more members than the catalog tells");
+}
+
+function checkMember(member: Member, row: CatalogRow, index: number, hasName: boolean): void {
+  const difference = hasName ? differenceOf(member, row) : "name";
+  if (difference !== undefined) {
+    throw new BlockDamage(
+      `the ${difference} of a member and of its catalog row differ (entry ${index} of the block)`,
+      true,
+    );
+  }
+  if (member.dataAvailable < member.dataLength && !row.continued) {
+    throw new BlockDamage("a file goes on in other blocks, and the catalog does not say so", true);
+  }
+}
+
+/** The member of a row that the addon found to be plain. */
+function plainMember({ kind, size, symlinkTarget }: CatalogRow, dataOffset: number): MemberBody {
+  const dataLength = kind === EntryKind.file ? size : 0;
+  const body = { size: dataLength, attributes: [], dataOffset, dataLength, dataAvailable: dataLength };
+  return symlinkTarget === undefined ? body : { ...body, linkPath: symlinkTarget };
+}
+
+function copyAttributes(member: MemberBody): Member["attributes"] {
   return member.attributes.map(({ name, value }) => ({ name: name.slice(), value: value.slice() }));
 }
 

@@ -244,6 +244,34 @@ export interface Addon {
   ): Result;
   /** File digests (xxh128) only, of `count` ranges of buffer: offsets[i], sizes[i] → digests[16 i]. */
   digestFiles(buffer: Uint8Array, offsets: Float64Array, sizes: Float64Array, count: number, digests: Uint8Array): void;
+
+  // --- plain.c: the hot path of verifying -----------------------------------------------------------------------------
+  /**
+   * Compares the first `count` encoded catalog rows of a block with the members in its tar bytes. A row is plain when it is a file without holes that stands in the block,
+   * a directory or a symlink, legal, with no extras, and its member's headers are byte for byte those that the row asks for (an extended header only for nanoseconds), its padding zero
+   * and, with `checksDigests`, its content that of its digest (16 bytes of xxh128 each for rows that have one, in order). places[2 i], places[2 i + 1]: offset (≥ 512) and length of
+   * the data of a plain row; 0: not plain, which does not say that anything is wrong. `parentPath`: member name of the directory of the first row (entries in it have depth
+   * `firstDepth`); `prefix`: member name of a root among the rows. Plain rows that follow each other have members that do. Returns the number of plain rows.
+   */
+  comparePlain(
+    tar: Uint8Array,
+    rows: Uint8Array,
+    count: number,
+    digests: Uint8Array,
+    checksDigests: boolean,
+    parentPath: Uint8Array,
+    firstDepth: number,
+    prefix: Uint8Array,
+    places: Float64Array,
+  ): number;
+
+  // --- order.c ------------------------------------------------------------------------------------------------------
+  /**
+   * Follows `count` encoded catalog rows that ask for nothing but to be counted: legal, in order, no root, no link, nothing that a link may point to, no file of several blocks, no extras but the
+   * target of a symlink. The position is where the row before has come to: `path` (4096 bytes): member name of its directory, `last` (255 bytes): its name if it stands there,
+   * `lengths`: bytes of the path, depth of entries in it, bytes of the name. False: some row asks for more (or breaks a rule); then nothing is changed.
+   */
+  followRows(rows: Uint8Array, count: number, path: Uint8Array, last: Uint8Array, lengths: Uint32Array): boolean;
 }
 
 let loaded: Addon | undefined;

@@ -1,0 +1,107 @@
+// The order of catalog rows (RowOrder and Tree.enter in TypeScript), in bytes: for verifying rows that ask for nothing
+// but to be counted.
+
+#include <string.h>
+
+#include "arguments.h"
+#include "layout.h"
+#include "row.h"
+
+enum { PATH = 4096, NAME = 255 };
+
+// Where the rows have come to.
+struct position {
+  // Member name of the directory, with its slash.
+  uint8_t path[PATH];
+  size_t length;
+  // Of the entries in it.
+  uint32_t depth;
+  // Name of the entry before, if it stands in this directory.
+  uint8_t last[NAME];
+  size_t last_length;
+};
+
+// A root, a link, what links may point to, a part of a file or what has extras is more than a count.
+static bool is_quiet(const struct row *row) {
+  return row->simple && row->depth > 0 && row->kind < KIND_SOCKET && (row->flags & (ROW_LINKED | ROW_CONTINUED)) == 0;
+}
+
+// Siblings ascend strictly.
+static bool ascends(const uint8_t *before, size_t length, const struct row *row) {
+  const size_t shared = length < row->name_length ? length : row->name_length;
+  const int order = memcmp(before, row->name, shared);
+  return order < 0 || (order == 0 && length < row->name_length);
+}
+
+static void set_last(struct position *position, const uint8_t *name, size_t length) {
+  memcpy(position->last, name, length);
+  position->last_length = length;
+}
+
+// Leaves the directory, which is then the last entry of its own one; false: there is none.
+static bool leave(struct position *position) {
+  if (position->length == 0) return false;
+  size_t start = position->length - 1;
+  while (start > 0 && position->path[start - 1] != '/') start--;
+  const size_t length = position->length - 1 - start;
+  if (length > NAME) return false;
+  set_last(position, position->path + start, length);
+  position->length = start;
+  position->depth--;
+  return true;
+}
+
+static bool follow(struct position *position, const struct row *row) {
+  if (!is_quiet(row) || row->depth > position->depth) return false;
+  while (position->depth > row->depth) {
+    if (!leave(position)) return false;
+  }
+  if (position->last_length > 0 && !ascends(position->last, position->last_length, row)) return false;
+  if (row->name_length + 1 > PATH - position->length) return false;
+  set_last(position, row->name, row->name_length);
+  if (row->kind != KIND_DIRECTORY) return true;
+  memcpy(position->path + position->length, row->name, row->name_length);
+  position->length += row->name_length;
+  position->path[position->length++] = '/';
+  position->depth++;
+  position->last_length = 0;
+  return true;
+}
+
+static napi_value follow_rows(napi_env env, napi_callback_info info) {
+  napi_value values[5];
+  struct bytes rows, path, last;
+  uint32_t *lengths;
+  size_t length_count;
+  uint32_t count;
+  if (!arguments(env, info, 5, values) || !argument_bytes(env, values[0], &rows) ||
+      !argument_u32(env, values[1], &count) || !argument_bytes(env, values[2], &path) ||
+      !argument_bytes(env, values[3], &last) || !argument_u32s(env, values[4], &lengths, &length_count)) {
+    return NULL;
+  }
+  if (path.length != PATH || last.length != NAME || length_count != 3 || lengths[0] > PATH || lengths[2] > NAME) {
+    return range_error(env, "no position"), NULL;
+  }
+  struct position position = {.length = lengths[0], .depth = lengths[1], .last_length = lengths[2]};
+  memcpy(position.path, path.data, position.length);
+  memcpy(position.last, last.data, position.last_length);
+  struct row_reader reader = {.at = rows.data, .end = rows.data + rows.length};
+  struct row row;
+  uint64_t offset = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    if (!read_row(&reader, &row) || row.offset < offset || !follow(&position, &row)) return boolean(env, false);
+    offset = row.offset + 512;
+  }
+  if (reader.at != reader.end) return boolean(env, false);
+  memcpy(path.data, position.path, position.length);
+  memcpy(last.data, position.last, position.last_length);
+  lengths[0] = (uint32_t)position.length;
+  lengths[1] = position.depth;
+  lengths[2] = (uint32_t)position.last_length;
+  return boolean(env, true);
+}
+
+const struct method order_methods[] = {
+    {"followRows", follow_rows},
+    {NULL, NULL},
+};
