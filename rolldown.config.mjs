@@ -7,7 +7,7 @@ import { defineConfig } from "rolldown";
 const shared = {
   platform: "node",
   treeshake: { moduleSideEffects: false },
-  external: /^(?!commander$)[^./]/, // packages stay where they are, but the one that every run needs
+  external: /^(?!commander$|hash-wasm\/dist\/xxhash64)[^./]/, // packages stay where they are, but what every run needs
 };
 const output = { dir: "dist", format: "esm", entryFileNames: "[name].js", chunkFileNames: "parts/[name].js" };
 
@@ -25,12 +25,13 @@ const groups = [
   { name: "restore", test: /src\/restore\// },
   { name: "filesystem", test: /src\/filesystem\// },
   { name: "archive", test: /src\/(archive|codec|format|pipeline|sys)\// },
-].map((group) => ({ ...group, minShareCount: 2 }));
+].map((group) => ({ ...group, minShareCount: 2, includeDependenciesRecursively: false }));
 
 export default defineConfig([
   {
     ...shared,
     input: { "cli/main": "src/cli/main.ts" },
+    preserveEntrySignatures: "allow-extension", // what a part needs does not follow it into its file
     output: { ...output, codeSplitting: { groups } },
   },
   worker("save/worker"),

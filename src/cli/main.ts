@@ -9,14 +9,6 @@ import { setFlagsFromString } from "node:v8";
 // another. Must come before the first thread.
 setFlagsFromString("--no-concurrent-recompilation");
 
-// Three threads live for seconds, and each compiles the same functions for itself. Baseline code at once, optimised code later, from better feedback
-// and with less inlined, costs less than it saves (docs/PERFORMANCE.md). Measured for the V8 of Node 20; later ones have another compiler between.
-if (process.versions.v8.startsWith("11.")) {
-  setFlagsFromString("--always-sparkplug");
-  setFlagsFromString("--interrupt-budget=600000");
-  setFlagsFromString("--max-inlined-bytecode-size-cumulative=250");
-}
-
 // Until the run says otherwise it has failed: Node alone would end with 0 or 13 when a promise is never settled.
 process.exitCode = 2;
 const lost = (): void => {

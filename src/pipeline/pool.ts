@@ -3,6 +3,7 @@
 // Invariant: a thread that dies or throws outside a job fails every job there is, and every later one, with its cause.
 
 import { setTimeout } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { TsfsaError } from "../base/errors.ts";
 import {
@@ -45,6 +46,17 @@ const stoppedMs = 800;
 /** How often it looks. */
 const pollMs = 5;
 
+/**
+ * Threads live for seconds, and each compiles the same functions for itself. Baseline code at once, optimised code later, from better feedback and with
+ * less inlined, costs less than it saves (docs/PERFORMANCE.md). Measured for the V8 of Node 20; later ones have another compiler between.
+ */
+function compileForThreads(): void {
+  if (!process.versions.v8.startsWith("11.")) return;
+  setFlagsFromString("--always-sparkplug");
+  setFlagsFromString("--interrupt-budget=600000");
+  setFlagsFromString("--max-inlined-bytecode-size-cumulative=250");
+}
+
 export class WorkerPool<Jobs extends JobMap<Jobs>> {
   readonly #options: PoolOptions;
   readonly #threads: Thread[] = [];
@@ -57,6 +69,7 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   readonly #onAbort = (): void => this.#drop(this.#options.signal?.reason as Error);
 
   constructor(options: PoolOptions) {
+    compileForThreads();
     this.#options = options;
     options.signal?.addEventListener("abort", this.#onAbort);
   }

@@ -1,9 +1,6 @@
 // The superblock of btrfs: struct btrfs_super_block (Linux include/uapi/linux/btrfs_tree.h), 4096 bytes at offset 64 KiB,
 // little-endian. Profiles of data and metadata come from the chunk tree (btrfs-chunks.ts).
 
-import { createHash } from "node:crypto";
-import blake2 from "hash-wasm/dist/blake2b.umd.min.js";
-import xxHash64 from "hash-wasm/dist/xxhash64.umd.min.js";
 import { crc32c } from "../crc32c.ts";
 import { Fields, hex, isPowerOfTwo, namesOfBits } from "../fields.ts";
 import type { ByteReader } from "../reader.ts";
@@ -137,8 +134,15 @@ export async function identifyBtrfs(reader: ByteReader): Promise<Identity | unde
 export async function checksumMatches(name: BtrfsChecksum, bytes: Uint8Array): Promise<boolean> {
   const content = bytes.subarray(32);
   if (name === "crc32c") return new Fields(bytes).u32(0) === crc32c(content);
-  if (name === "xxhash") return hex(bytes.slice(0, 8).toReversed()) === (await xxHash64.xxhash64(content));
-  const digest =
-    name === "sha256" ? createHash("sha256").update(content).digest("hex") : await blake2.blake2b(content, 256);
-  return hex(bytes.subarray(0, 32)) === digest;
+  if (name === "xxhash") {
+    const { xxhash64 } = (await import("hash-wasm/dist/xxhash64.umd.min.js")).default;
+    return hex(bytes.slice(0, 8).toReversed()) === (await xxhash64(content));
+  }
+  const found = hex(bytes.subarray(0, 32));
+  if (name === "sha256") {
+    const { createHash } = await import("node:crypto");
+    return createHash("sha256").update(content).digest("hex") === found;
+  }
+  const { blake2b } = (await import("hash-wasm/dist/blake2b.umd.min.js")).default;
+  return (await blake2b(content, 256)) === found;
 }
