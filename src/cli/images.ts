@@ -11,6 +11,7 @@ import {
   saveOptions,
 } from "./flags.ts";
 import type { Request } from "./invocation.ts";
+import { addSnapshotOptions } from "./snapshot.ts";
 import { parseTargets } from "./targets.ts";
 
 const example = `
@@ -19,6 +20,7 @@ cannot be relied on, all of them. docs/IMAGES.md tells more.
 
 Examples:
   tsfsa saveimg root.tsfsa /dev/vg/root-snapshot
+  tsfsa saveimg --snapshot home.tsfsa /home
   tsfsa saveimg --raw luks.tsfsa /dev/sdb2
 `;
 
@@ -31,8 +33,9 @@ export function addImageCommands(
     .command("saveimg")
     .description("save devices block by block, only the blocks in use")
     .argument("<archive>", "file to write, or - for standard output")
-    .argument("<source...>", "block device or image file");
+    .argument("<source...>", "block device or image file; with --snapshot also a mount point");
   addArchiveOptions(saveimg, jobs());
+  addSnapshotOptions(saveimg);
   saveimg.option("--raw", "read all blocks, whatever the file system says").addHelpText("after", example);
   addOutputOptions(saveimg).action(async (archive: string, sources: string[], flags: SaveFlags) => {
     const options = { ...(await saveOptions(archive, sources, flags)), raw: flags.raw === true };

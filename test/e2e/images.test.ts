@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { closeSync, ftruncateSync, openSync, readSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { expectStatus, pipe, tsfsaArgv } from "../support/cli.ts";
+import { expectStatus, pipe, tsfsa, tsfsaArgv } from "../support/cli.ts";
 import { type FilesystemRecipe, type Lab, withLab } from "../support/images.ts";
 import { partcloneMap } from "../support/partclone.ts";
 import { requireOrSkip } from "../support/require.ts";
@@ -269,6 +269,63 @@ describe("saveimg and restimg", () => {
       const result = await expectStatus(10, ["restimg", archive, `id=0,dest=${restored}`]);
       expect(result.stderr).toContain("damaged");
       expect(statSync(restored).size).toBe(statSync(source).size);
+    });
+  });
+});
+
+describe("saveimg --snapshot", () => {
+  const recipes: readonly FilesystemRecipe[] = [
+    { name: "ext4", type: "ext4", sizeBytes: 48 * MiB, mkfs: ["-b", "4096"] },
+    { name: "xfs", type: "xfs", sizeBytes: 320 * MiB, mkfs: [] },
+    { name: "btrfs", type: "btrfs", sizeBytes: 160 * MiB, mkfs: [] },
+  ];
+  const cases = recipes.flatMap((recipe) => (["freeze", "remount-ro"] as const).map((method) => ({ recipe, method })));
+
+  it.each(cases)("$method gives what $recipe.name held at the instant, and goes on", async ({ recipe, method }) => {
+    await withLab(async (lab) => {
+      const image = await lab.filesystem(recipe);
+      const mount = await lab.mount(image);
+      const device = (await must(["findmnt", "-no", "SOURCE", mount])).stdout.toString().trim();
+      for (let i = 0; i < 100; i++) writeFileSync(join(mount, `f${i}`), noise.subarray(i, i + 6000));
+      // Pages of the device as it was before: what is written to files does not change them.
+      await must(["dd", `if=${device}`, "of=/dev/null", "bs=1M", "status=none"]);
+      for (let i = 0; i < 100; i++) writeFileSync(join(mount, `g${i}`), noise.subarray(2 * i, 2 * i + 6000));
+      const archive = lab.path("a.tsfsa");
+      const saved = await tsfsa(["saveimg", "-q", `--snapshot=${method}`, archive, mount]);
+      // A frozen xfs has a log to replay.
+      expect([saved.status, saved.stderr.includes("its log has not been replayed")]).toEqual(
+        recipe.type === "xfs" && method === "freeze" ? [1, true] : [0, false],
+      );
+      const before = (await shell('cd "$1" && sha256sum [fg]*', [mount])).stdout.toString();
+      writeFileSync(join(mount, "after"), "writable again");
+      await lab.unmount(mount);
+      expect(lab.leftovers()).toEqual([]);
+      const restored = lab.path("restored.img");
+      await expectStatus(0, ["restimg", "-q", archive, `id=0,dest=${restored}`]);
+      const copy = await lab.mount(restored);
+      expect((await shell('cd "$1" && sha256sum [fg]*', [copy])).stdout.toString()).toBe(before);
+      expect((await run(["test", "-e", join(copy, "after")])).status).toBe(1);
+      await lab.unmount(copy);
+      await expectSound(recipe.type, restored);
+    });
+  });
+
+  it("reads what is not mounted as it is, and refuses subvolumes and archives on what stands still", async () => {
+    await withLab(async (lab) => {
+      const [ext4, , btrfs] = recipes as [FilesystemRecipe, FilesystemRecipe, FilesystemRecipe];
+      const unmounted = await lab.filesystem(ext4);
+      const other = await lab.filesystem(ext4);
+      const mount = await lab.mount(other);
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["saveimg", "-q", "--snapshot=freeze", archive, unmounted, mount]);
+      const info = (await expectStatus(0, ["archinfo", archive])).stdout.toString();
+      expect(info).toContain("freeze");
+      await expectStatus(15, ["saveimg", "--snapshot=freeze", join(mount, "a.tsfsa"), mount]);
+      const subvolume = await lab.mount(await lab.filesystem(btrfs));
+      const never = lab.path("never.tsfsa");
+      const refused = await expectStatus(15, ["saveimg", "--snapshot", never, subvolume]);
+      expect(refused.stderr).toContain("--snapshot=freeze");
+      expect((await run(["test", "-e", never])).status).toBe(1);
     });
   });
 });

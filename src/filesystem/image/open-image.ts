@@ -4,7 +4,7 @@ import { constants, type Stats } from "node:fs";
 import { TsfsaError } from "../../base/errors.ts";
 import type { FilesystemDescription } from "../../model/archive.ts";
 import { addon } from "../../sys/addon.ts";
-import { LOCK_NB, LOCK_SH } from "../../sys/constants.ts";
+import { LOCK_NB, LOCK_SH, POSIX_FADV_DONTNEED } from "../../sys/constants.ts";
 import { dataSegments } from "../../sys/data-runs.ts";
 import { type Cleanup, openWith } from "../cleanup.ts";
 import { describeFilesystem } from "../describe.ts";
@@ -24,6 +24,8 @@ export interface OpenImageOptions {
   readonly allowRw: boolean;
   /** Read all blocks, whatever the file system says. */
   readonly raw: boolean;
+  /** A snapshot: whether it stays what it is, is for others to prove. */
+  readonly held?: boolean;
 }
 
 /** A device or image file opened for reading. Everything it holds is given back by close(). */
@@ -62,11 +64,14 @@ export async function openImage(path: string, options: OpenImageOptions): Promis
 }
 
 async function openBlocks(cleanup: Cleanup, path: string, stat: Stats, options: OpenImageOptions): Promise<OpenImage> {
+  const { held = false } = options;
   const use = useOf(stat);
-  const state = deviceWritable(path, use);
+  const state: Writable = held ? { writable: false } : deviceWritable(path, use);
   if (state.writable && !options.allowRw) throw writableError(path, state);
-  const isFree = use.mounts.length === 0 && !state.writable;
+  const isFree = use.mounts.length === 0 && !state.writable && !held;
   const reader = isFree ? openClaimed(cleanup, path, stat, use.loops) : openReader(cleanup, path, constants.O_RDONLY);
+  // What a mounted file system writes to its files goes past the pages that reading the device has left.
+  if (stat.isBlockDevice()) addon().advise(reader.fd, 0, 0, POSIX_FADV_DONTNEED);
   if (reader.sizeBytes === 0) throw new TsfsaError("SOURCE_UNREADABLE", `${path} has no bytes`, { path });
 
   const [identity, other] = (await identifyAll(reader)).filter((each, index) => index === 0 || each.usage !== "table");
@@ -94,7 +99,7 @@ async function openBlocks(cleanup: Cleanup, path: string, stat: Stats, options: 
     },
     mtime: stat.isFile() ? timeOf(stat.mtimeMs) : undefined,
     frozen: !state.writable,
-    checkFrozen: () => (isFree || state.writable ? state : deviceWritable(path, useOf(statSource(path)))),
+    checkFrozen: () => (isFree || held || state.writable ? state : deviceWritable(path, useOf(statSource(path)))),
     close: () => cleanup.run(),
   };
 }
