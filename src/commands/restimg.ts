@@ -5,6 +5,7 @@ import { TsfsaError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import { type ImageTarget, openImageTarget } from "../filesystem/image/image-target.ts";
 import type { Head, ImageDescription } from "../model/archive.ts";
+import type { Reporter } from "../model/events.ts";
 import type { CommandContext, Outcome, RestimgOptions, RestoreDetails, RestoreTarget } from "../model/options.ts";
 import { restoreImages } from "../restore/restore.ts";
 import { checkIndex } from "./check-index.ts";
@@ -15,6 +16,8 @@ interface PlannedImage {
   readonly wish: RestoreTarget;
   readonly image: ImageDescription;
   readonly target: ImageTarget;
+  /** Undefined: what it held is still there. */
+  state?: "half made" | "made";
 }
 
 /** Throws TARGET_*, ARCHIVE_*, USAGE; nothing is changed before all is planned. */
@@ -36,9 +39,11 @@ export async function restimg(options: RestimgOptions, context: CommandContext):
         hints: ["answer yes on a terminal, or give --yes"],
       });
     }
-    for (const { target, wish } of planned) {
+    for (const item of planned) {
+      const { target, wish } = item;
       context.signal.throwIfAborted();
       reporter.step(`writing image ${wish.id} to ${wish.dest}`);
+      if (target.inPlace) item.state = "half made";
       target.prepare();
     }
     const sinks = new Map(
@@ -46,7 +51,10 @@ export async function restimg(options: RestimgOptions, context: CommandContext):
     );
     const result = await restoreImages(reader, sinks, options.workers, { reporter, signal: context.signal });
     // What is whole of a damaged image may be all that is left of it.
-    for (const { target } of planned) target.commit();
+    for (const item of planned) {
+      item.target.commit();
+      item.state = "made";
+    }
     throwIfDamaged(options.archive, result, reader.damages.length, "what is whole was written");
     if (result.images < planned.length) {
       throw new TsfsaError("ARCHIVE_HOSTILE", `the head of ${options.archive} tells of an image that it does not hold`);
@@ -54,9 +62,18 @@ export async function restimg(options: RestimgOptions, context: CommandContext):
     const details = { entries: planned.length, bytes: result.bytes, incomplete: warnings() };
     return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
   } finally {
-    for (const { target } of planned.toReversed()) await target.close();
+    for (const { target, wish, state } of planned.toReversed()) {
+      if (state === "half made") tellHalfMade(wish, context.reporter);
+      await target.close();
+    }
     await reader.close();
   }
+}
+
+/** Whatever the reason: nobody may take it for the image. */
+function tellHalfMade({ dest }: RestoreTarget, reporter: Reporter): void {
+  const message = `${dest} is half made: what it held before is lost, and not all of the image is there`;
+  reporter.warning({ code: "ENTRY_NOT_RESTORED", path: new Uint8Array(0), message });
 }
 
 async function plan(head: Head, wish: RestoreTarget, options: RestimgOptions): Promise<PlannedImage> {

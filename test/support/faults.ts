@@ -14,6 +14,7 @@ import { fdPath, overEntries, type Walk, walk } from "./walk.ts";
 export interface FaultSite {
   readonly what: string;
   readonly calls: readonly string[];
+  /** Or signals: the program gets one in place of an error. */
   readonly errors: readonly string[];
   /** Only calls on these paths (exactly them, by name or by descriptor), or any calls where there are none; `{pid}` stands for the process id of the CLI. */
   readonly paths: readonly string[];
@@ -68,7 +69,8 @@ export async function runWithFault(
   words: readonly string[],
 ): Promise<FaultRun> {
   const { call, error, place } = fault;
-  const { result, log } = await traced(lab, site, ["-e", `inject=${call}:error=${error}:when=${place}`], words);
+  const what = error.startsWith("SIG") ? `signal=${error}` : `error=${error}`;
+  const { result, log } = await traced(lab, site, ["-e", `inject=${call}:${what}:when=${place}`], words);
   return {
     ...result,
     injected: log.split("\n").some((line) => line.includes(call) && line.includes("(INJECTED)")),
@@ -94,7 +96,9 @@ async function traced(
   const path = lab.path("trace");
   const further = always === undefined ? [] : ["-e", `inject=${always}`];
   const shown = [...calls, ...(always === undefined ? [] : [always.slice(0, always.indexOf(":"))])];
-  const options = ["--seccomp-bpf", "-D", "-f", "-qq", "-o", path, "-e", "signal=none", "-e", `trace=${shown.join()}`];
+  // A signal is delivered at a stop that the filter spares.
+  const filter = injection.some((word) => word.includes("signal=")) ? [] : ["--seccomp-bpf"];
+  const options = [...filter, "-D", "-f", "-qq", "-o", path, "-e", "signal=none", "-e", `trace=${shown.join()}`];
   const selected = paths.flatMap((selectedPath) => ["-P", selectedPath]);
   const argv = ["strace", ...options, ...further, ...injection, ...selected, ...tsfsaArgv(...words)];
   const result = await run(["bash", "-c", 'exec "${@//"{pid}"/$$}"', "bash", ...argv], {

@@ -1,9 +1,9 @@
-// savefs --snapshot on logical volumes, under a writer.
+// savefs and saveimg --snapshot on logical volumes, under a writer.
 
 import assert from "node:assert/strict";
 import { tsfsa } from "../support/cli.ts";
 import { judge } from "../support/load/judge.ts";
-import { restored, saveUnderLoad } from "../support/load/save.ts";
+import { recordOf, restored, saveUnderLoad } from "../support/load/save.ts";
 import { run } from "../support/run.ts";
 import { dataVolume } from "./harness/guest.ts";
 import { inMachine } from "./harness/in-machine.ts";
@@ -37,6 +37,22 @@ await inMachine(import.meta.url, {
       const save = await saveUnderLoad(load, [first, second], ["--snapshot=lvm"], (name) => guest.path(name));
       Object.assign(guest.figures, save.figures);
       assert.equal(save.recorded.oneInstant, true);
+      await guest.expectState(before);
+    },
+
+    "lvm: an image, and the files in it, are of one instant": async (guest) => {
+      const { mounted } = await dataVolume(guest, "ext4");
+      const load = await guest.load([mounted]);
+      const before = await guest.state();
+      const archive = guest.path("archive");
+      const saved = await tsfsa(["saveimg", "--json", "--snapshot=lvm", archive, mounted]);
+      await load.stop();
+      assert.equal(saved.status, 0, `${saved.stdout.toString()}${saved.stderr}`);
+      assert.equal(recordOf(saved.stdout).volumes[0]?.method, "lvm");
+      const copy = guest.path("copy");
+      const extracted = await tsfsa(["extract", "-q", "--to", copy, archive, "*", "!/lost+found"]);
+      assert.equal(extracted.status, 0, extracted.stderr);
+      assert.deepEqual(judge([copy]).faults, []);
       await guest.expectState(before);
     },
 

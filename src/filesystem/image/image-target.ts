@@ -26,6 +26,8 @@ export interface ImageTarget {
   readonly path: string;
   /** Open for writing. Not to be closed by the caller. */
   readonly fd: number;
+  /** What is there now is lost before all is written. */
+  readonly inPlace: boolean;
   /** What is there now, for the plan that is shown; undefined: nothing that would be lost. */
   readonly current: string | undefined;
   /** Nothing has been written before this: discards, and takes away what could be taken for a file system that is not in the image. */
@@ -71,6 +73,7 @@ async function openDevice(path: string, options: ImageTargetOptions): Promise<Im
   return {
     path,
     fd,
+    inPlace: true,
     current: target.current === undefined ? undefined : target.currentContents,
     prepare: () => {
       if (options.discard) check(addon().deviceDiscard(fd, 0, sizeBytes), "discarding the target (BLKDISCARD)", path);
@@ -119,6 +122,7 @@ function openFile(path: string, stat: Stats | undefined, options: ImageTargetOpt
   return {
     path,
     fd,
+    inPlace: false,
     current: stat !== undefined && stat.blocks > 0 ? `a file with ${formatSize(stat.blocks * 512)} of data` : undefined,
     prepare: () => {},
     commit: () => {
