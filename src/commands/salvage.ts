@@ -9,7 +9,7 @@ import type { Reporter } from "../model/events.ts";
 import type { CommandContext, Outcome, SalvageDetails, SalvageOptions } from "../model/options.ts";
 import { restoreArchive, type RunContext, verifyArchive } from "../restore/restore.ts";
 import { ArchiveRewriter } from "../restore/rewrite.ts";
-import type { RunResult } from "../restore/run.ts";
+import type { RunResult } from "../restore/run-options.ts";
 import { openBelow, openDestination, prefixComponents } from "./destination.ts";
 import { salvagedHead } from "./head.ts";
 import { countWarnings } from "./reporters.ts";

@@ -7,7 +7,7 @@ import { decodeBlockRows } from "../format/segmentDecoder.ts";
 import { OrderedJobs } from "./ordered.ts";
 import { framePlace } from "./protocol.ts";
 import { type RunContext, startThreads } from "./restore.ts";
-import type { RestorePool, RunResult } from "./run.ts";
+import type { RestorePool, RunResult } from "./run-options.ts";
 
 const blocksPerWorker = 3;
 const noPath = new Uint8Array(0);

@@ -14,7 +14,7 @@ import type { EnteredRows, LiveTree, OneSided } from "./live-tree.ts";
 import { OrderedJobs } from "./ordered.ts";
 import { holdDirectories, type Section, sectionsOf } from "./parents.ts";
 import { type CompareOutput, framePlace } from "./protocol.ts";
-import type { RestorePool } from "./run.ts";
+import type { RestorePool } from "./run-options.ts";
 
 export interface CompareRunOptions {
   readonly reader: GroupSource;

@@ -37,3 +37,10 @@ export interface PlacedBlock {
   /** Opens the directories of the rows [from, to). */
   acquire(from: number, to: number): HeldDirectories;
 }
+
+/** A row is to be restored, or is verified. Directories that wait for what is below them do not count before they are made. */
+export function isTaken(placed: PlacedBlock, index: number, write: boolean): boolean {
+  if (!write || placed.parents[index] !== undefined) return true;
+  const branch = placed.branches.get(index);
+  return branch?.handle !== undefined && branch.restored;
+}

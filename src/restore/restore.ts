@@ -11,7 +11,8 @@ import { addon } from "../sys/addon.ts";
 import { directoryCapacity, type DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
 import type { RestoreJobs, RestoreWorkerData, WritePolicy } from "./protocol.ts";
-import { type ImageSink, ReadRun, type RestorePool, type RunObserver, type RunResult } from "./run.ts";
+import { ReadRun } from "./run.ts";
+import type { ImageSink, RestorePool, RunObserver, RunResult } from "./run-options.ts";
 import { everything, type Selection, Tree } from "./tree.ts";
 
 export interface RestoreRequest {

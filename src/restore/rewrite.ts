@@ -20,7 +20,7 @@ import { addon } from "../sys/addon.ts";
 import { componentsBelow } from "./index-block.ts";
 import type { LinkObject } from "./links.ts";
 import { framePlace } from "./protocol.ts";
-import type { FoundRows, RunObserver } from "./run.ts";
+import type { FoundRows, RunObserver } from "./run-options.ts";
 import type { PlacedBlock } from "./placed.ts";
 import { Unpacker } from "./unpack.ts";
 

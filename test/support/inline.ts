@@ -13,7 +13,7 @@ import type { Warning } from "../../src/model/events.ts";
 import type { CommandContext, SalvageOptions } from "../../src/model/options.ts";
 import { restoreJobs } from "../../src/restore/jobs.ts";
 import { type RestoreRequest, restoreArchive, type RunContext, verifyArchive } from "../../src/restore/restore.ts";
-import type { RestorePool } from "../../src/restore/run.ts";
+import type { RestorePool } from "../../src/restore/run-options.ts";
 
 export interface InlineResult {
   /** The exit status that the command would end with. */
