@@ -5,6 +5,7 @@ import { Cleanup } from "../../src/filesystem/cleanup.ts";
 import { parseMountInfo } from "../../src/filesystem/mounts.ts";
 import type { ToolRunner } from "../../src/filesystem/recreate/tools.ts";
 import { lvm } from "../../src/snapshot/lvm.ts";
+import { mostHeldMs } from "../../src/snapshot/lvm-volume.ts";
 import { findSnapshots, removeOrphans } from "../../src/snapshot/orphans.ts";
 import type { Snapshot, SnapshotRun } from "../../src/snapshot/provider.ts";
 import { snapshotName, thisOwner } from "../../src/snapshot/owner.ts";
@@ -108,6 +109,18 @@ describe("the lvm provider", () => {
     const fake = new FakeLvm();
     fake.freeBytes = 0;
     expect(await lvm.detect(volume, runWith(fake))).toMatchObject({ fits: false });
+  });
+});
+
+describe("the time for which a volume is suspended", () => {
+  it("is the most that the samples allow", () => {
+    const samples = (text: string): Parameters<typeof mostHeldMs>[0] =>
+      text.split(" ").map((word) => ({ atMs: Number.parseInt(word), isHeld: word.endsWith("!") }));
+    expect(mostHeldMs(samples("0 2 4! 6 8! 30 32"))).toBe(28);
+    expect(mostHeldMs(samples("5! 9!"))).toBe(4);
+    // None saw it.
+    expect(mostHeldMs(samples("0 2 19 21"))).toBe(17);
+    expect(mostHeldMs([])).toBe(0);
   });
 });
 
