@@ -275,6 +275,52 @@ describe("--keep-snapshot=on-failure", () => {
   });
 });
 
+describe("file systems whose methods have no common instant", () => {
+  it("are saved in one run, which says so, also in the archive", async () => {
+    await withLab(async (lab) => {
+      const sources = [await mounted(lab, recipes.btrfs), await mounted(lab, recipes.ext4)];
+      const archive = lab.path("a.tsfsa");
+      const { stdout } = await expectStatus(1, ["savefs", "--json", "--snapshot", archive, ...sources]);
+      expect(jsonLines(stdout).filter(({ type }) => type === "warning")).toMatchObject([{ code: "SNAPSHOT_INSTANTS" }]);
+      const told = await expectStatus(0, ["archinfo", "--json", archive]);
+      expect(told.stdout.toString()).toContain('"oneInstant":false');
+      const methods = [{ method: "btrfs" }, { method: "freeze" }];
+      expect(jsonLines(stdout).at(-1)).toMatchObject({ snapshot: { oneInstant: false, volumes: methods } });
+      for (const source of sources) expect(await isWritable(source)).toBe(true);
+    });
+  });
+});
+
+describe("snapshot plan", () => {
+  it("says which method, why not those before it, and what would run, and changes nothing", async () => {
+    await withLab(async (lab) => {
+      const source = await mounted(lab, recipes.ext4);
+      const { stdout } = await expectStatus(0, ["snapshot", "plan", source]);
+      expect(stdout.toString().split("\n")).toEqual([
+        `${source}: freeze: writers wait until it is read, for at most 60 s`,
+        "  not lvm: it does not lie on a logical volume",
+        "  not lvm-thin: it does not lie on a thin logical volume",
+        "  not dm: it does not lie on a device of device-mapper",
+        "  not btrfs: it is ext4, not btrfs",
+        `  $ fsfreeze --freeze ${source}`,
+        `  $ fsfreeze --unfreeze ${source}`,
+        "",
+      ]);
+      expect(await isWritable(source)).toBe(true);
+      const other = await mounted(lab, recipes.btrfs);
+      const json = await expectStatus(0, ["snapshot", "plan", "--json", other, await lab.filesystem(recipes.ext4)]);
+      expect(jsonLines(json.stdout).at(-1)).toMatchObject({
+        plans: [
+          { path: other, method: "btrfs", commands: [expect.stringContaining("btrfs subvolume snapshot"), {}, {}] },
+          { method: null, reason: "nothing of it is mounted read-write here: it needs no snapshot" },
+        ],
+      });
+      const refused = await expectStatus(0, ["snapshot", "plan", "--method", "lvm", source]);
+      expect(refused.stdout.toString()).toContain("no snapshot method fits");
+    });
+  });
+});
+
 describe("hooks", () => {
   it("run in order around the instant, and the last one after a failure, too", async () => {
     await withLab(async (lab) => {
