@@ -239,7 +239,8 @@ export class Unpacker {
       const row = rows[index] as CatalogRow;
       const member = members[index];
       const dirFd = input.dirFds[index] as number;
-      if (member !== undefined && row.kind === EntryKind.file && (!input.write || dirFd >= 0)) {
+      const isWritten = dirFd >= 0 || (row.continued && input.largeFd !== undefined);
+      if (member !== undefined && row.kind === EntryKind.file && (!input.write || isWritten)) {
         bytes += member.dataAvailable;
       }
       if (row.continued && member !== undefined) {
