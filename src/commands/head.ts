@@ -11,7 +11,7 @@ import type { SaveOptions } from "../model/options.ts";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Version of this program, from package.json. */
-export function programVersion(): string {
+function programVersion(): string {
   const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
   return (JSON.parse(manifest) as { version: string }).version;
 }

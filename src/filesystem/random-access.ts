@@ -2,7 +2,6 @@
 
 import { addon } from "../sys/addon.ts";
 import { check } from "../sys/errors.ts";
-import type { ByteReader } from "./reader.ts";
 import { sizeOfFd } from "./reader.ts";
 
 export interface RandomAccess {
@@ -18,20 +17,6 @@ export function accessOfFd(fd: number, sizeBytes: number = sizeOfFd(fd)): Random
     readInto(target, at, length, position) {
       const count = check(addon().read(fd, target, at, length, position), "pread");
       if (count < length) target.fill(0, at + count, at + length);
-    },
-  };
-}
-
-export function accessOfReader(reader: ByteReader): RandomAccess {
-  return {
-    sizeBytes: reader.sizeBytes,
-    readInto(target, at, length, position) {
-      for (let done = 0; done < length; ) {
-        const bytes = reader.read(position + done, length - done);
-        if (bytes.length === 0) throw new RangeError("the reader ends before its size");
-        target.set(bytes, at + done);
-        done += bytes.length;
-      }
     },
   };
 }

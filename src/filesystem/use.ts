@@ -101,7 +101,7 @@ function loopsOverSameBytes(stat: Stats, device: DeviceNumber | undefined, loops
   return loops.filter((loop) => sameFile(loop.backing, { ...deviceNumber(stat.dev), inode: stat.ino }));
 }
 
-export function sameFile(a: FileIdentity, b: FileIdentity): boolean {
+function sameFile(a: FileIdentity, b: FileIdentity): boolean {
   return sameDevice(a, b) && a.inode === b.inode;
 }
 

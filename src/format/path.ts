@@ -8,7 +8,7 @@ const slash = 0x2f;
 const dot = 0x2e;
 
 /** Why bytes are no legal name of one component, or undefined: 1 to 255 bytes, not `.` or `..`, without NUL and slash. */
-export function componentFlaw(name: Uint8Array): string | undefined {
+function componentFlaw(name: Uint8Array): string | undefined {
   if (name.length === 0) return "an empty component";
   if (name.includes(slash)) return "a slash in a component";
   return rangeFlaw(name, 0, name.length);

@@ -12,8 +12,8 @@ import { checksumLength, xxh64 } from "./checksum.ts";
 
 export const recordHeaderLength = 64;
 /** Bytes of the skippable frame's own header: magic and frame size. */
-export const skippableHeaderLength = 8;
-export const archiveIdLength = 16;
+const skippableHeaderLength = 8;
+const archiveIdLength = 16;
 export const blockPayloadLength = 112;
 export const footerPayloadLength = 64;
 

@@ -12,7 +12,7 @@ import type { CatalogRow, Completion } from "../model/catalog.ts";
 import type { PlainFile } from "./plain-file.ts";
 import { encodePlainRow, encodeRow, writeExtents } from "./row.ts";
 
-export const segmentHeaderLength = 24;
+const segmentHeaderLength = 24;
 
 export interface SegmentHeader {
   readonly firstEntry: number;

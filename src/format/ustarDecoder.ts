@@ -44,7 +44,7 @@ function sumBytes(bytes: Uint8Array, from: number, to: number): number {
 }
 
 /** A number field of `length` bytes: octal digits up to one final NUL. */
-export function readOctal(tar: Uint8Array, offset: number, field: number, length: number): number {
+function readOctal(tar: Uint8Array, offset: number, field: number, length: number): number {
   const end = offset + field + length - 1;
   let value = 0;
   for (let index = offset + field; index < end; index++) {

@@ -94,7 +94,7 @@ function field(name: DifferenceField, archived: string, found: string): FieldDif
 const nothing = new Uint8Array(0);
 const kindNames = new Map<EntryKind, string>(Object.entries(EntryKind).map(([name, kind]) => [kind, name]));
 
-export function kindName(kind: EntryKind): string {
+function kindName(kind: EntryKind): string {
   return kindNames.get(kind) ?? String(kind);
 }
 

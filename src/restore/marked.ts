@@ -11,7 +11,7 @@ import { EEXIST } from "../sys/errors.ts";
 const attemptsMax = 100;
 
 /** `NAME.tsfsa-damaged`, then `NAME.tsfsa-damaged-2`, -3 …; a long name is cut. */
-export function markedName(name: Uint8Array, attempt: number): Uint8Array {
+function markedName(name: Uint8Array, attempt: number): Uint8Array {
   const mark = utf8(attempt === 1 ? ".tsfsa-damaged" : `.tsfsa-damaged-${attempt}`);
   return concatBytes([name.subarray(0, limits.nameBytes - mark.length), mark]);
 }

@@ -36,7 +36,7 @@ export const settableFlags: number =
   0x2000000 | // DAX
   0x20000000; // inherit project id
 /** Only an empty file can become no-copy-on-write. */
-export const noCowFlag = 0x800000;
+const noCowFlag = 0x800000;
 /** Immutable or append-only: no link to it can be made. */
 export const unlinkableFlags = 0x30;
 

@@ -3,7 +3,7 @@
 import { TsfsaError } from "../base/errors.ts";
 
 /** Fields that are asked of lvs, always with `--units b --nosuffix`. */
-export const lvsFields = [
+const lvsFields = [
   "vg_name",
   "lv_name",
   "lv_attr",

@@ -17,7 +17,6 @@ export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_EMPTY_PATH = 0x1000;
 
 // linux/openat2.h: how openat2 resolves a path.
-export const RESOLVE_NO_XDEV = 0x01;
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
@@ -26,7 +25,6 @@ export const RESOLVE_CONTAINED: number = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
 
 // linux/fs.h: renameat2.
 export const RENAME_NOREPLACE = 1;
-export const RENAME_EXCHANGE = 2;
 
 // linux/stat.h: st_mode, statx masks and attributes.
 export const S_IFMT = 0o170000;
@@ -43,7 +41,6 @@ export const STATX_MNT_ID = 0x1000;
 export const STATX_ATTR_MOUNT_ROOT = 0x2000;
 
 // linux/stat.h, asm-generic/fcntl.h: utimensat.
-export const UTIME_NOW = 0x3fffffff;
 export const UTIME_OMIT = 0x3ffffffe;
 
 // asm-generic/fcntl.h: flock.
@@ -56,35 +53,24 @@ export const LOCK_UN = 8;
 export const MOUNT_ATTR_RDONLY = 0x01;
 export const MOUNT_ATTR_NOSUID = 0x02;
 export const MOUNT_ATTR_NODEV = 0x04;
-export const MOUNT_ATTR_NOEXEC = 0x08;
 export const MOUNT_ATTR_NOATIME = 0x10;
-export const MOUNT_ATTR_NODIRATIME = 0x80;
-export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
 
 // linux/statfs.h: bits of statFilesystem's flags.
 export const ST_RDONLY = 0x01;
 
 // linux/magic.h: file system types as statFilesystem gives them.
-export const EXT_SUPER_MAGIC = 0xef53;
-export const XFS_SUPER_MAGIC = 0x58465342;
 export const BTRFS_SUPER_MAGIC = 0x9123683e;
-export const TMPFS_MAGIC = 0x01021994;
-export const OVERLAYFS_SUPER_MAGIC = 0x794c7630;
 
 // linux/loop.h.
 export const LO_FLAGS_READ_ONLY = 1;
 export const LO_FLAGS_AUTOCLEAR = 4;
-export const LO_FLAGS_PARTSCAN = 8;
 export const LO_FLAGS_DIRECT_IO = 16;
 
 // linux/falloc.h.
 export const FALLOC_FL_KEEP_SIZE = 0x01;
 export const FALLOC_FL_PUNCH_HOLE = 0x02;
-export const FALLOC_FL_ZERO_RANGE = 0x10;
 
 // linux/fadvise.h.
-export const POSIX_FADV_SEQUENTIAL = 2;
-export const POSIX_FADV_WILLNEED = 3;
 export const POSIX_FADV_DONTNEED = 4;
 
 // linux/fiemap.h: flags of an extent.
@@ -98,37 +84,12 @@ export const FIEMAP_EXTENT_SHARED = 0x2000;
 
 // linux/fs.h: inode flags (chattr(1), ioctl_iflags(2)); the letter is lsattr's.
 export const FS_SECRM_FL = 0x0000_0001; // s
-export const FS_UNRM_FL = 0x0000_0002; // u
-export const FS_COMPR_FL = 0x0000_0004; // c
 export const FS_SYNC_FL = 0x0000_0008; // S
-export const FS_IMMUTABLE_FL = 0x0000_0010; // i
 export const FS_APPEND_FL = 0x0000_0020; // a
 export const FS_NODUMP_FL = 0x0000_0040; // d
 export const FS_NOATIME_FL = 0x0000_0080; // A
-export const FS_NOCOMP_FL = 0x0000_0400; // m
-export const FS_ENCRYPT_FL = 0x0000_0800; // E
-export const FS_INDEX_FL = 0x0000_1000; // I
-export const FS_JOURNAL_DATA_FL = 0x0000_4000; // j
-export const FS_NOTAIL_FL = 0x0000_8000; // t
-export const FS_DIRSYNC_FL = 0x0001_0000; // D
-export const FS_TOPDIR_FL = 0x0002_0000; // T
-export const FS_HUGE_FILE_FL = 0x0004_0000; // h
 export const FS_EXTENT_FL = 0x0008_0000; // e
-export const FS_VERITY_FL = 0x0010_0000; // V
-export const FS_EA_INODE_FL = 0x0020_0000;
-export const FS_NOCOW_FL = 0x0080_0000; // C
-export const FS_DAX_FL = 0x0200_0000; // x
-export const FS_INLINE_DATA_FL = 0x1000_0000; // N
-export const FS_PROJINHERIT_FL = 0x2000_0000; // P
-export const FS_CASEFOLD_FL = 0x4000_0000; // F
 
 // linux/capability.h.
-export const CAP_CHOWN = 0;
-export const CAP_DAC_OVERRIDE = 1;
-export const CAP_DAC_READ_SEARCH = 2;
 export const CAP_FOWNER = 3;
-export const CAP_FSETID = 4;
-export const CAP_LINUX_IMMUTABLE = 9;
 export const CAP_SYS_ADMIN = 21;
-export const CAP_MKNOD = 27;
-export const CAP_SETFCAP = 31;

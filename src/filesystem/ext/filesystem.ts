@@ -3,7 +3,6 @@
 
 import type { ExtendedAttribute } from "../../model/entry.ts";
 import { crc32cRaw } from "../crc32c.ts";
-import { MetadataFlaw } from "../exact.ts";
 import { Fields } from "../fields.ts";
 import type { RandomAccess } from "../random-access.ts";
 import { extSuperblockOffset, readExt } from "../superblock/ext.ts";
@@ -289,9 +288,4 @@ export class ExtFilesystem {
     if (crc32cRaw(this.geometry.checksumSeed, value) !== hash) throw wrongChecksum(`the value in inode ${valueInode}`);
     return value;
   }
-}
-
-/** Why a file system cannot be read, in one clause; undefined for other errors. */
-export function flawText(error: unknown): string | undefined {
-  return error instanceof MetadataFlaw ? error.message : undefined;
 }

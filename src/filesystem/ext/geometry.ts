@@ -113,7 +113,7 @@ export function blocksOfGroup(geometry: ExtGeometry, group: number): number {
 }
 
 /** ext4_bg_has_super(): whether a group begins with a copy of the superblock. */
-export function hasSuperblock(geometry: ExtGeometry, group: number): boolean {
+function hasSuperblock(geometry: ExtGeometry, group: number): boolean {
   if (group === 0) return true;
   if ((geometry.compat & compat.sparseSuper2) !== 0) return geometry.backupGroups.includes(group);
   if (group === 1 || (geometry.roCompat & roCompat.sparseSuper) === 0) return true;
