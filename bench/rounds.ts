@@ -46,7 +46,8 @@ export async function benchDataSet(
   const tables: Series[][] = [];
   try {
     for (const operation of operations) {
-      if (operation === "saveimg" && place.imageOf(data) === undefined) continue;
+      const ofBlocks = operation === "saveimg" || operation === "saveblock";
+      if (ofBlocks && place.imageOf(data) === undefined) continue;
       const measured = options.operations.includes(operation);
       if (!measured && operation !== "save") continue;
       const samples = new Map<Entrant, Sample[]>();

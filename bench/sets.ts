@@ -10,6 +10,8 @@ export const sets = {
   start: "--data small --operations start,startsave",
   debian: "--data debian --operations save --peers tar+zstd,fsarchiver,squashfs --rounds 3",
   repositories: "--data linux --operations save,restore,verify,list,extract --peers restic,borg,dar --rounds 2",
+  images: "--data debian --level lz4,1 --operations saveimg --peers partclone+zstd,dd+zstd --rounds 3",
+  blocks: "--data linux --operations saveblock --peers mounted --rounds 3",
   lz4: "--data linux --level lz4,1,2,3,4,5 --operations save,restore,verify --peers none --rounds 3",
 } as const;
 export type SetName = keyof typeof sets;

@@ -65,6 +65,23 @@ const targets: readonly Target[] = [
     peer: "tenth",
     goals: [atMost("wall", 10.5)],
   },
+  ...(["lz4", 1] as const).flatMap((level) =>
+    ["partclone+zstd", "dd+zstd"].map((peer) => ({
+      what: `save an image of a half-full ext4, \`-z ${level === "lz4" ? 1 : 2}\``,
+      data: "debian",
+      operation: "saveimg" as const,
+      level,
+      peer,
+      goals: [atMost("wall", 1)],
+    })),
+  ),
+  {
+    ...saveLinux,
+    what: "save the Linux tree with `--reader=block`",
+    operation: "saveblock",
+    peer: "mounted",
+    goals: [atMost("wall", 1)],
+  },
   { ...restoreLinux, peer: "tar+zstd", goals: [atMost("wall", 0.45), atMost("CPU", 0.6)] },
   { ...restoreLinux, peer: "squashfs", goals: [atMost("wall", 0.75)] },
   { ...restoreLinux, peer: "fsarchiver", goals: [atMost("wall", 0.25)] },
@@ -151,6 +168,11 @@ export function peerName({ tool, level }: Series): string {
       return "tar \\| lz4";
     case "zstd-b":
       return `zstd -b${level} on the bytes of tar`;
+    case "partclone+zstd":
+    case "dd+zstd":
+      return `${tool.replace("+", " \\| ")} -${level === "lz4" ? 1 : level}`;
+    case "mounted":
+      return "tsfsa, mounted";
     case "node":
       return "node -e 0";
     case "tenth":

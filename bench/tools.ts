@@ -13,6 +13,8 @@ export const operations = [
   "list",
   "extract",
   "saveimg",
+  "saveblock",
+  "saveblock",
   "growth",
   "limit",
   "start",
@@ -70,8 +72,14 @@ const tenTimes = (command: string) => `for run in 1 2 3 4 5 6 7 8 9 10; do ${com
 const tarCreate = (job: Job) => `tar ${tarAttributes}${job.data.sparse ? " --sparse" : ""} -C ${quote(job.source)} -c`;
 
 /** The source is a read-only mount where images can be mounted; --allow-rw is for the plain directory of the other case. */
-const tsfsaSave = (job: Job, source: string) =>
-  `${tsfsa} savedir -q --allow-rw ${job.level === "lz4" ? "-z 1" : `-Z ${job.level}`} -j ${job.workers} ${quote(job.archive)} ${quote(source)}`;
+const tsfsaSave = (job: Job, source: string) => tsfsaWrite(job, "savedir --allow-rw", source);
+
+const tsfsaWrite = (job: Job, command: string, source: string) =>
+  `${tsfsa} ${command} -q ${job.level === "lz4" ? "-z 1" : `-Z ${job.level}`} -j ${job.workers} ${quote(job.archive)} ${quote(source)}`;
+
+/** What stands against LZ4 in a pipe behind a reader of blocks: zstd at its fastest plain level. */
+const zstdOfBlocks = (job: Job) =>
+  `zstd -q -${job.level === "lz4" ? 1 : job.level} -T${job.workers} > ${quote(job.archive)}`;
 
 /** GNU tar and a compressor in a pipe. */
 function tarAnd(compressor: string, pack: (job: Job) => string): Pick<Tool, "programs" | "version" | "commands"> {
@@ -114,8 +122,8 @@ export const tools: readonly Tool[] = [
         job.data.small
           ? tenTimes(`${tsfsa} savedir -q -o --allow-rw ${quote(job.archive)} ${quote(job.source)}`)
           : undefined,
-      saveimg: (job) =>
-        `${tsfsa} saveimg -q -o -Z ${job.level} -j ${job.workers} ${quote(job.archive)} ${quote(job.image ?? "")}`,
+      saveimg: (job) => tsfsaWrite(job, "saveimg -o", job.image ?? ""),
+      saveblock: (job) => tsfsaWrite(job, "savefs -o --reader=block", job.image ?? ""),
     },
   },
   {
@@ -179,7 +187,7 @@ export const tools: readonly Tool[] = [
     commands: {
       // -F: the image is mounted, read-only.
       saveimg: (job) =>
-        `partclone.extfs -c -F -q -L /dev/null -s ${quote(job.image ?? "")} -o - | zstd -q -${job.level} -T${job.workers} > ${quote(job.archive)}`,
+        `partclone.extfs -c -F -q -L /dev/null -s ${quote(job.image ?? "")} -o - | ${zstdOfBlocks(job)}`,
     },
   },
   {
@@ -188,8 +196,7 @@ export const tools: readonly Tool[] = [
     extension: ".img.zst",
     version: "dd --version | head -n 1",
     commands: {
-      saveimg: (job) =>
-        `dd if=${quote(job.image ?? "")} bs=4M status=none | zstd -q -${job.level} -T${job.workers} > ${quote(job.archive)}`,
+      saveimg: (job) => `dd if=${quote(job.image ?? "")} bs=4M status=none | ${zstdOfBlocks(job)}`,
     },
   },
   {
@@ -220,6 +227,13 @@ export const tools: readonly Tool[] = [
       start: (job) => (job.data.small ? tenTimes(`${quote(process.execPath)} -e 0`) : undefined),
       startsave: (job) => (job.data.small ? tenTimes(`${quote(process.execPath)} -e 0`) : undefined),
     },
+  },
+  {
+    name: "mounted",
+    programs: [],
+    extension: ".mounted.tsfsa",
+    version: `${tsfsa} --version`,
+    commands: { saveblock: (job) => tsfsaWrite(job, "savefs -o", job.source) },
   },
   {
     name: "tenth",
