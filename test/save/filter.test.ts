@@ -40,3 +40,25 @@ describe("EntryFilter", () => {
     );
   });
 });
+
+describe("patterns of what is wanted", () => {
+  const accepts = (includes: readonly string[], path: string, isDirectory = false): boolean =>
+    new EntryFilter({ excludes: ["*.o"], includes, only: undefined }).accepts(Buffer.from(path), isDirectory);
+
+  it("take what one fits, with everything below, and enter what may lead there", () => {
+    expect(accepts(["/a/b"], "a", true)).toBe(true);
+    expect(accepts(["/a/b"], "a/b/c/d")).toBe(true);
+    expect(accepts(["/a/b"], "a/x")).toBe(false);
+    expect(accepts(["/a/b"], "c", true)).toBe(false);
+    expect(accepts(["*.txt"], "c", true)).toBe(true);
+    expect(accepts(["*.txt"], "c/x.txt")).toBe(true);
+    expect(accepts(["*.txt"], "c/x.c")).toBe(false);
+  });
+
+  it("take nothing that is excluded, and everything where there are none", () => {
+    expect(accepts(["/a"], "a/x.o")).toBe(false);
+    expect(accepts([], "any/thing")).toBe(true);
+    expect(new EntryFilter({ excludes: [], includes: [], only: undefined }).empty).toBe(true);
+    expect(new EntryFilter({ excludes: [], includes: ["x"], only: undefined }).empty).toBe(false);
+  });
+});
