@@ -92,8 +92,9 @@ export class ArchivedImage implements RandomAccess {
   ): Promise<ArchivedImage> {
     const decoder = await createDecoder(reader.head.codec);
     const [location, ...rest] = blocks;
-    if (location === undefined || location.record.continuation !== undefined) {
-      throw new TsfsaError("ARCHIVE_DAMAGED", "the block with the map of the image is lost", {
+    // Salvage leaves out an image that is not whole.
+    if (location === undefined || location.record.continuation !== undefined || location.record.entryCount < 2) {
+      throw new TsfsaError("ARCHIVE_DAMAGED", "the image, or the block with its map, is lost", {
         path: reader.input.name,
       });
     }
