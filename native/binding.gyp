@@ -14,6 +14,7 @@
         "src/guard.c",
         "src/device.c",
         "src/digest.c",
+        "src/digest-avx2.c",
         "src/gather.c",
         "src/scatter.c",
         "src/row.c",

@@ -1,5 +1,5 @@
-// See digest.h. xxHash is inlined here only, for the architecture's baseline (SSE2 on x86-64, NEON on arm64), so the
-// binary runs on every machine of its kind.
+// See digest.h. xxHash is inlined here for the architecture's baseline (SSE2 on x86-64, NEON on arm64), so the binary
+// runs on every machine of its kind, and in digest-avx2.c.
 
 #include "digest.h"
 
@@ -11,8 +11,18 @@
 #include "../vendor/xxhash.h"
 
 static const size_t leaf_bytes = 1024 * 1024;
+#if defined(__x86_64__)
+// Shorter ones are hashed without vectors.
+static const size_t long_bytes = 241;
+#endif
 
 void digest_bytes(const uint8_t *data, size_t length, uint8_t out[DIGEST_BYTES]) {
+#if defined(__x86_64__)
+  if (length >= long_bytes && __builtin_cpu_supports("avx2")) {
+    digest_bytes_avx2(data, length, out);
+    return;
+  }
+#endif
   XXH128_canonical_t canonical;
   XXH128_canonicalFromHash(&canonical, XXH3_128bits(data, length));
   memcpy(out, canonical.digest, DIGEST_BYTES);
