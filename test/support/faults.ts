@@ -48,11 +48,13 @@ export async function faultsAt(lab: Lab, site: FaultSite, words: readonly string
     const [, thread, call] = /^(\d+) +([a-z0-9_]+)\(/.exec(line) ?? [];
     if (thread !== undefined) counts.set(`${thread} ${call}`, (counts.get(`${thread} ${call}`) ?? 0) + 1);
   }
-  return site.calls.flatMap((call) => {
+  const faults = site.calls.flatMap((call) => {
     const count = Math.max(0, ...[...counts].filter(([key]) => key.endsWith(` ${call}`)).map(([, value]) => value));
     const errors = isExhaustive ? site.errors : site.errors.slice(0, 1);
     return placesOf(count).flatMap((place) => errors.map((error) => ({ call, error, place })));
   });
+  if (isExhaustive) console.log(`${words[0]}: ${faults.length} faults of ${site.what}`);
+  return faults;
 }
 
 /** Each of `count` places, or one in the middle and the last. */
