@@ -15,7 +15,7 @@ import { chooseTools } from "./tools.ts";
 import { Workplace } from "./workplace.ts";
 
 const limits = [
-  { operation: "save", metric: "wall", atMost: 1.6 },
+  { operation: "save", metric: "wall", atMost: 1.8 },
   { operation: "save", metric: "CPU", atMost: 1.6 },
   { operation: "restore", metric: "wall", atMost: 1.5 },
   { operation: "restore", metric: "CPU", atMost: 1.5 },

@@ -4,7 +4,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { barChart } from "./chart.ts";
-import { levelName } from "./report.ts";
+import { levelName, median } from "./report.ts";
 import { metrics, middle, type Pair, pairsOf, readResults, type Result } from "./results.ts";
 import { figure, markdownTable, peerName, targetsTable } from "./targets.ts";
 
@@ -157,8 +157,9 @@ function runsTable(results: readonly Result[]): string {
     `${machine.cpu}, ${machine.processors} processors, ${Math.round(machine.memoryBytes / 2 ** 30)} GiB`,
     `Linux ${machine.kernel}, Node ${machine.node}`,
     String(Math.max(...series.map(({ samples }) => samples.length))),
+    median(series.flatMap(({ samples }) => samples.map(({ loadBefore }) => loadBefore))).toFixed(1),
   ]);
-  return markdownTable(["result", "date", "commit", "machine", "system", "rounds"], rows);
+  return markdownTable(["result", "date", "commit", "machine", "system", "rounds", "load"], rows);
 }
 
 function titleOf({ peer }: Pair): string {
