@@ -1,6 +1,10 @@
 // Runs a tool and gives its status and bytes. No shell, fixed environment (LC_ALL=C), output bounded; nothing is judged here.
 
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+
+/** How much longer than elsewhere things may take: in an emulated machine (test/vm/harness), on a busy host. */
+export const patience = existsSync("/run/machine/command") ? 5 : 1;
 
 export interface RunOptions {
   readonly cwd?: string;
@@ -8,7 +12,7 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly uid?: number;
   readonly gid?: number;
-  /** Killed with SIGKILL after this long; default 120 s. */
+  /** Killed with SIGKILL after this long, times `patience`; default 120 s. */
   readonly timeoutMs?: number;
 }
 
@@ -42,7 +46,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
     });
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
-    const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 120_000);
+    const timer = setTimeout(() => child.kill("SIGKILL"), (options.timeoutMs ?? 120_000) * patience);
     child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
     child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
     // A tool that ends before it has read all its input is judged by its status, not by our EPIPE.

@@ -4,12 +4,11 @@
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { tsfsa } from "../support/cli.ts";
+import { expectStatus, tsfsa } from "../support/cli.ts";
 import type { Load } from "../support/load/load.ts";
-import { saveUnderLoad, stallBytes } from "../support/load/save.ts";
+import { stallBytes } from "../support/load/save.ts";
 import { must } from "../support/run.ts";
-import { dataVolume, type Guest } from "./harness/guest.ts";
+import { dataVolume, type Guest, thinVolume } from "./harness/guest.ts";
 import { inMachine } from "./harness/in-machine.ts";
 
 const MiB = 1024 * 1024;
@@ -19,22 +18,24 @@ const tools = ["lvs", "lvcreate", "lvremove", "lvchange", "dmsetup", "udevadm"];
 async function killedAfter(call: number, guest: Guest, words: readonly string[]): Promise<string | undefined> {
   const folder = guest.path("tools");
   mkdirSync(folder);
-  for (const tool of tools) {
+  const { stdout } = await must(["bash", "-c", `type -P ${tools.join(" ")}`]);
+  const paths = stdout.toString().split("\n");
+  for (const [index, tool] of tools.entries()) {
+    // Without a process of its own: there are many calls, and processes cost an emulated machine much.
     const script = `#!/bin/bash
-${await pathOf(tool)} "$@"; status=$?
+${paths[index]} "$@"; status=$?
 echo "${tool} $*" >>${folder}/calls
-if [ $(wc -l <${folder}/calls) = ${call} ]; then echo "${tool} $*" >${folder}/killed; kill -9 $PPID; fi
+mapfile -t calls <${folder}/calls
+if [ \${#calls[@]} = ${call} ]; then echo "${tool} $*" >${folder}/killed; kill -9 $PPID; fi
 exit $status
 `;
     writeFileSync(join(folder, tool), script);
     chmodSync(join(folder, tool), 0o755);
   }
-  await tsfsa(["savefs", ...words], { env: { PATH: `${folder}:${process.env["PATH"]}` } });
-  return existsSync(join(folder, "killed")) ? readFileSync(join(folder, "killed"), "utf8").trim() : undefined;
-}
-
-async function pathOf(tool: string): Promise<string> {
-  return (await must(["bash", "-c", `type -P ${tool}`])).stdout.toString().trim();
+  const { status, stderr } = await tsfsa(["savefs", ...words], { env: { PATH: `${folder}:${process.env["PATH"]}` } });
+  if (existsSync(join(folder, "killed"))) return readFileSync(join(folder, "killed"), "utf8").trim();
+  assert.equal(status, 0, stderr);
+  return undefined;
 }
 
 /** Calls from one kill to the next: a sample, or all of them. */
@@ -80,6 +81,12 @@ await inMachine(import.meta.url, {
       await killEverywhere(guest, load, ["--snapshot=lvm", guest.path("archive"), mounted]);
     },
 
+    "lvm-thin: killed after calls of tools, cleanup leaves nothing": async (guest) => {
+      const mounted = await thinVolume(guest, 200, 160);
+      const load = await guest.load([mounted], { pauseMs: 50 });
+      await killEverywhere(guest, load, ["--snapshot=lvm-thin", guest.path("archive"), mounted]);
+    },
+
     "dm: killed after calls of tools, cleanup leaves nothing": async (guest) => {
       await guest.mapped("data", `0 ${200 * 2048} linear /dev/vdb 0`);
       const mounted = await guest.filesystem("ext4", "/dev/mapper/data");
@@ -110,7 +117,8 @@ await inMachine(import.meta.url, {
           "tsfsa.4242-1000-0badc0de",
           "vg0/data",
         ]);
-        await saveUnderLoad(load, [mounted], ["--snapshot=lvm"], (path) => guest.path(path));
+        await expectStatus(0, ["savefs", "--snapshot=lvm", guest.path("archive"), mounted]);
+        await load.reach(load.finished() + 3);
         await guest.expectState(before);
       },
 
@@ -121,8 +129,8 @@ await inMachine(import.meta.url, {
       const before = await guest.state();
       for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
         const save = guest.stalledSave([mounted], ["--snapshot=lvm"]);
-        await save.until(async () => different(before, await guest.state()));
-        await sleep(1000);
+        await save.readable();
+        assert.ok(different(before, await guest.state()));
         process.kill(save.pid, signal);
         guest.figures[signal] = (await save.ended()) ?? "killed";
         await guest.expectState(before);

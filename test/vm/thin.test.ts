@@ -5,17 +5,10 @@ import { tsfsa } from "../support/cli.ts";
 import { judge } from "../support/load/judge.ts";
 import { saveUnderLoad, stallBytes } from "../support/load/save.ts";
 import { must } from "../support/run.ts";
-import type { Guest, VolumeType } from "./harness/guest.ts";
+import { thinVolume } from "./harness/guest.ts";
 import { inMachine } from "./harness/in-machine.ts";
 
 const MiB = 1024 * 1024;
-
-async function thinVolume(guest: Guest, poolMiB: number, sizeMiB: number, type: VolumeType = "ext4"): Promise<string> {
-  await guest.group("vg0", ["/dev/vda"]);
-  await must(["lvcreate", "-y", "--type", "thin-pool", "-L", `${poolMiB}M`, "-n", "pool", "vg0"]);
-  await must(["lvcreate", "-y", "-V", `${sizeMiB}M`, "-n", "data", "--thinpool", "vg0/pool"]);
-  return guest.filesystem(type, "/dev/vg0/data");
-}
 
 await inMachine(import.meta.url, {
   disks: [1024 * MiB],

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { patience } from "../run.ts";
 import type { WriterOptions } from "./writer.ts";
 
 /** A step that the writer finished, and when (milliseconds since 1970). */
@@ -32,9 +33,9 @@ export class Load {
     return load;
   }
 
-  /** Waits until step n is finished; rejects when the writer ends before, or after `timeoutMs`. */
+  /** Waits until step n is finished; rejects when the writer ends before, or after `timeoutMs`, times `patience`. */
   async reach(step: number, timeoutMs = 60_000): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = Date.now() + timeoutMs * patience;
     while (this.finished() < step) {
       if (this.#child.exitCode !== null)
         throw new Error(`the writer ended with status ${this.#child.exitCode}: ${this.#stderr}`);

@@ -7,6 +7,7 @@ import { createWriteStream, mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pipeline } from "node:stream/promises";
 import { expectStatus, jsonLines, tsfsaArgv } from "../cli.ts";
+import { patience } from "../run.ts";
 import { judge, type Verdict } from "./judge.ts";
 import { type Load, longestPauseMs, rate } from "./load.ts";
 
@@ -115,9 +116,9 @@ export class StalledSave {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** Waits until `done` says so; rejects when the save ends before, or after `timeoutMs`. */
+  /** Waits until `done` says so; rejects when the save ends before, or after `timeoutMs`, times `patience`. */
   async until(done: () => boolean | Promise<boolean>, timeoutMs = 120_000): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = Date.now() + timeoutMs * patience;
     while (!(await done())) {
       if (this.hasEnded) throw new Error(`the save ended with ${this.#child.exitCode}: ${this.#said}`);
       if (Date.now() > deadline) throw new Error(`the save does not come so far: ${this.#said}`);

@@ -202,3 +202,16 @@ export async function dataVolume(
   const device = await guest.volume("vg0", "data", type === "xfs" ? 304 : 160);
   return { device, mounted: await guest.filesystem(type, device) };
 }
+
+/** Thin volume data of a pool in group vg0 on the first disk, with a file system, mounted. */
+export async function thinVolume(
+  guest: Guest,
+  poolMiB: number,
+  sizeMiB: number,
+  type: VolumeType = "ext4",
+): Promise<string> {
+  await guest.group("vg0", ["/dev/vda"]);
+  await must(["lvcreate", "-y", "--type", "thin-pool", "-L", `${poolMiB}M`, "-n", "pool", "vg0"]);
+  await must(["lvcreate", "-y", "-V", `${sizeMiB}M`, "-n", "data", "--thinpool", "vg0/pool"]);
+  return guest.filesystem(type, "/dev/vg0/data");
+}

@@ -16,7 +16,7 @@ export type Scenario = (guest: Guest) => Promise<void>;
 export interface Scenarios {
   /** Sizes in bytes of the machine's blank disks. */
   readonly disks: readonly number[];
-  /** For all scenarios of the file, boot included; default 15 minutes: a busy host is twenty times slower than a quiet one. */
+  /** For all scenarios of the file, boot included; default 40 minutes: a busy host is twenty times slower than a quiet one. */
   readonly timeoutMs?: number;
   readonly scenarios: Readonly<Record<string, Scenario>>;
 }
@@ -30,7 +30,7 @@ interface Result {
 }
 
 const results = "results";
-const scenarioLimitMs = 600_000;
+const scenarioLimitMs = 900_000;
 const isInside = existsSync("/run/machine/command");
 const vitest = isInside ? undefined : await import("vitest");
 
