@@ -50,18 +50,20 @@ export async function diffImageArchives(
   onDifference: OnDifference,
 ): Promise<Outcome<DiffDetails> | undefined> {
   return openWith(async (cleanup) => {
-    const readers: ArchiveReader[] = [];
-    for (const path of [archive, target]) {
+    const open = async (path: string): Promise<ArchiveReader> => {
       const reader = await ArchiveReader.open(path, signal);
       cleanup.defer(() => reader.close());
-      readers.push(reader);
-    }
-    const [left, right] = readers as [ArchiveReader, ArchiveReader];
-    if (readers.some(({ head }) => head.sources.some(({ image }) => image === undefined))) {
+      return reader;
+    };
+    const holdsImages = ({ head }: ArchiveReader): boolean => head.sources.every(({ image }) => image !== undefined);
+    // The other one may come from a pipe, which can be opened once.
+    const right = await open(target);
+    const left = holdsImages(right) ? await open(archive) : undefined;
+    const blocks = left === undefined ? undefined : [await blocksOfSources(left), await blocksOfSources(right)];
+    if (left === undefined || blocks === undefined || !holdsImages(left)) {
       await cleanup.run();
       return undefined;
     }
-    const blocks = [await blocksOfSources(left), await blocksOfSources(right)];
     const images: ArchivedImage[] = [];
     const counts = { compared: 0, removed: 0, added: 0, changed: 0 };
     for (let id = 0; id < Math.max(left.head.sources.length, right.head.sources.length); id++) {

@@ -270,6 +270,11 @@ describe("diff of images", () => {
       const later = lab.path("b.tsfsa");
       await expectStatus(0, ["saveimg", "-q", later, changed]);
       const both = await expectStatus(1, ["diff", archive, later]);
+      const piped = await expectStatus(64, ["diff", "-", later], { input: readFileSync(archive) });
+      expect(piped.stderr).toContain("a pipe");
+      const tree = lab.path("tree.tsfsa");
+      await expectStatus(0, ["savedir", "-q", "-A", tree, lab.folder("tree")]);
+      await expectStatus(0, ["diff", "-", tree], { input: readFileSync(tree) });
       expect(both.stdout.toString()).toMatch(/content at bytes \d+ to \d+/);
     });
   });
