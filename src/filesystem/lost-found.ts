@@ -4,9 +4,10 @@
 import { addon } from "../sys/addon.ts";
 import { AT_REMOVEDIR } from "../sys/constants.ts";
 import { statLayout } from "../sys/layout.ts";
-import { readStat } from "../sys/stat.ts";
+import { readStat, type Stat } from "../sys/stat.ts";
 
 const name = Buffer.from("lost+found");
+const itself = new Uint8Array(0);
 /** Its modification time until a restore gives it one: no archive has it by chance. Whole seconds after 1970, which every inode holds. */
 const untouched = 86_399;
 
@@ -19,13 +20,21 @@ export function lostFoundOf(rootFd: number, isExpected: boolean): () => void {
   if (!isExpected) remove();
   const marked = addon().utimesAt(rootFd, name, untouched, 0, untouched, 0) >= 0;
   return () => {
-    if (marked && modifiedAt(rootFd) === untouched) remove();
+    if (marked && statOf(rootFd, name)?.mtime.seconds === untouched) keepingTimes(rootFd, remove);
   };
 }
 
-/** Seconds since 1970; undefined: it is not there. */
-function modifiedAt(rootFd: number): number | undefined {
+/** The directory has the times that the archive gave it. */
+function keepingTimes(fd: number, change: () => void): void {
+  const stat = statOf(fd, itself);
+  change();
+  if (stat === undefined) return;
+  const { atime, mtime } = stat;
+  addon().utimesAt(fd, itself, atime.seconds, atime.nanoseconds, mtime.seconds, mtime.nanoseconds);
+}
+
+/** Undefined: it is not there. */
+function statOf(fd: number, path: Uint8Array): Stat | undefined {
   const record = new Uint8Array(statLayout.size);
-  if (addon().statAt(rootFd, name, record) < 0) return undefined;
-  return readStat(record, 0).mtime.seconds;
+  return addon().statAt(fd, path, record) < 0 ? undefined : readStat(record, 0);
 }

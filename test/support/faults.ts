@@ -32,6 +32,8 @@ export interface Fault {
 export interface FaultRun extends RunResult {
   /** The fault took place. */
   readonly injected: boolean;
+  /** It struck a pipe to a child that Node has started already: Node then never tells of the child's end. No kernel fails there. */
+  readonly struckPipe: boolean;
 }
 
 /** Every place and error: `TSFSA_TEST_FAULTS=all`. Else a sample that keeps within a minute. */
@@ -73,10 +75,8 @@ export async function runWithFault(
   const { call, error, place } = fault;
   const what = error.startsWith("SIG") ? `signal=${error}` : `error=${error}`;
   const { result, log } = await traced(lab, site, ["-e", `inject=${call}:${what}:when=${place}`], words);
-  return {
-    ...result,
-    injected: log.split("\n").some((line) => line.includes(call) && line.includes("(INJECTED)")),
-  };
+  const struck = log.split("\n").filter((line) => line.includes(call) && line.includes("(INJECTED)"));
+  return { ...result, injected: struck.length > 0, struckPipe: struck.some((line) => line.includes("FIONBIO")) };
 }
 
 /** Names under which unnamed files (O_TMPFILE) made next in a folder of a tmpfs of the lab's own are known: there inodes are numbered in order. */
