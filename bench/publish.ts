@@ -140,12 +140,13 @@ function levelsTable(results: readonly Result[]): string {
       return [
         levelName(save.level),
         number(save.archiveBytes / MiB, 1),
-        ...figuresOf(save).slice(0, 2),
-        ...figuresOf(also("restore")).slice(0, 2),
-        ...figuresOf(also("verify")).slice(0, 2),
+        ...figuresOf(save),
+        ...figuresOf(also("restore")),
+        ...figuresOf(also("verify")),
       ];
     });
-  const head = ["", "size MiB", "save: wall s", "CPU s", "restore: wall s", "CPU s", "verify: wall s", "CPU s"];
+  const figures = ["save", "restore", "verify"].flatMap((operation) => [`${operation}: wall s`, "CPU s", "peak MiB"]);
+  const head = ["", "size MiB", ...figures];
   return markdownTable(head, rows);
 }
 
