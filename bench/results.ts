@@ -63,7 +63,7 @@ export function pairsOf(results: readonly Result[]): Pair[] {
 
 /** The order of tables: by operation, the default level first, then as peers stand in tools.ts. */
 function orderOf({ operation, level, tool }: Series): number {
-  const rank = operations.indexOf(operation) * 2 + (level === 3 ? 0 : 1);
+  const rank = operations.indexOf(operation) * 3 + (level === 3 ? 0 : level === "lz4" ? 2 : 1);
   return rank * tools.length + tools.findIndex(({ name }) => name === tool);
 }
 

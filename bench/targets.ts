@@ -118,15 +118,18 @@ export function targetsTable(pairs: readonly Pair[]): string {
     const met = measured.every((one) => one?.met);
     return [
       target.what,
-      [target.peer === undefined ? "best peer" : "", pair ? peerName(pair.peer) : (target.peer ?? "")]
-        .filter(Boolean)
-        .join(": "),
+      against(target, pair),
       target.goals.map(goalText).join(" · "),
       measured.map((one) => (one === undefined ? "–" : one.met ? one.text : `**${one.text}**`)).join(" · "),
       measured.includes(undefined) ? "not measured" : met ? "met" : "**missed**",
     ];
   });
   return markdownTable(["", "against", "target: tsfsa ÷ it", "measured", ""], rows);
+}
+
+function against({ peer, level }: Target, pair: Pair | undefined): string {
+  if (peer !== undefined) return peerName({ tool: peer, level });
+  return pair ? `best peer: ${peerName(pair.peer)}` : "best peer";
 }
 
 /** Of the best peer, the one that leaves tsfsa the highest ratio. */
@@ -159,7 +162,7 @@ export function figure(metric: Metric, value: number): string {
 }
 
 /** How a peer is called in tables, by what it runs. */
-export function peerName({ tool, level }: Series): string {
+export function peerName({ tool, level }: Pick<Series, "tool" | "level">): string {
   const zstd = level === "lz4" ? "" : ` -${level}`;
   switch (tool) {
     case "tar+zstd":
