@@ -15,8 +15,13 @@ export interface Machine {
   readonly tools: Readonly<Record<string, string>>;
 }
 
+/** What a run of the benchmark itself changes makes the commit no other. */
+const notCode = "':(top,exclude)bench/results' ':(top,exclude)docs'";
+
 export async function describeMachine(tools: readonly Tool[]): Promise<Machine> {
-  const commit = await printedBy("git describe --always --dirty --abbrev=12 --exclude='*' || true");
+  const commit = await printedBy(
+    `head=$(git rev-parse --short=12 HEAD) && echo "$head$(git diff --quiet HEAD -- ${notCode} || echo -dirty)" || true`,
+  );
   const versions = await Promise.all(tools.map(async (tool) => [tool.name, await printedBy(tool.version)] as const));
   return {
     commit: commit === "" ? "unknown" : commit,
