@@ -33,7 +33,8 @@ export function serveJobs<Jobs extends JobMap<Jobs>>(handlers: JobHandlers<Jobs>
   const port = parentPort;
   if (port === null) throw new Error("serveJobs must be called in a worker thread");
   port.on("message", (message: JobRequest | ThreadMessage) => {
-    if ("id" in message) void answer(message);
+    // On the loop's next turn, where memory of addons is given back: while messages wait, they alone would be handled, a thousand in a row.
+    if ("id" in message) setImmediate(() => void answer(message));
     // Between two jobs: what they opened they have closed.
     else if (message.end === true) process.exit();
     else state = message.state;
