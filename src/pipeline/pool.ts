@@ -78,6 +78,11 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
     return this.#options.workers;
   }
 
+  /** Starts all threads there may be at once: where there is work for each, they need not wait to be found missing. */
+  warmUp(): void {
+    while (this.#failure === undefined && this.#threads.length < this.#options.workers) this.#start();
+  }
+
   /** Runs one job. Rejects with the job's TsfsaError, or INTERNAL when its thread died. */
   run<Kind extends keyof Jobs & string>(
     kind: Kind,

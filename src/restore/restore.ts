@@ -97,6 +97,9 @@ function nowhere(reader: GroupSource): Omit<RunSetup, "workers" | "write"> {
   };
 }
 
+/** Archives over this size keep every thread busy. */
+const warmUpBytes = 32 * 1024 * 1024;
+
 interface RunSetup extends Omit<RestoreRequest, "rootFds" | "overwrite"> {
   readonly handles: readonly (DirectoryHandle | undefined)[];
   readonly table: DirectoryTable | undefined;
@@ -114,6 +117,7 @@ async function run(reader: GroupSource, setup: RunSetup, context: RunContext): P
   const { reporter, signal, startPool = startThreads } = context;
   const data: RestoreWorkerData = { codec, digest, policy };
   const pool = startPool(data, workers, signal);
+  if ((reader.input.length ?? 0) > warmUpBytes) pool.warmUp?.();
   let readRun: ReadRun | undefined;
   try {
     const roots = sources.map((source, i) => ({ prefix: prefixBytes(source), handle: handles[i] }));

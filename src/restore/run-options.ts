@@ -9,7 +9,8 @@ import type { PlacedBlock } from "./placed.ts";
 import type { RestoreJobs, WritePolicy } from "./protocol.ts";
 import type { Tree } from "./tree.ts";
 
-export type RestorePool = Pick<WorkerPool<RestoreJobs>, "workers" | "run" | "close">;
+export type RestorePool = Pick<WorkerPool<RestoreJobs>, "workers" | "run" | "close"> &
+  Partial<Pick<WorkerPool<RestoreJobs>, "warmUp">>;
 
 /** An open descriptor that takes an image of this logical size. */
 export interface ImageSink {
