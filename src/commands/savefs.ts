@@ -1,16 +1,14 @@
 // savefs: whole file systems, from a frozen view of each: snapshot → open → save → prove → commit → give back.
 
-import { dirname, resolve } from "node:path";
 import { TsfsaError } from "../base/errors.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { Warning } from "../model/events.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
 import type { SnapshotOptions } from "../model/snapshot.ts";
-import { SnapshotSession } from "../snapshot/session.ts";
 import { readFilesFrom } from "./files-from.ts";
 import { originOf } from "./head.ts";
 import { mountedSource, openSaveSource, type SaveSource } from "./open-sources.ts";
-import { sessionContext } from "./snapshot-context.ts";
+import { saveFromSnapshots } from "./snapshot-context.ts";
 import { type ArchiveInput, writeArchive } from "./write-archive.ts";
 
 /** Throws SOURCE_*, SNAPSHOT_*, and what saving throws. Nothing is created before all sources are opened. */
@@ -32,24 +30,14 @@ async function saveSnapshots(
   only: ReturnType<typeof readFilesFrom>,
   context: CommandContext,
 ): Promise<Outcome<SaveDetails>> {
-  const archiveFolder = options.archive === "-" ? [] : [dirname(resolve(options.archive))];
-  const { session: asked, warnings } = sessionContext(context, options.allowRw, archiveFolder);
-  const session = await SnapshotSession.open(options.sources, snapshot, asked);
-  let outcome: Outcome<SaveDetails> | undefined;
-  try {
-    const signal = AbortSignal.any([context.signal, session.signal]);
+  return saveFromSnapshots(options, options.sources, snapshot, context, (session, held) => {
     const sources = session.sources.map((opened, i) => mountedSource(options.sources[i] as string, opened));
     const proof = async (): Promise<Readonly<Record<string, unknown>>> => {
       await prove(sources, options);
       return { ...(await session.prove()) };
     };
-    outcome = await saveOpened(sources, proof, options, only, { ...context, signal });
-  } catch (error) {
-    throw await session.causeOf(error);
-  } finally {
-    await session.close(outcome === undefined);
-  }
-  return warnings() === 0 ? outcome : { ...outcome, status: 1, warnings: outcome.warnings + warnings() };
+    return saveOpened(sources, proof, options, only, held);
+  });
 }
 
 async function saveOpened(

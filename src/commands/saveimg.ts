@@ -1,7 +1,7 @@
 // saveimg: devices and images block by block, only the blocks in use where that can be known: snapshot → open → save → prove → commit.
 
 import { statSync } from "node:fs";
-import { basename, dirname, resolve } from "node:path";
+import { basename } from "node:path";
 import { TsfsaError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import { type OpenImage, openImage } from "../filesystem/image/open-image.ts";
@@ -9,11 +9,11 @@ import type { OpenSource } from "../filesystem/types.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveimgOptions } from "../model/options.ts";
 import type { SnapshotOptions } from "../model/snapshot.ts";
-import { SnapshotSession } from "../snapshot/session.ts";
+import type { SnapshotSession } from "../snapshot/session.ts";
 import { findVolume, type Volume } from "../snapshot/volume.ts";
 import { sumOfSegments } from "../sys/data-runs.ts";
 import { originOf } from "./head.ts";
-import { sessionContext } from "./snapshot-context.ts";
+import { saveFromSnapshots } from "./snapshot-context.ts";
 import { type ArchiveInput, writeArchive } from "./write-archive.ts";
 
 /** One device as it was asked for and as it is read. */
@@ -46,20 +46,10 @@ async function saveSnapshots(
 ): Promise<Outcome<SaveDetails>> {
   const volumes = options.sources.map(findVolume);
   for (const volume of volumes) refuseSubvolumes(volume, snapshot);
-  const archiveFolder = options.archive === "-" ? [] : [dirname(resolve(options.archive))];
-  const { session: asked, warnings } = sessionContext(context, options.allowRw, archiveFolder);
   const paths = options.sources.filter((_, i) => volumes[i] !== undefined);
-  const session = await SnapshotSession.open(paths, snapshot, asked);
-  let outcome: Outcome<SaveDetails> | undefined;
-  try {
-    const signal = AbortSignal.any([context.signal, session.signal]);
-    outcome = await saveHeld(session, volumes, options, { ...context, signal });
-  } catch (error) {
-    throw await session.causeOf(error);
-  } finally {
-    await session.close(outcome === undefined);
-  }
-  return warnings() === 0 ? outcome : { ...outcome, status: 1, warnings: outcome.warnings + warnings() };
+  return saveFromSnapshots(options, paths, snapshot, context, (session, held) =>
+    saveHeld(session, volumes, options, held),
+  );
 }
 
 /** `volumes`: of each source; undefined: it needs no snapshot, and the session has none. */
