@@ -24,9 +24,17 @@ export interface PoolOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface JobOptions<Output> {
+  readonly transfer?: ArrayBuffer[];
+  readonly urgent?: boolean;
+  /** Gives back what an output holds that comes when nobody waits for it any more. */
+  readonly discard?: (output: Output) => void;
+}
+
 interface Task {
   readonly request: JobRequest;
   readonly transfer: ArrayBuffer[];
+  readonly discard: ((output: never) => void) | undefined;
   readonly resolve: (output: never) => void;
   readonly reject: (error: Error) => void;
 }
@@ -36,6 +44,8 @@ interface Thread {
   /** See threadWords. */
   readonly state: Int32Array;
   readonly tasks: Map<number, Task>;
+  /** Answers that have come; 32 bits, with overflow. */
+  answers: number;
   exited: boolean;
 }
 
@@ -87,13 +97,14 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   run<Kind extends keyof Jobs & string>(
     kind: Kind,
     input: Jobs[Kind]["input"],
-    options: { readonly transfer?: ArrayBuffer[]; readonly urgent?: boolean } = {},
+    options: JobOptions<Jobs[Kind]["output"]> = {},
   ): Promise<Jobs[Kind]["output"]> {
     this.#failure ??= this.#options.signal?.aborted === true ? (this.#options.signal.reason as Error) : undefined;
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       const request = { id: this.#nextId++, kind, input };
-      const task: Task = { request, transfer: options.transfer ?? [], resolve, reject };
+      const { transfer = [], discard } = options;
+      const task: Task = { request, transfer, discard, resolve, reject };
       (options.urgent === true ? this.#urgent : this.#queue).push(task);
       this.#dispatch();
     });
@@ -121,11 +132,10 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
     for (const { worker } of this.#threads) worker.unref();
   }
 
-  /** Rejects every job there is, and every later one. */
+  /** Rejects every job there is, and every later one; those that threads have are answered still. */
   #drop(failure: Error): void {
     this.#failure ??= failure;
     const running = this.#threads.flatMap(({ tasks }) => [...tasks.values()]);
-    for (const { tasks } of this.#threads) tasks.clear();
     for (const task of [...running, ...this.#urgent.splice(0), ...this.#queue.splice(0)]) task.reject(this.#failure);
   }
 
@@ -158,7 +168,7 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   #start(): Thread {
     const worker = new Worker(this.#options.url, { workerData: this.#options.workerData, stdout: true, stderr: true });
     const state = new Int32Array(new SharedArrayBuffer(threadWords.count * 4));
-    const thread: Thread = { worker, state, tasks: new Map(), exited: false };
+    const thread: Thread = { worker, state, tasks: new Map(), answers: 0, exited: false };
     worker.postMessage({ state } satisfies ThreadMessage);
     worker.on("message", (reply: JobReply) => this.#settle(thread, reply));
     worker.on("error", (error) => this.#fail(error));
@@ -172,11 +182,12 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   }
 
   #settle(thread: Thread, reply: JobReply): void {
-    const task = thread.tasks.get(reply.id);
-    if (task === undefined) return;
+    thread.answers = (thread.answers + 1) | 0;
+    const task = thread.tasks.get(reply.id) as Task;
     thread.tasks.delete(reply.id);
     if ("failure" in reply) task.reject(decodeError(reply.failure));
-    else task.resolve(reply.output as never);
+    else if (this.#failure === undefined) task.resolve(reply.output as never);
+    else task.discard?.(reply.output as never);
     this.#dispatch();
   }
 
@@ -185,7 +196,8 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   }
 }
 
-/** Its thread may still use descriptors. */
-function isHolding({ exited, state }: Thread): boolean {
-  return !exited && Atomics.load(state, threadWords.holding) === 1;
+/** Its thread may still use descriptors, or has sent some that are on their way. */
+function isHolding({ exited, state, answers }: Thread): boolean {
+  if (exited) return false;
+  return Atomics.load(state, threadWords.holding) === 1 || Atomics.load(state, threadWords.answered) !== answers;
 }

@@ -25,7 +25,9 @@ export const threadWords = {
   ending: 0,
   /** 1: the thread is at a job, and may hold descriptors and use those it was given. */
   holding: 1,
-  count: 2,
+  /** Jobs the thread has answered; 32 bits, with overflow. */
+  answered: 2,
+  count: 3,
 } as const;
 
 /** The first message to a thread, and the last. */

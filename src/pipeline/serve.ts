@@ -51,6 +51,7 @@ export function serveJobs<Jobs extends JobMap<Jobs>>(handlers: JobHandlers<Jobs>
     } catch (error) {
       port?.postMessage({ id: request.id, failure: encodeError(error) } satisfies JobReply);
     } finally {
+      if (state !== undefined) Atomics.add(state, threadWords.answered, 1);
       setHolding(0);
     }
   }

@@ -56,6 +56,8 @@ interface PendingFile {
 
 const noName = new Uint8Array(0);
 const noRows: EncodedRows = { count: 0, rows: noName, digests: noName };
+/** Of the little that is compressed anew, in this thread: it must hear signals. */
+const levelMax = 3;
 /** Bytes of tar of directories that are put into one block. */
 const madeBytesMax = 1024 * 1024;
 
@@ -112,7 +114,8 @@ export class ArchiveRewriter implements RunObserver {
     const { codec, digest, level } = head;
     const policy = { overwrite: false, clearInheritedAcl: false, uid: 0, gid: 0 };
     const unpacker = await Unpacker.create({ codec, digest, policy });
-    return new ArchiveRewriter(source, writer, unpacker, await createEncoder(codec, level), warn);
+    const encoder = await createEncoder(codec, Math.min(level, levelMax));
+    return new ArchiveRewriter(source, writer, unpacker, encoder, warn);
   }
 
   /** Writes what is left to write, and the end. */

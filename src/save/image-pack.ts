@@ -15,6 +15,7 @@ import { segmentsToExtents, sumOfSegments } from "../sys/data-runs.ts";
 import { type ReadOutcome, readRange } from "./content.ts";
 import { emptyPackTotals, noDirectory } from "./job.ts";
 import type { ImageInput, ImageSliceInput, PackOutput, SaveWorkerData } from "./protocol.ts";
+import { sealTar } from "./seal.ts";
 
 const noBytes = new Uint8Array(0);
 const rootMode = 0o755;
@@ -76,10 +77,9 @@ export class ImagePacker {
     }
     this.#tar.fill(0, at, at + padding);
     const leaves = digestLeaves(this.#digest, this.#tar, dataOffset, segments, start, end);
-    const { count, rows, digests } = this.#rows.finish();
-    const sealed = this.#seal(at + padding, slot);
+    const sealed = sealTar(this.#encoder, this.#digest, this.#rows, this.#tar, at + padding, slot);
     const output: PackOutput = {
-      blocks: [{ ...sealed, entryCount: count, directory: noDirectory, rows, digests }],
+      blocks: [{ ...sealed, directory: noDirectory }],
       carried: { rows: noBytes, digests: noBytes, count: 0, directory: noDirectory },
       leaves,
       damagedRanges: outcome.damaged,
@@ -88,21 +88,6 @@ export class ImagePacker {
       totals,
     };
     return { output, transfer: [leaves.numbers.buffer as ArrayBuffer, leaves.digests.buffer as ArrayBuffer] };
-  }
-
-  /** Compresses into the slot, or into a buffer of its own where a long map makes the block too large for it. */
-  #seal(length: number, slot: SharedArrayBuffer) {
-    const bound = this.#encoder.bound(length);
-    const inSlot = bound <= slot.byteLength;
-    const target = inSlot ? new Uint8Array(slot) : new Uint8Array(bound);
-    const compressedLength = this.#encoder.compress(target, 0, this.#tar, 0, length);
-    const frame = target.subarray(0, compressedLength);
-    return {
-      ...(inSlot ? {} : { frame: frame.slice() }),
-      compressedLength,
-      uncompressedLength: length,
-      digest: this.#digest.block(frame),
-    };
   }
 
   #reserve(length: number): void {

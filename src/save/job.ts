@@ -13,11 +13,9 @@ import type { Drafter } from "./drafter.ts";
 import { memberName } from "./member-name.ts";
 import { PlannedStats } from "./planned-stats.ts";
 import type { LostEntry, PackedBlock, PackInput, PackOutput, PackTotals, PackWarning } from "./protocol.ts";
+import type { SealedTar } from "./seal.ts";
 
 const slash = 0x2f;
-
-/** A block that does not know its directory. */
-export type SealedTar = Omit<PackedBlock, "directory">;
 
 /** Directory of a block that starts with the root, or in which no entry starts. */
 export const noDirectory = -1;

@@ -8,19 +8,19 @@ import { createDigest, type Digest } from "../codec/digest.ts";
 import { MemberEncoder } from "../format/member.ts";
 import { RowEncoder } from "../format/segment.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
-import { lettingGo } from "../pipeline/serve.ts";
 import { addon } from "../sys/addon.ts";
 import { E2BIG, ENOSPC, systemError } from "../sys/errors.ts";
 import { batchLayout, EntryBatch } from "./batch.ts";
 import { ContentReader } from "./content.ts";
 import type { EntryDraft } from "./draft.ts";
 import { Drafter } from "./drafter.ts";
-import { noDirectory, PackJob, type SealedTar } from "./job.ts";
+import { noDirectory, PackJob } from "./job.ts";
 import { readGathered } from "../sys/gathered.ts";
 import { gatherLayout } from "../sys/layout.ts";
 import { EntryKind } from "../model/entry.ts";
 import { notPlain, plainHeaderMax, PlainFiles } from "./plain.ts";
 import { Relinker } from "./relink.ts";
+import { type SealedTar, sealTar } from "./seal.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
 import type { Trees } from "./source-trees.ts";
 import type { LostEntry, PackInput, PackOutput, SaveWorkerData, SliceInput, SourceConfig } from "./protocol.ts";
@@ -277,23 +277,9 @@ export class Packer {
     return end;
   }
 
-  /** Compresses the block into the slot, or into a buffer of its own where the slot is taken or too small. */
+  /** The first block of a job goes into its slot. */
   #seal(index: number, length: number, slot: SharedArrayBuffer): SealedTar {
-    const encoded = this.#rows.finish();
-    const bound = this.#encoder.bound(length);
-    const inSlot = index === 0 && bound <= slot.byteLength;
-    const target = inSlot ? new Uint8Array(slot) : new Uint8Array(bound);
-    const compressedLength = lettingGo(() => this.#encoder.compress(target, 0, this.#tar, 0, length));
-    const frame = target.subarray(0, compressedLength);
-    return {
-      ...(inSlot ? {} : { frame: frame.slice() }),
-      compressedLength,
-      uncompressedLength: length,
-      entryCount: encoded.count,
-      rows: encoded.rows,
-      digests: encoded.digests,
-      digest: this.#digest.block(frame),
-    };
+    return sealTar(this.#encoder, this.#digest, this.#rows, this.#tar, length, index === 0 ? slot : undefined);
   }
 
   /** Makes room for `length` tar bytes, keeping the first `keep`. */

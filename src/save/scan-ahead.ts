@@ -1,6 +1,7 @@
 // Scanning ahead of the plan: keeps a few scan jobs running on the directories the plan will come to next, in its order, and holds what
 // they found until the plan takes it. Bounded by the number of listed entries that the plan has not taken yet.
 
+import { addon } from "../sys/addon.ts";
 import { S_IFDIR, S_IFMT } from "../sys/constants.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { statLayout } from "../sys/layout.ts";
@@ -162,10 +163,17 @@ export class ScanAhead {
     if (dirFd < 0) return nothingScanned(names, -dirFd);
     try {
       const input = { source: this.#source, dirFd, names, path, budget: entriesPerScan };
-      return await this.#pool.run("scan", input, { urgent: true });
+      const discard = (output: ScanOutput): void => this.#close(output, dirFd);
+      return await this.#pool.run("scan", input, { urgent: true, discard });
     } finally {
       handle.release();
     }
+  }
+
+  /** Closes what a scan opened: nobody takes it any more. */
+  #close({ directories }: ScanOutput, scannedFd: number): void {
+    if (this.#config.block !== undefined) return;
+    for (const { fd } of directories) if (fd >= 0 && fd !== scannedFd) addon().close(fd);
   }
 
   /** Puts scanned directories into their places, and what they leave to scan into the place of the run they came from. */

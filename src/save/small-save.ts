@@ -1,7 +1,7 @@
 // The pool of a save, with or without threads: starting one takes longer than saving a small tree. The root is scanned in this thread; when that
 // scan shows a small tree whole, the rest is done here, too. Invariant: where a job runs never shows in the archive.
 
-import type { WorkerPool } from "../pipeline/pool.ts";
+import type { JobOptions, WorkerPool } from "../pipeline/pool.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
 import { saveJobs } from "./handlers.ts";
 import type { SaveJobs, SavePool, SaveWorkerData, ScanInput, ScanOutput } from "./protocol.ts";
@@ -26,7 +26,7 @@ export class SmallSavePool implements SavePool {
   async run<Kind extends keyof SaveJobs>(
     kind: Kind,
     input: SaveJobs[Kind]["input"],
-    options: { readonly transfer?: ArrayBuffer[]; readonly urgent?: boolean } = {},
+    options: JobOptions<SaveJobs[Kind]["output"]> = {},
   ): Promise<SaveJobs[Kind]["output"]> {
     this.#signal.throwIfAborted();
     if (kind === "scan" && isRootScan(input as ScanInput) && this.#threads === undefined) {

@@ -166,6 +166,20 @@ describe("WorkerPool", () => {
     expect(readdirSync("/proc/self/fd").map(targetOf)).not.toContain(folder);
   });
 
+  it("hands what comes when nobody waits for it to who gives it back, before it ends", async () => {
+    const stop = new AbortController();
+    for (const pool of [start(1, stop.signal), start(1)]) {
+      await pool.run("wait", 0);
+      const discarded: number[] = [];
+      pool.run("spin", 200, { discard: (output) => discarded.push(output) }).catch(() => undefined);
+      pool.run("spin", 1, { discard: () => discarded.push(-1) }).catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      stop.abort(new Error("stop"));
+      await pool.close();
+      expect(discarded).toEqual([200]);
+    }
+  });
+
   it("begins no job once it is closed, also not one that a thread has been given", async () => {
     const pool = start(1);
     await pool.run("wait", 0);
