@@ -19,7 +19,7 @@ export interface RawAttribute {
   readonly hash: number;
 }
 
-const magic = 0xea020000; // EXT4_XATTR_MAGIC
+export const attributeMagic = 0xea020000; // EXT4_XATTR_MAGIC
 const entryBytes = 16;
 const blockHeaderBytes = 32; // struct ext4_xattr_header
 const valueBytesMax = 65_536; // XATTR_SIZE_MAX
@@ -42,9 +42,7 @@ const noBytes = new Uint8Array(0);
 /** The attributes in an inode, in their order. Throws ExtFlaw. */
 export function attributesInInode(inode: ExtInode): RawAttribute[] {
   const { tail } = inode;
-  if (tail.length < 4) return [];
-  const view = new DataView(tail.buffer, tail.byteOffset, tail.byteLength);
-  if (view.getUint32(0, true) !== magic) return [];
+  if (tail.length === 0) return [];
   return readEntries(tail.subarray(4), 0, `the attributes in inode ${inode.number}`); // values are placed from the first entry on
 }
 
@@ -52,7 +50,8 @@ export function attributesInInode(inode: ExtInode): RawAttribute[] {
 export function attributesInBlock(geometry: ExtGeometry, inode: ExtInode, block: Uint8Array): RawAttribute[] {
   const what = `the attribute block of inode ${inode.number}`;
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
-  if (view.getUint32(0, true) !== magic || view.getUint32(8, true) !== 1) throw damaged(`${what} has a wrong header`);
+  if (view.getUint32(0, true) !== attributeMagic || view.getUint32(8, true) !== 1)
+    throw damaged(`${what} has a wrong header`);
   if ((geometry.roCompat & roCompat.metadataChecksum) !== 0) {
     const place = new Uint8Array(8);
     new DataView(place.buffer).setBigUint64(0, BigInt(inode.attributeBlock), true);

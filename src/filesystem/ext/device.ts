@@ -1,6 +1,7 @@
 // The device below an ext file system, in blocks: metadata through a small cache that reads ahead, file data straight into the caller's buffer. Where a
 // journal was replayed in memory, its blocks stand in place of the device's own. Nothing outside of the device is ever asked for.
 
+import { RecentlyUsed } from "../../base/recent.ts";
 import type { ByteReader } from "../reader.ts";
 import type { RandomAccess } from "../random-access.ts";
 import { damaged, unreadable } from "./flaw.ts";
@@ -14,13 +15,25 @@ const chunksMax = 256;
 /** First bytes of every block of journal metadata, big-endian; a data block that begins so is escaped by zeros. */
 export const journalMagic = 0xc03b3998;
 
+/** A piece of the device that stays in memory: not to be changed, and never overwritten. */
+interface Chunk {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
+/** Metadata in its chunk. */
+export interface Metadata {
+  readonly chunk: Chunk;
+  /** Where in the chunk it begins. */
+  readonly at: number;
+}
+
 export class ExtDevice implements ByteReader {
   readonly sizeBytes: number;
   readonly blockSize: number;
   readonly #access: RandomAccess;
   readonly #overlay: Overlay;
-  /** By number, the least recently used first. */
-  readonly #chunks = new Map<number, Uint8Array>();
+  readonly #chunks = new RecentlyUsed<Chunk>(chunksMax);
 
   /** `blockSize`: at most 64 KiB. */
   constructor(access: RandomAccess, blockSize: number, overlay: Overlay = new Map()) {
@@ -32,16 +45,18 @@ export class ExtDevice implements ByteReader {
 
   /** One block; not to be changed. Throws ExtFlaw. */
   block(number: number, what: string): Uint8Array {
-    return this.bytes(number * this.blockSize, this.blockSize, what);
+    const { chunk, at } = this.metadata(number * this.blockSize, this.blockSize, () => what);
+    return chunk.bytes.subarray(at, at + this.blockSize);
   }
 
-  /** Bytes that lie within one block; not to be changed. Throws ExtFlaw. */
-  bytes(position: number, length: number, what: string): Uint8Array {
+  /** Bytes that lie within one block. Throws ExtFlaw. */
+  metadata(position: number, length: number, what: () => string): Metadata {
     if (!(position >= 0 && position + length <= this.sizeBytes))
-      throw damaged(`${what} lies beyond the end of the device`);
+      throw damaged(`${what()} lies beyond the end of the device`);
     const number = Math.floor(position / chunkBytes);
-    const at = position - number * chunkBytes;
-    return this.#chunk(number, position, what)?.subarray(at, at + length) ?? this.#single(position, length, what);
+    const chunk = this.#chunk(number);
+    if (chunk !== undefined) return { chunk, at: position - number * chunkBytes };
+    return { chunk: this.#single(position, length, what), at: 0 };
   }
 
   /** ByteReader: bytes from anywhere, as far as they exist. Throws what the system says. */
@@ -58,35 +73,30 @@ export class ExtDevice implements ByteReader {
   }
 
   /** Undefined where it cannot be read whole. */
-  #chunk(number: number, position: number, what: string): Uint8Array | undefined {
+  #chunk(number: number): Chunk | undefined {
     const known = this.#chunks.get(number);
-    if (known !== undefined) {
-      this.#chunks.delete(number);
-      this.#chunks.set(number, known);
-      return known;
-    }
+    if (known !== undefined) return known;
     const start = number * chunkBytes;
-    if (position < start) throw damaged(`${what} has an impossible place`);
-    const chunk = new Uint8Array(Math.min(chunkBytes, this.sizeBytes - start));
-    try {
-      this.readInto(chunk, 0, chunk.length, start);
-    } catch {
-      return undefined;
-    }
-    if (this.#chunks.size >= chunksMax) this.#chunks.delete(this.#chunks.keys().next().value as number);
-    this.#chunks.set(number, chunk);
-    return chunk;
+    const chunk = this.#read(start, Math.min(chunkBytes, this.sizeBytes - start));
+    return chunk && this.#chunks.add(number, chunk);
   }
 
   /** Beside a bad place of the device. */
-  #single(position: number, length: number, what: string): Uint8Array {
-    const bytes = new Uint8Array(length);
+  #single(position: number, length: number, what: () => string): Chunk {
+    const chunk = this.#read(position, length);
+    if (chunk === undefined) throw unreadable(what());
+    return chunk;
+  }
+
+  #read(position: number, length: number): Chunk | undefined {
+    const { buffer } = Buffer.allocUnsafeSlow(length);
+    const bytes = new Uint8Array(buffer);
     try {
       this.readInto(bytes, 0, length, position);
     } catch {
-      throw unreadable(what);
+      return undefined;
     }
-    return bytes;
+    return { bytes, view: new DataView(buffer) };
   }
 
   #overlayInto(target: Uint8Array, at: number, length: number, position: number): void {

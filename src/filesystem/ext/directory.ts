@@ -65,7 +65,8 @@ export class DirectoryReader {
     const offsets = new Uint32Array(entries.length);
     const inodes = new Uint32Array(entries.length);
     let at = 0;
-    for (const [i, { name, inode, type }] of entries.entries()) {
+    for (let i = 0; i < entries.length; i++) {
+      const { name, inode, type } = entries[i] as Entry;
       offsets[i] = at;
       inodes[i] = inode;
       names[at] = directoryTypes[type] ?? 0;

@@ -39,7 +39,8 @@ export class FileReads {
     digests: Uint8Array,
   ): void {
     const pieces: Piece[] = [];
-    for (const [file, found] of files.entries()) {
+    for (let file = 0; file < files.length; file++) {
+      const found = files[file] as ExtInode | number;
       if (typeof found === "number" && found < 0) continue;
       const size = sizes[file] as number;
       const target = offsets[file] as number;

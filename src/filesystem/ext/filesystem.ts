@@ -1,6 +1,7 @@
 // An ext2, ext3 or ext4 read from its device or image without mounting it: inodes, directories, links, attributes and content by inode number. It only
 // reads; a journal that must be replayed is replayed in memory. What contradicts itself, or what its checksum does not prove, is an ExtFlaw.
 
+import { RecentlyUsed } from "../../base/recent.ts";
 import type { ExtendedAttribute } from "../../model/entry.ts";
 import { crc32cRaw } from "../crc32c.ts";
 import { Fields } from "../fields.ts";
@@ -54,8 +55,8 @@ export class ExtFilesystem {
   readonly #reserved: ReadonlySet<number>;
   /** What statfs(2) says is used: without the blocks of the file system's own, where the superblock tells how many those are. */
   readonly usedBytes: number;
-  /** Listings by inode, the least recently used first. */
-  readonly #directories = new Map<number, ExtDirectory>();
+  /** Listings by inode. */
+  readonly #directories = new RecentlyUsed<ExtDirectory>(directoriesMax);
 
   /** `groups`: of so many the descriptors are read. */
   private constructor(
@@ -109,20 +110,9 @@ export class ExtFilesystem {
     return this.#inode(number);
   }
 
-  /** The names in a directory. Throws ExtFlaw. */
-  directory(inode: ExtInode): ExtDirectory {
-    const known = this.#directories.get(inode.number);
-    if (known !== undefined) {
-      this.#directories.delete(inode.number);
-      this.#directories.set(inode.number, known);
-      return known;
-    }
-    const found = this.#readDirectory(inode);
-    if (this.#directories.size >= directoriesMax) {
-      this.#directories.delete(this.#directories.keys().next().value as number);
-    }
-    this.#directories.set(inode.number, found);
-    return found;
+  /** The names in the directory with this inode number. Throws ExtFlaw. */
+  directory(number: number): ExtDirectory {
+    return this.#directories.get(number) ?? this.#directories.add(number, this.#readDirectory(this.inode(number)));
   }
 
   /** Target of a symbolic link. Throws ExtFlaw. */
@@ -211,7 +201,11 @@ export class ExtFilesystem {
     const group = Math.floor((number - 1) / inodesPerGroup);
     const offset = ((number - 1) % inodesPerGroup) * inodeSize;
     const position = (this.#inodeTables[group] as number) * blockSize + offset;
-    const inode = decodeInode(this.geometry, number, this.device.bytes(position, inodeSize, `inode ${number}`));
+    const inode = decodeInode(
+      this.geometry,
+      number,
+      this.device.metadata(position, inodeSize, () => `inode ${number}`),
+    );
     if (inode.links === 0 || inode.mode === 0) throw damaged(`inode ${number} is not in use`);
     return inode;
   }

@@ -1,6 +1,8 @@
 // The inode of ext2, ext3 and ext4: struct ext4_inode (Linux fs/ext4/ext4.h), of 128 bytes up to a block, with its checksum.
 
 import { crc32cRaw } from "../crc32c.ts";
+import { attributeMagic } from "./attributes.ts";
+import type { Metadata } from "./device.ts";
 import { incompat, roCompat } from "./features.ts";
 import { damaged, wrongChecksum } from "./flaw.ts";
 import type { ExtGeometry } from "./geometry.ts";
@@ -46,61 +48,63 @@ export interface ExtInode {
   readonly btime: ExtTime | undefined;
   /** i_block: 60 bytes: a block map, the root of an extent tree, a short link's target, or the start of the content. */
   readonly map: Uint8Array;
-  /** What follows the fields: attributes in the inode. Empty: none. */
+  /** Attributes in the inode, behind its fields, from their magic on. Empty: none. */
   readonly tail: Uint8Array;
   /** Start of the checksums of what belongs to the inode: directory blocks, extent blocks. */
   readonly checksumSeed: number;
 }
 
-/** Decodes inode `number` from its bytes, which may be overwritten later. Throws ExtFlaw. */
-export function decodeInode(geometry: ExtGeometry, number: number, record: Uint8Array): ExtInode {
-  const bytes = record.slice();
-  const view = new DataView(bytes.buffer);
-  const u16 = (at: number): number => view.getUint16(at, true);
-  const u32 = (at: number): number => view.getUint32(at, true);
-  const extra = bytes.length > goodOldSize ? u16(0x80) : 0;
-  if (goodOldSize + extra > bytes.length || extra % 4 !== 0) {
-    throw damaged(`inode ${number} has ${extra} bytes of extra fields`);
-  }
-  const fits = (end: number): boolean => end <= goodOldSize + extra;
-  const generation = u32(0x64);
+const noBytes = new Uint8Array(0);
+
+/** Decodes inode `number`. Throws ExtFlaw. */
+export function decodeInode(geometry: ExtGeometry, number: number, { chunk, at }: Metadata): ExtInode {
+  const { bytes, view } = chunk;
+  const { inodeSize } = geometry;
+  const extra = inodeSize > goodOldSize ? view.getUint16(at + 0x80, true) : 0;
+  const fieldsEnd = goodOldSize + extra;
+  if (fieldsEnd > inodeSize || extra % 4 !== 0) throw damaged(`inode ${number} has ${extra} bytes of extra fields`);
+  const generation = view.getUint32(at + 0x64, true);
   const checksumSeed = seedOf(geometry, number, generation);
-  const mode = u16(0x00);
-  const flags = u32(0x20);
   if (
     (geometry.roCompat & roCompat.metadataChecksum) !== 0 &&
-    !isChecksumRight(bytes, view, checksumSeed, fits(0x84))
+    !isChecksumRight(chunk, at, inodeSize, checksumSeed, fieldsEnd >= 0x84)
   ) {
     throw wrongChecksum(`inode ${number}`);
   }
+  const mode = view.getUint16(at, true);
+  const flags = view.getUint32(at + 0x20, true);
   const isDirectory = (mode & 0xf000) === 0x4000;
   const isLong = !isDirectory || (geometry.incompat & incompat.largeDirectory) !== 0;
-  const size = u32(0x04) + (isLong ? u32(0x6c) * 2 ** 32 : 0);
+  const size = view.getUint32(at + 0x04, true) + (isLong ? view.getUint32(at + 0x6c, true) * 2 ** 32 : 0);
   if (!Number.isSafeInteger(size)) throw damaged(`inode ${number} has a size of ${size} bytes`);
-  const time = (at: number, extraAt: number): ExtTime => {
-    const more = fits(extraAt + 4) ? u32(extraAt) : 0;
-    return { seconds: view.getInt32(at, true) + (more & 3) * 2 ** 32, nanoseconds: more >>> 2 };
-  };
+  const attributeHigh = (geometry.incompat & incompat.has64bit) !== 0 ? view.getUint16(at + 0x76, true) : 0;
+  const hasTail = inodeSize >= fieldsEnd + 4 && view.getUint32(at + fieldsEnd, true) === attributeMagic;
   return {
     number,
     mode,
-    uid: u16(0x02) + u16(0x78) * 0x10000,
-    gid: u16(0x18) + u16(0x7a) * 0x10000,
+    uid: view.getUint16(at + 0x02, true) + view.getUint16(at + 0x78, true) * 0x10000,
+    gid: view.getUint16(at + 0x18, true) + view.getUint16(at + 0x7a, true) * 0x10000,
     size,
-    links: u16(0x1a),
-    sectors: sectorsOf(geometry, flags, u32(0x1c), u16(0x74)),
+    links: view.getUint16(at + 0x1a, true),
+    sectors: sectorsOf(geometry, flags, view.getUint32(at + 0x1c, true), view.getUint16(at + 0x74, true)),
     flags,
     generation,
-    projectId: (geometry.roCompat & roCompat.project) !== 0 && fits(0xa0) ? u32(0x9c) : 0,
-    attributeBlock: u32(0x68) + ((geometry.incompat & incompat.has64bit) !== 0 ? u16(0x76) * 2 ** 32 : 0),
-    atime: time(0x08, 0x8c),
-    mtime: time(0x10, 0x88),
-    ctime: time(0x0c, 0x84),
-    btime: fits(0x94) ? time(0x90, 0x94) : undefined,
-    map: bytes.subarray(0x28, 0x64),
-    tail: bytes.length > goodOldSize ? bytes.subarray(goodOldSize + extra) : bytes.subarray(0, 0),
+    projectId: (geometry.roCompat & roCompat.project) !== 0 && fieldsEnd >= 0xa0 ? view.getUint32(at + 0x9c, true) : 0,
+    attributeBlock: view.getUint32(at + 0x68, true) + attributeHigh * 2 ** 32,
+    atime: timeOf(view, at + 0x08, fieldsEnd >= 0x90 ? at + 0x8c : undefined),
+    mtime: timeOf(view, at + 0x10, fieldsEnd >= 0x8c ? at + 0x88 : undefined),
+    ctime: timeOf(view, at + 0x0c, fieldsEnd >= 0x88 ? at + 0x84 : undefined),
+    btime: fieldsEnd >= 0x94 ? timeOf(view, at + 0x90, fieldsEnd >= 0x98 ? at + 0x94 : undefined) : undefined,
+    map: bytes.slice(at + 0x28, at + 0x64),
+    tail: hasTail ? bytes.slice(at + fieldsEnd, at + inodeSize) : noBytes,
     checksumSeed,
   };
+}
+
+/** Seconds, and where there are extra bits: two more of the seconds, and nanoseconds. */
+function timeOf(view: DataView, at: number, extraAt: number | undefined): ExtTime {
+  const extra = extraAt === undefined ? 0 : view.getUint32(extraAt, true);
+  return { seconds: view.getInt32(at, true) + (extra & 3) * 2 ** 32, nanoseconds: extra >>> 2 };
 }
 
 /** ext4_inode_blocks(). */
@@ -119,18 +123,23 @@ function seedOf(geometry: ExtGeometry, number: number, generation: number): numb
   return crc32cRaw(geometry.checksumSeed, seedBytes);
 }
 
-const zeros = new Uint8Array(4);
+const zeros = new Uint8Array(2);
 
 /** ext4_inode_csum(): the fields that hold the checksum count as zeros. */
-function isChecksumRight(bytes: Uint8Array, view: DataView, seed: number, hasHigh: boolean): boolean {
-  let crc = crc32cRaw(seed, bytes.subarray(0, 0x7c));
-  crc = crc32cRaw(crc, zeros.subarray(0, 2));
-  crc = crc32cRaw(crc, bytes.subarray(0x7e, goodOldSize));
-  if (bytes.length > goodOldSize) {
-    crc = crc32cRaw(crc, bytes.subarray(goodOldSize, 0x82));
-    if (hasHigh) crc = crc32cRaw(crc, zeros.subarray(0, 2));
-    crc = crc32cRaw(crc, bytes.subarray(hasHigh ? 0x84 : 0x82));
+function isChecksumRight(
+  { bytes, view }: Metadata["chunk"],
+  start: number,
+  size: number,
+  seed: number,
+  hasHigh: boolean,
+): boolean {
+  let crc = crc32cRaw(seed, bytes, start, start + 0x7c);
+  crc = crc32cRaw(crc, zeros);
+  crc = crc32cRaw(crc, bytes, start + 0x7e, start + (hasHigh ? 0x82 : size));
+  if (hasHigh) {
+    crc = crc32cRaw(crc, zeros);
+    crc = crc32cRaw(crc, bytes, start + 0x84, start + size);
   }
-  const low = view.getUint16(0x7c, true);
-  return hasHigh ? crc === low + view.getUint16(0x82, true) * 0x10000 : (crc & 0xffff) === low;
+  const low = view.getUint16(start + 0x7c, true);
+  return hasHigh ? crc === low + view.getUint16(start + 0x82, true) * 0x10000 : (crc & 0xffff) === low;
 }

@@ -22,7 +22,10 @@ interface Walk {
   readonly visit: RunVisitor;
   /** Blocks visited. */
   mapped: number;
-  /** Of a block map: the run that grows while pointers follow one another, and the blocks of pointers read so far. */
+}
+
+/** Of a block map: the run that grows while pointers follow one another, and the blocks of pointers read so far. */
+interface MapWalk extends Walk {
   readonly pending: { logical: number; length: number; physical: number };
   readonly pointerBlocks: Set<number>;
 }
@@ -43,10 +46,9 @@ export function walkRuns(
   end: number,
   visit: RunVisitor,
 ): void {
-  const pending = { logical: 0, length: 0, physical: 0 };
-  const walk: Walk = { device, geometry, inode, start, end, visit, mapped: 0, pending, pointerBlocks: new Set() };
+  const walk: Walk = { device, geometry, inode, start, end, visit, mapped: 0 };
   if ((inode.flags & inodeFlags.extents) !== 0) walkExtents(walk, inode.map, -1, 0, 2 ** 32);
-  else walkPointers(walk);
+  else walkPointers({ ...walk, pending: { logical: 0, length: 0, physical: 0 }, pointerBlocks: new Set() });
 }
 
 function found(walk: Walk, logical: number, length: number, physical: number, unwritten: boolean): void {
@@ -65,7 +67,6 @@ function found(walk: Walk, logical: number, length: number, physical: number, un
 /** A node of the tree, whose runs lie in blocks [low, high) of the file. `depthAbove`: −1 for the root. */
 function walkExtents(walk: Walk, node: Uint8Array, depthAbove: number, low: number, high: number): void {
   const view = new DataView(node.buffer, node.byteOffset, node.byteLength);
-  const what = `the extent tree of inode ${walk.inode.number}`;
   const entries = view.getUint16(2, true);
   const most = view.getUint16(4, true);
   const depth = view.getUint16(6, true);
@@ -76,31 +77,35 @@ function walkExtents(walk: Walk, node: Uint8Array, depthAbove: number, low: numb
     (depthAbove < 0 ? depth > depthMax : depth !== depthAbove - 1 || entries === 0) ||
     (depth > 0 && entries === 0)
   ) {
-    throw damaged(`${what} has a node that cannot be`);
+    throw damaged(`${treeOf(walk)} has a node that cannot be`);
   }
   let floor = low;
   for (let i = 0; i < entries; i++) {
     const at = headerBytes + i * itemBytes;
     const logical = view.getUint32(at, true);
-    if (logical < floor || logical >= high) throw damaged(`${what} is not in order`);
+    if (logical < floor || logical >= high) throw damaged(`${treeOf(walk)} is not in order`);
     if (depth === 0) {
       const field = view.getUint16(at + 4, true);
       const unwritten = field > initialisedMax;
       const length = unwritten ? field - initialisedMax : field;
-      if (length === 0 || logical + length > high) throw damaged(`${what} has a run that cannot be`);
+      if (length === 0 || logical + length > high) throw damaged(`${treeOf(walk)} has a run that cannot be`);
       floor = logical + length;
       found(walk, logical, length, view.getUint16(at + 6, true) * 2 ** 32 + view.getUint32(at + 8, true), unwritten);
       if (floor >= walk.end) return;
     } else {
       const next = i + 1 < entries ? view.getUint32(at + itemBytes, true) : high;
       floor = logical + 1;
-      if (next < floor) throw damaged(`${what} is not in order`);
+      if (next < floor) throw damaged(`${treeOf(walk)} is not in order`);
       if (next <= walk.start) continue;
       if (logical >= walk.end) return;
       const child = view.getUint16(at + 8, true) * 2 ** 32 + view.getUint32(at + 4, true);
-      walkExtents(walk, readNode(walk, child, what), depth, logical, next);
+      walkExtents(walk, readNode(walk, child, treeOf(walk)), depth, logical, next);
     }
   }
+}
+
+function treeOf({ inode }: Walk): string {
+  return `the extent tree of inode ${inode.number}`;
 }
 
 /** A node in a block of its own. */
@@ -119,7 +124,7 @@ function readNode({ device, geometry, inode }: Walk, block: number, what: string
 }
 
 /** Twelve blocks, then one, two and three levels of blocks of pointers. */
-function walkPointers(walk: Walk): void {
+function walkPointers(walk: MapWalk): void {
   const { map } = walk.inode;
   const view = new DataView(map.buffer, map.byteOffset, map.byteLength);
   for (let i = 0; i < directPointers; i++) pointer(walk, view.getUint32(4 * i, true), i, 0);
@@ -133,7 +138,7 @@ function walkPointers(walk: Walk): void {
   flush(walk);
 }
 
-function flush(walk: Walk): void {
+function flush(walk: MapWalk): void {
   const { pending } = walk;
   const { logical, length, physical } = pending;
   pending.length = 0;
@@ -141,7 +146,7 @@ function flush(walk: Walk): void {
 }
 
 /** What a pointer of a level leads to: the block at `logical` (level 0), or a block of pointers. */
-function pointer(walk: Walk, block: number, logical: number, level: number): void {
+function pointer(walk: MapWalk, block: number, logical: number, level: number): void {
   const { geometry, device, inode, pending, pointerBlocks } = walk;
   const perBlock = geometry.blockSize / 4;
   if (block === 0 || logical >= walk.end || logical + perBlock ** level <= walk.start) return;

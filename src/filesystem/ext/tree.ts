@@ -242,7 +242,7 @@ export class ExtTree implements TreeSource {
   }
 
   #directory(fd: number): ExtDirectory {
-    return this.#fs.directory(this.#fs.inode(fd));
+    return this.#fs.directory(fd);
   }
 
   /** Inode of a name. Throws ExtFlaw. */
@@ -267,7 +267,7 @@ export class ExtTree implements TreeSource {
       this.#firstNames.set(directory, firstNames);
     }
     const isFirst = firstNames.get(inode.number) === findName(directory, name, this.#near - 1);
-    const isChild = inode.number !== parent && this.#fs.directory(inode).parent === parent;
+    const isChild = inode.number !== parent && this.#fs.directory(inode.number).parent === parent;
     return isFirst && isChild && inode.number !== 2 ? inode.number : -EUCLEAN;
   }
 }
