@@ -6,7 +6,7 @@ import { crc32cRaw } from "../crc32c.ts";
 import { roCompat } from "./features.ts";
 import { damaged, wrongChecksum } from "./flaw.ts";
 import type { ExtGeometry } from "./geometry.ts";
-import type { ExtInode } from "./inode.ts";
+import { attributeMagic, type ExtInode } from "./inode.ts";
 
 /** An entry with its value, or the inode that holds the value. */
 export interface RawAttribute {
@@ -19,7 +19,6 @@ export interface RawAttribute {
   readonly hash: number;
 }
 
-export const attributeMagic = 0xea020000; // EXT4_XATTR_MAGIC
 const entryBytes = 16;
 const blockHeaderBytes = 32; // struct ext4_xattr_header
 const valueBytesMax = 65_536; // XATTR_SIZE_MAX

@@ -16,7 +16,7 @@ const chunksMax = 256;
 export const journalMagic = 0xc03b3998;
 
 /** A piece of the device that stays in memory: not to be changed, and never overwritten. */
-interface Chunk {
+export interface Chunk {
   readonly bytes: Uint8Array;
   readonly view: DataView;
 }

@@ -5,12 +5,26 @@ import { errnoOfFailure } from "./flaw.ts";
 import type { ExtFilesystem } from "./filesystem.ts";
 import { type ExtInode, inodeFlags } from "./inode.ts";
 
+/** Where the content of a file stands: (place in the file, length, place on the device) of each run in its order, in blocks. */
+export interface FileRuns {
+  /** Bytes. */
+  readonly size: number;
+  readonly runs: readonly number[];
+}
+
 /** A run of content on its way from the device into the buffer. Bytes. */
 interface Piece {
   readonly file: number;
   readonly position: number;
   readonly length: number;
   readonly target: number;
+}
+
+/** Where the first `length` bytes of a file go in the buffer. */
+interface Place {
+  readonly file: number;
+  readonly target: number;
+  readonly length: number;
 }
 
 /** Pieces with so little between them are read together, through a buffer of this size; longer pieces go straight to where they belong. */
@@ -27,11 +41,11 @@ export class FileReads {
   }
 
   /**
-   * Reads sizes[i] bytes of each file to buffer at offsets[i]; files are inodes or their numbers, below 0: passed over. status[i]: bytes read, or
-   * −errno, and then what was not read is zeros. `digests` not empty: their xxh128 digests, 16 bytes each.
+   * Reads sizes[i] bytes of each file to buffer at offsets[i]; a file is told by its runs or its inode's number, below 0: passed over. status[i]: bytes
+   * read, or −errno, and then what was not read is zeros. `digests` not empty: their xxh128 digests, 16 bytes each.
    */
   read(
-    files: readonly (ExtInode | number)[],
+    files: readonly (FileRuns | number)[],
     sizes: Float64Array,
     offsets: Float64Array,
     buffer: Uint8Array,
@@ -40,14 +54,16 @@ export class FileReads {
   ): void {
     const pieces: Piece[] = [];
     for (let file = 0; file < files.length; file++) {
-      const found = files[file] as ExtInode | number;
-      if (typeof found === "number" && found < 0) continue;
+      const told = files[file] as FileRuns | number;
+      if (typeof told === "number" && told < 0) continue;
       const size = sizes[file] as number;
       const target = offsets[file] as number;
       try {
-        const inode = typeof found === "number" ? this.#fs.inode(found) : found;
-        status[file] = Math.min(size, inode.size);
-        this.#plan(pieces, file, inode, buffer.subarray(target, target + size), target);
+        const place = { file, target, length: size };
+        status[file] =
+          typeof told === "number"
+            ? this.#planInode(pieces, place, this.#fs.inode(told), buffer)
+            : this.#planRuns(pieces, place, told, buffer);
       } catch (error) {
         status[file] = -errnoOfFailure(error);
         buffer.fill(0, target, target + size);
@@ -63,26 +79,33 @@ export class FileReads {
     if (digests.length > 0) addon().digestFiles(buffer, offsets, sizes, files.length, digests);
   }
 
-  /** Notes the pieces of a file, and fills what lies between them with zeros. */
-  #plan(pieces: Piece[], file: number, inode: ExtInode, content: Uint8Array, target: number): void {
+  #planInode(pieces: Piece[], place: Place, inode: ExtInode, buffer: Uint8Array): number {
     if ((inode.flags & inodeFlags.inlineData) !== 0) {
-      const inline = this.#fs.inlineContent(inode).subarray(0, content.length);
-      content.set(inline);
-      content.fill(0, inline.length);
-      return;
+      const { target, length } = place;
+      const inline = this.#fs.inlineContent(inode).subarray(0, length);
+      buffer.set(inline, target);
+      buffer.fill(0, target + inline.length, target + length);
+      return Math.min(length, inode.size);
     }
+    return this.#planRuns(pieces, place, { size: inode.size, runs: this.#fs.writtenRuns(inode, place.length) }, buffer);
+  }
+
+  /** Notes the pieces of a file, and fills what lies between them with zeros. Returns the bytes it has of those wanted. */
+  #planRuns(pieces: Piece[], { file, target, length }: Place, { size, runs }: FileRuns, buffer: Uint8Array): number {
     const { blockSize } = this.#fs.geometry;
-    const size = Math.min(content.length, inode.size);
+    const wanted = Math.min(length, size);
     let done = 0;
-    this.#fs.walk(inode, 0, Math.ceil(size / blockSize), (logical, count, physical, unwritten) => {
-      if (unwritten) return;
-      const start = logical * blockSize;
-      const end = Math.min(start + count * blockSize, size);
-      if (start > done) content.fill(0, done, start);
-      pieces.push({ file, position: physical * blockSize, length: end - start, target: target + start });
+    for (let i = 0; i < runs.length; i += 3) {
+      const start = (runs[i] as number) * blockSize;
+      const end = Math.min(start + (runs[i + 1] as number) * blockSize, wanted);
+      if (end <= start) break;
+      if (start > done) buffer.fill(0, target + done, target + start);
+      const position = (runs[i + 2] as number) * blockSize;
+      pieces.push({ file, position, length: end - start, target: target + start });
       done = end;
-    });
-    content.fill(0, done);
+    }
+    if (done < length) buffer.fill(0, target + done, target + length);
+    return wanted;
   }
 
   #endOfGroup(pieces: readonly Piece[], from: number): number {

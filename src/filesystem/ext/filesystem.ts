@@ -21,7 +21,7 @@ import { compat, incompat } from "./features.ts";
 import { damaged, encrypted, errnoOfFailure, unsupported, wrongChecksum } from "./flaw.ts";
 import { type ExtGeometry, readGeometry } from "./geometry.ts";
 import { readGroups } from "./groups.ts";
-import { decodeInode, type ExtInode, inodeFlags } from "./inode.ts";
+import { ExtInode, inodeFlags } from "./inode.ts";
 import { replayJournal } from "./journal.ts";
 import { type RunVisitor, walkRuns } from "./runs.ts";
 
@@ -156,6 +156,16 @@ export class ExtFilesystem {
     walkRuns(this.device, this.geometry, inode, start, end, visit);
   }
 
+  /** Of the runs of written blocks that hold the first `length` bytes: place in the file, length, place on the device. Throws ExtFlaw. */
+  writtenRuns(inode: ExtInode, length: number): number[] {
+    const runs: number[] = [];
+    const end = Math.ceil(Math.min(length, inode.size) / this.geometry.blockSize);
+    this.walk(inode, 0, end, (logical, count, physical, unwritten) => {
+      if (!unwritten) runs.push(logical, count, physical);
+    });
+    return runs;
+  }
+
   /**
    * Fills `length` bytes of `target` from `at` with the content from `position` on; zeros where it has none. Throws ExtFlaw, and what the system says.
    */
@@ -201,7 +211,7 @@ export class ExtFilesystem {
     const group = Math.floor((number - 1) / inodesPerGroup);
     const offset = ((number - 1) % inodesPerGroup) * inodeSize;
     const position = (this.#inodeTables[group] as number) * blockSize + offset;
-    const inode = decodeInode(
+    const inode = new ExtInode(
       this.geometry,
       number,
       this.device.metadata(position, inodeSize, () => `inode ${number}`),

@@ -8,7 +8,7 @@ import { ELOOP, ENOENT, ENOKEY, ENOSPC, ENOTDIR, EOVERFLOW, ESTALE, EUCLEAN } fr
 import { statLayout } from "../../sys/layout.ts";
 import type { TreeSource } from "../../sys/tree-source.ts";
 import { type ExtDirectory, findName } from "./directory.ts";
-import { FileReads } from "./file-reads.ts";
+import { type FileRuns, FileReads } from "./file-reads.ts";
 import type { ExtFilesystem } from "./filesystem.ts";
 import { errnoOfFailure, ExtFlaw } from "./flaw.ts";
 import { type ExtInode, inodeFlags } from "./inode.ts";
@@ -25,6 +25,7 @@ const typeOfKind: Readonly<Record<number, number>> = {
   [EntryKind.fifo]: 0x1000,
   [EntryKind.socket]: 0xc000,
 };
+const runsKept = 3 * 16; // numbers, three a run
 const directoryType = 0x4000;
 const symlinkType = 0xa000;
 const unwrittenFlag = 0x800; // FIEMAP_EXTENT_UNWRITTEN
@@ -42,8 +43,8 @@ export class ExtTree implements TreeSource {
   readonly #reads: FileReads;
   /** Of each directory listing: first position of every inode in it. */
   readonly #firstNames = new WeakMap<ExtDirectory, Map<number, number>>();
-  /** Files between gather() and their end. */
-  readonly #open = new Map<number, ExtInode>();
+  /** Runs of files between gather() and their end, by inode: of those that have few. */
+  readonly #open = new Map<number, FileRuns>();
   /** Position of the name that was looked up last. */
   #near = 0;
 
@@ -103,7 +104,7 @@ export class ExtTree implements TreeSource {
 
   read(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): Result {
     return attempt(() => {
-      const inode = this.#opened(fd);
+      const inode = this.#fs.inode(fd);
       const count = Math.max(0, Math.min(length, inode.size - position));
       if (count > 0) this.#fs.read(inode, buffer, offset, count, position);
       return count;
@@ -112,7 +113,7 @@ export class ExtTree implements TreeSource {
 
   dataMap(fd: number, size: number, limit: number): BytesResult {
     return attempt(() => {
-      const inode = this.#opened(fd);
+      const inode = this.#fs.inode(fd);
       const runs: number[] = [];
       if ((inode.flags & inodeFlags.inlineData) !== 0) runs.push(0, Math.min(size, inode.size));
       const { blockSize } = this.#fs.geometry;
@@ -136,7 +137,7 @@ export class ExtTree implements TreeSource {
       const records: bigint[] = [];
       const first = Math.floor(start / blockSize);
       const last = Math.min(endOfMaps, Math.ceil((start + length) / blockSize));
-      this.#fs.walk(this.#opened(fd), first, last, (logical, count, physical, unwritten) => {
+      this.#fs.walk(this.#fs.inode(fd), first, last, (logical, count, physical, unwritten) => {
         if (records.length >= 4 * limit) throw new ExtFlaw(EOVERFLOW, "the file has too many extents");
         const bytes = [logical, physical, count].map((blocks) => BigInt(blocks * blockSize));
         records.push(...bytes, unwritten ? BigInt(unwrittenFlag) : 0n);
@@ -162,11 +163,7 @@ export class ExtTree implements TreeSource {
       fds[i] = -1;
       const length = this.#gatherOne(dirFds[i] as number, kind, names.subarray(at + 2, end), out, view, to);
       if (length === 0) return i > 0 ? i : -ENOSPC;
-      const inode = this.#gathered;
-      if (kind === EntryKind.file && inode !== undefined) {
-        this.#open.set(inode.number, inode);
-        fds[i] = inode.number;
-      }
+      if (kind === EntryKind.file) fds[i] = this.#gathered;
       to += length;
       at = end;
     }
@@ -183,8 +180,9 @@ export class ExtTree implements TreeSource {
     status: Float64Array,
     stats: Uint8Array,
   ): Result {
-    const inodes = Array.from({ length: count }, (_, i) => this.#open.get(fds[i] as number) ?? (fds[i] as number));
-    this.#reads.read(inodes, sizes, offsets, buffer, status, digests);
+    const files: (FileRuns | number)[] = [];
+    for (let i = 0; i < count; i++) files.push(this.#open.get(fds[i] as number) ?? (fds[i] as number));
+    this.#reads.read(files, sizes, offsets, buffer, status, digests);
     for (let i = 0; i < count; i++) {
       const fd = fds[i] as number;
       if (fd < 0) continue;
@@ -195,11 +193,11 @@ export class ExtTree implements TreeSource {
     return 0;
   }
 
-  /** The inode that #gatherOne() told of; undefined: it told of an error. */
-  #gathered: ExtInode | undefined;
+  /** Number of the inode that #gatherOne() told of; −1: it told of an error. */
+  #gathered = -1;
 
   #gatherOne(dirFd: number, kind: EntryKind, name: Uint8Array, out: Uint8Array, view: DataView, at: number): number {
-    this.#gathered = undefined;
+    this.#gathered = -1;
     let fields = nothing;
     let inode: ExtInode | undefined;
     const result = attempt(() => {
@@ -209,7 +207,7 @@ export class ExtTree implements TreeSource {
       return 0;
     });
     if (result < 0 || inode === undefined) return writeGatherError(out, view, at, -result);
-    this.#gathered = inode;
+    this.#gathered = inode.number;
     const hasFlags = kind === EntryKind.file || kind === EntryKind.directory;
     return writeGathered(out, view, at, inode, hasFlags, fields);
   }
@@ -223,22 +221,22 @@ export class ExtTree implements TreeSource {
     return { link, attributes, attributeErrno, firstHole: layout.firstHole, hasUnwritten: layout.hasUnwritten };
   }
 
-  /** Where the first hole of a file is, and whether it has unwritten extents. */
+  /** Where the first hole of a file is, and whether it has unwritten extents. Few runs are kept for reading it. */
   #layoutOf(inode: ExtInode): Pick<GatherFields, "firstHole" | "hasUnwritten"> {
     const { size } = inode;
     const { blockSize } = this.#fs.geometry;
+    const isInline = (inode.flags & inodeFlags.inlineData) !== 0;
+    const runs: number[] = [];
     let hasUnwritten = false;
-    let dense = 0;
-    if ((inode.flags & inodeFlags.inlineData) !== 0) dense = Math.ceil(size / blockSize);
-    this.#fs.walk(inode, 0, endOfMaps, (logical, count, _physical, unwritten) => {
+    let dense = isInline ? Math.ceil(size / blockSize) : 0;
+    this.#fs.walk(inode, 0, endOfMaps, (logical, count, physical, unwritten) => {
       hasUnwritten ||= unwritten;
-      if (!unwritten && logical === dense) dense = logical + count;
+      if (unwritten) return;
+      if (logical === dense) dense = logical + count;
+      if (runs.length <= runsKept) runs.push(logical, count, physical);
     });
+    if (!isInline && runs.length <= runsKept) this.#open.set(inode.number, { size, runs });
     return { firstHole: size === 0 ? -1 : Math.min(size, dense * blockSize), hasUnwritten };
-  }
-
-  #opened(fd: number): ExtInode {
-    return this.#open.get(fd) ?? this.#fs.inode(fd);
   }
 
   #directory(fd: number): ExtDirectory {
