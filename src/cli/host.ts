@@ -1,5 +1,6 @@
 // What the cli needs of the process it runs in, as one value, so that tests can run it without one.
 
+import { readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { isatty } from "node:tty";
@@ -18,6 +19,8 @@ export interface Host {
   readonly stderr: OutputStream;
   /** Which of them are terminals. */
   readonly terminals: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
+  /** The process was started without a standard output (`>&-`). */
+  lacksOutput(): boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Processors this process may use. */
   readonly processors: number;
@@ -43,6 +46,7 @@ export function systemHost(): Host {
       return process.stderr;
     },
     terminals: { stdin: isatty(0), stdout: isatty(1), stderr: isatty(2) },
+    lacksOutput,
     environment: process.env,
     processors: availableParallelism(),
     commands,
@@ -54,4 +58,14 @@ export function systemHost(): Host {
     },
     exit: (status) => process.exit(status),
   };
+}
+
+/** In place of a descriptor that is closed, Node opens /dev/null for reading and writing; a shell's `> /dev/null` only writes. */
+function lacksOutput(): boolean {
+  try {
+    const flags = /^flags:\s*([0-7]+)$/m.exec(readFileSync("/proc/self/fdinfo/1", "latin1"))?.[1] ?? "0";
+    return readlinkSync("/proc/self/fd/1") === "/dev/null" && (Number.parseInt(flags, 8) & 3) === 2;
+  } catch {
+    return false;
+  }
 }

@@ -194,6 +194,8 @@ function takesStdout(request: Request): boolean {
 function refuseTerminals(request: Request, host: Host): void {
   if (archiveOf(request) !== "-") return;
   if (writesArchiveToStdout(request)) {
+    if (host.lacksOutput())
+      throw new TsfsaError("USAGE", "expected a pipe or a file for the archive, found standard output closed");
     if (!host.terminals.stdout) return;
     throw new TsfsaError("USAGE", "expected a pipe or a file for the archive, found a terminal as standard output", {
       hints: ["name a file instead of -, or send the output somewhere: tsfsa savefs - SOURCE | ssh HOST 'cat > FILE'"],

@@ -22,6 +22,7 @@ import type {
 import { restoreArchive } from "../restore/restore.ts";
 import { checkIndex } from "./check-index.ts";
 import { throwIfDamaged } from "./outcome.ts";
+import { refuseArchiveAsTarget } from "./own-files.ts";
 import { chooseIncluded } from "./parts.ts";
 import { selectionOf } from "./selection.ts";
 import { countWarnings, strictly } from "./reporters.ts";
@@ -102,6 +103,7 @@ function tellHalfMade({ dest }: RestoreTarget, reporter: Reporter): void {
 
 async function planTarget(head: Head, wish: RestoreTarget, options: RestfsOptions): Promise<PlannedTarget> {
   const description = descriptionOf(head, wish.id);
+  refuseArchiveAsTarget(options.archive, wish.dest);
   const overwrite = options.overwrite || options.dryRun; // a plan tells that it is needed
   const target = await openTarget(wish.dest, { overwrite, sizeBytes: description.usedBytes });
   try {

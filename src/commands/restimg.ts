@@ -10,6 +10,7 @@ import type { CommandContext, Outcome, RestimgOptions, RestoreDetails, RestoreTa
 import { restoreImages } from "../restore/restore.ts";
 import { checkIndex } from "./check-index.ts";
 import { throwIfDamaged } from "./outcome.ts";
+import { refuseArchiveAsTarget } from "./own-files.ts";
 import { countWarnings } from "./reporters.ts";
 
 interface PlannedImage {
@@ -80,6 +81,7 @@ async function plan(head: Head, wish: RestoreTarget, options: RestimgOptions): P
   const image = imageOf(head, wish);
   const { sizeBytes, endBytes } = image;
   const { overwrite, discard } = options;
+  refuseArchiveAsTarget(options.archive, wish.dest);
   return { wish, image, target: await openImageTarget(wish.dest, { overwrite, discard, sizeBytes, endBytes }) };
 }
 

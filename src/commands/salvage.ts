@@ -12,6 +12,7 @@ import { ArchiveRewriter } from "../restore/rewrite.ts";
 import type { RunResult } from "../restore/run-options.ts";
 import { openBelow, openDestination, prefixComponents } from "./destination.ts";
 import { salvagedHead } from "./head.ts";
+import { refuseArchiveAsSource } from "./own-files.ts";
 import { countWarnings } from "./reporters.ts";
 import { selectionOf } from "./selection.ts";
 
@@ -32,6 +33,7 @@ export async function salvage(
         ? { result: await restoreRemains(source, to.directory, options, run), archiveBytes: undefined }
         : await rewriteRemains(source, to.archive, options, context.environment, run);
     throwIfHostile(archive, result);
+    throwIfEmpty(archive, result);
     const { entries, bytes, damagedBlocks } = result;
     const damagedRanges = source.damagedRanges.map(({ start, end }) => ({ offset: start, length: end - start }));
     const details = { entries, bytes, lostEntries: lost(), damagedBlocks, damagedRanges };
@@ -73,12 +75,14 @@ async function rewriteRemains(
   environment: CommandContext["environment"],
   run: RunContext,
 ): Promise<{ readonly result: RunResult; readonly archiveBytes: number }> {
+  refuseArchiveAsSource({ archive: output, sources: [archive] });
   const sink = openSink(output, { overwrite });
   try {
     const head = salvagedHead(source.head, environment);
     const rewriter = await ArchiveRewriter.create(source, sink, head, (warning) => run.reporter.warning(warning));
     const result = await verifyArchive(source, workers, run, rewriter);
     throwIfHostile(archive, result);
+    throwIfEmpty(archive, result);
     const { entries } = await rewriter.finish();
     await sink.commit();
     return { result: { ...result, entries }, archiveBytes: sink.offset };
@@ -96,6 +100,15 @@ function throwIfHostile(archive: string, { hostile }: RunResult): void {
       "do not trust this archive: it was changed after it was written, or made to attack",
       "no archive is made of it; --to restores the rest of it",
     ],
+  });
+}
+
+/** Of a whole archive at least a root is left. */
+function throwIfEmpty(archive: string, { entries }: RunResult): void {
+  if (entries > 0) return;
+  throw new TsfsaError("ARCHIVE_DAMAGED", `nothing of use is left of what ${archive} held`, {
+    path: archive,
+    hints: ["what is damaged is named above", "fetch the archive again from where it is whole"],
   });
 }
 

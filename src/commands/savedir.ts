@@ -9,10 +9,12 @@ import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
 import { readFilesFrom } from "./files-from.ts";
 import { originOf } from "./head.ts";
+import { refuseArchiveAsSource } from "./own-files.ts";
 import { writeArchive } from "./write-archive.ts";
 
 /** Throws SOURCE_MISSING, SOURCE_WRITABLE, USAGE and what saving throws. Nothing is created before all sources are accepted. */
 export async function savedir(options: SaveOptions, context: CommandContext): Promise<Outcome<SaveDetails>> {
+  refuseArchiveAsSource(options);
   const prefixes = prefixesOf(options.sources);
   const only = readFilesFrom(options.filesFrom);
   const descriptors: number[] = [];

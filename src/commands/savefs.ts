@@ -8,11 +8,13 @@ import type { SnapshotOptions } from "../model/snapshot.ts";
 import { readFilesFrom } from "./files-from.ts";
 import { originOf } from "./head.ts";
 import { mountedSource, openSaveSource, type SaveSource } from "./open-sources.ts";
+import { refuseArchiveAsSource } from "./own-files.ts";
 import { saveFromSnapshots } from "./snapshot-context.ts";
 import { type ArchiveInput, writeArchive } from "./write-archive.ts";
 
 /** Throws SOURCE_*, SNAPSHOT_*, and what saving throws. Nothing is created before all sources are opened. */
 export async function savefs(options: SaveOptions, context: CommandContext): Promise<Outcome<SaveDetails>> {
+  refuseArchiveAsSource(options);
   const only = readFilesFrom(options.filesFrom);
   if (options.snapshot !== undefined) return saveSnapshots(options, options.snapshot, only, context);
   const opened: SaveSource[] = [];

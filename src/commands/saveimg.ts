@@ -1,6 +1,5 @@
 // saveimg: devices and images block by block, only the blocks in use where that can be known: snapshot → open → save → prove → commit.
 
-import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { TsfsaError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
@@ -13,6 +12,7 @@ import type { SnapshotSession } from "../snapshot/session.ts";
 import { findVolume, type Volume } from "../snapshot/volume.ts";
 import { sumOfSegments } from "../sys/data-runs.ts";
 import { originOf } from "./head.ts";
+import { refuseArchiveAsSource } from "./own-files.ts";
 import { saveFromSnapshots } from "./snapshot-context.ts";
 import { type ArchiveInput, writeArchive } from "./write-archive.ts";
 
@@ -165,18 +165,6 @@ function fileName(path: string): string {
 function planText({ identity, sizeBytes, runs, doubt }: OpenImage): string {
   const read = `${formatSize(sumOfSegments(runs))} of ${formatSize(sizeBytes)} to read`;
   return `${identity?.type ?? "nothing recognised"}, ${read}${doubt === undefined ? "" : ` (all blocks: ${doubt})`}`;
-}
-
-/** With --overwrite, an image would be replaced by its own archive. */
-function refuseArchiveAsSource({ archive, sources }: SaveimgOptions): void {
-  const target = archive === "-" ? undefined : statSync(archive, { throwIfNoEntry: false });
-  if (target === undefined) return;
-  const same = sources.find((path) => {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    return stat !== undefined && stat.dev === target.dev && stat.ino === target.ino;
-  });
-  if (same !== undefined)
-    throw new TsfsaError("USAGE", `${archive} is a source: it cannot be the archive, too`, { path: archive });
 }
 
 /** Devices have no time of their own. */

@@ -72,6 +72,26 @@ export function useOf(stat: Stats, tables: Tables = readTables(), alone = false)
   };
 }
 
+/** Two names of one file or device, or a loop device and what it lies on. */
+export function areSameBytes(a: Stats, b: Stats): boolean {
+  if (a.isBlockDevice() && b.isBlockDevice() && a.rdev === b.rdev) return true;
+  return (a.dev === b.dev && a.ino === b.ino) || isLoopOver(a, b) || isLoopOver(b, a);
+}
+
+function isLoopOver(a: Stats, b: Stats): boolean {
+  if (!a.isBlockDevice() || !(b.isBlockDevice() || b.isFile())) return false;
+  return loopsOf(b).some((loop) => sameDevice(loop, deviceNumber(a.rdev)));
+}
+
+/** A loop device over the bytes of a file. */
+export function loopOver(file: Stats): LoopDevice | undefined {
+  return loopsOf(file)[0];
+}
+
+function loopsOf(stat: Stats): LoopDevice[] {
+  return loopsOverSameBytes(stat, stat.isBlockDevice() ? deviceNumber(stat.rdev) : undefined, loopDevices());
+}
+
 /** Opened for nothing else than to see whether somebody has claimed it (a mount, swap, device-mapper, another program). */
 export function isClaimed(path: string): boolean {
   try {

@@ -45,6 +45,7 @@ export class FakeHost implements Host {
   readonly stdout = new Capture();
   readonly stderr = new Capture();
   readonly terminals = { stdin: false, stdout: false, stderr: false };
+  readonly lacksOutput = (): boolean => false;
   environment: Record<string, string | undefined> = {};
   readonly processors = 2;
   readonly events = new EventEmitter();

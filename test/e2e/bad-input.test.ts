@@ -2,7 +2,7 @@
 // documented status (docs/ERRORS.md), and leaves nothing half-made.
 
 import { chmodSync, chownSync, mkdirSync, readFileSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { expectStatus, tsfsa, tsfsaArgv } from "../support/cli.ts";
 import { type Lab, recipes, withLab } from "../support/images.ts";
@@ -110,6 +110,54 @@ const archives: readonly Row[] = [
     },
   ],
   [
+    "an archive in place of its own source",
+    64,
+    /is a source/,
+    async (lab) => {
+      const image = await lab.filesystem(recipes.ext2);
+      return { words: ["savefs", "-o", image, image], kept: dirname(image) };
+    },
+  ],
+  [
+    "an archive in place of the image below a loop device",
+    64,
+    /is a source/,
+    async (lab) => {
+      const image = await lab.filesystem(recipes.ext2);
+      return { words: ["savefs", "-o", image, await lab.attach(image)], kept: dirname(image) };
+    },
+  ],
+  [
+    "an archive in place of the image below a mount",
+    64,
+    /is attached/,
+    async (lab) => {
+      const image = await lab.filesystem(recipes.ext2);
+      const mountpoint = await lab.mount(await lab.attach(image), { options: "ro" });
+      return { words: ["savefs", "-o", image, mountpoint] };
+    },
+  ],
+  [
+    "salvage in place of the damaged archive",
+    64,
+    /is a source/,
+    async (lab) => {
+      const archive = await smallArchive(lab);
+      truncateSync(archive, readFileSync(archive).length - 70);
+      return { words: ["salvage", "-o", "--out", archive, archive] };
+    },
+  ],
+  [
+    "salvage of the first bytes of a block",
+    10,
+    /nothing of use is left/,
+    async (lab) => {
+      const archive = await smallArchive(lab);
+      truncateSync(archive, 4096);
+      return { words: ["salvage", "--to", lab.path("rescued"), archive] };
+    },
+  ],
+  [
     "an archive of a newer version",
     9,
     /newer|version/,
@@ -160,6 +208,16 @@ const targets: readonly Row[] = [
       const out = lab.folder("out");
       writeFileSync(join(out, "t.img"), noise(9 << 20, 5));
       return { words: ["restfs", archive, `id=0,dest=${join(out, "t.img")}`], kept: out };
+    },
+  ],
+  [
+    "an archive restored onto itself",
+    12,
+    /is the archive/,
+    async (lab) => {
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["saveimg", archive, await lab.filesystem(recipes.ext2)]);
+      return { words: ["restimg", "-o", "--yes", archive, `id=0,dest=${archive}`], kept: dirname(archive) };
     },
   ],
   [
@@ -245,6 +303,17 @@ describe.each([
       expectOneSentence(result.stderr, says);
       if (kept !== undefined) expect(contentOf(kept)).toEqual(before);
       expect(lab.leftovers()).toEqual([]);
+    });
+  });
+});
+
+describe("a standard output that is closed", () => {
+  it("is no place for an archive", async () => {
+    await withLab(async (lab) => {
+      const argv = tsfsaArgv("savedir", "-A", "-", lab.folder());
+      const result = await run(["sh", "-c", 'exec "$@" >&-', "sh", ...argv]);
+      expect(result.status, result.stderr).toBe(64);
+      expectOneSentence(result.stderr, /standard output closed/);
     });
   });
 });
