@@ -21,6 +21,7 @@ import { decodeSummary } from "../format/summary.ts";
 import { decodeTable } from "../format/table.ts";
 import type { Summary, TableBlock, TableSegment } from "../model/archive.ts";
 import { addon } from "../sys/addon.ts";
+import { blocksFrom } from "./chained-records.ts";
 import type { ArchiveReader, BlockLocation, GroupCatalog } from "./reader.ts";
 
 /** Bytes of segments that are kept decompressed: a search comes back to the same ones. */
@@ -132,6 +133,17 @@ export class ArchiveIndex {
       throw differs(offset, `block ${number}`);
     }
     return { record, frameOffset: offset + recordHeaderLength + blockPayloadLength };
+  }
+
+  /** A block whose record is damaged, where the records around it prove it. */
+  async rebuiltBlock(number: number): Promise<BlockLocation | undefined> {
+    const { input, head, digest } = this.#reader;
+    const traits = { archiveId: this.#archiveId, digest, codec: head.codec, sources: head.sources.length };
+    const from = number === 0 ? head.preamble.length : (this.blocks[number - 1] as TableBlock).offset;
+    for await (const { record, frameOffset, isRebuilt } of blocksFrom(input, from, traits)) {
+      if (record.number >= number) return isRebuilt && record.number === number ? { record, frameOffset } : undefined;
+    }
+    return undefined;
   }
 
   /** The segment that describes a block. */

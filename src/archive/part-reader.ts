@@ -4,6 +4,7 @@ import { TsfsaError } from "../base/errors.ts";
 import type { Digest } from "../codec/digest.ts";
 import type { Head } from "../model/archive.ts";
 import type { ArchiveIndex } from "./archive-index.ts";
+import { rebuiltMessage } from "./chained-records.ts";
 import type { Damage } from "./damage.ts";
 import type { ArchiveInput } from "./input.ts";
 import type { Part } from "./locate.ts";
@@ -35,7 +36,7 @@ export class PartReader implements GroupSource {
       const segment = this.#index.segmentOf(first.block);
       to = from + 1;
       while (this.#follows(parts[to - 1] as Part, parts[to], segment)) to++;
-      const group = this.#group(segment, parts.slice(from, to));
+      const group = await this.#group(segment, parts.slice(from, to));
       if (group !== undefined) yield group;
     }
   }
@@ -45,7 +46,7 @@ export class PartReader implements GroupSource {
   }
 
   /** Blocks that follow one another and are described by one segment. */
-  #group(segment: number, parts: readonly Part[]): Group | undefined {
+  async #group(segment: number, parts: readonly Part[]): Promise<Group | undefined> {
     const { block: firstBlock, source, ancestors } = parts[0] as Part;
     const catalog = this.#readable(this.#index.segments[segment]?.offset ?? 0, undefined, () =>
       this.#index.segment(segment),
@@ -54,8 +55,7 @@ export class PartReader implements GroupSource {
     const offset = firstBlock - catalog.header.firstBlock;
     const locations: BlockLocation[] = [];
     for (const { block } of parts) {
-      const place = this.#index.blocks[block]?.offset ?? 0;
-      const location = this.#readable(place, block, () => this.#index.block(block));
+      const location = await this.#block(block);
       if (location !== undefined) locations.push(location);
     }
     const firstEntry = this.#index.blocks[firstBlock]?.firstEntry ?? 0;
@@ -69,6 +69,16 @@ export class PartReader implements GroupSource {
       blocks: locations,
       apart: { source },
     };
+  }
+
+  async #block(number: number): Promise<BlockLocation | undefined> {
+    const { offset = 0 } = this.#index.blocks[number] ?? {};
+    const known = this.damages.length;
+    const location = this.#readable(offset, number, () => this.#index.block(number));
+    if (location !== undefined) return location;
+    const rebuilt = await this.#index.rebuiltBlock(number);
+    if (rebuilt !== undefined) this.damages.splice(known, Infinity, { offset, message: rebuiltMessage });
+    return rebuilt;
   }
 
   /** Damage is noted and gone around. */

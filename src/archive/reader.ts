@@ -8,19 +8,20 @@ import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
 import type { Digest } from "../codec/digest.ts";
 import { decodeBlock } from "../format/block.ts";
 import { checkPreamble } from "../format/comment.ts";
-import { extendChain, startChain } from "../format/chain.ts";
 import { decodeFooter } from "../format/footer.ts";
-import { RecordType } from "../format/record.ts";
+import { encodeRecord, RecordType } from "../format/record.ts";
 import { decodeSegment, type SegmentHeader } from "../format/segment.ts";
 import { type BlockOutline, splitSegment } from "../format/segmentDecoder.ts";
 import { decodeSummary } from "../format/summary.ts";
 import { decodeTable } from "../format/table.ts";
 import type { BlockRecord, Footer, Head, Summary, Table } from "../model/archive.ts";
 import type { Completion } from "../model/catalog.ts";
+import { type ChainedRecord, ChainedRecords } from "./chained-records.ts";
 import type { Damage } from "./damage.ts";
 import { EndCheck } from "./end-check.ts";
-import { findHead, isBehindPreamble } from "./find-head.ts";
+import { findHead, type FoundHead, isBehindPreamble } from "./find-head.ts";
 import { type ArchiveInput, openInput } from "./input.ts";
+import type { BlockTraits } from "./lost-block.ts";
 import { type FoundRecord, RecordWalker } from "./records.ts";
 
 /** A block whose record is whole. */
@@ -60,12 +61,11 @@ export class ArchiveReader {
   summary: Summary | undefined;
   footer: Footer | undefined;
   readonly tables: Table[] = [];
-  readonly #walker: RecordWalker;
+  readonly #records: ChainedRecords;
   readonly #headPayload: Uint8Array;
   readonly #preamble: Uint8Array;
   readonly #end = new EndCheck();
   readonly #segments: FrameDecoder;
-  #chain: Uint8Array | undefined;
   #nextBlock = 0;
   #nextSegment = 0;
   #blocks: BlockLocation[] = [];
@@ -77,14 +77,14 @@ export class ArchiveReader {
     preamble: Uint8Array,
     digest: Digest,
     segments: FrameDecoder,
-    walker: RecordWalker,
+    records: ChainedRecords,
     damages: Damage[],
   ) {
     this.input = input;
     this.head = head;
     this.digest = digest;
     this.damages = damages;
-    this.#walker = walker;
+    this.#records = records;
     this.#headPayload = headRecord.payload;
     this.#preamble = preamble;
     this.#segments = segments;
@@ -119,11 +119,11 @@ export class ArchiveReader {
       const offset = head.preamble.length;
       damages.splice(0, Infinity, { offset, message: "the first head is damaged; its copy is used" });
     }
-    const reader = new ArchiveReader(input, record, head, preamble, digest, segments, walker, damages);
     if (!isBehindPreamble(found)) damages.push({ offset: 0, message: "the preamble is not the one the head names" });
     walker.follow(record.header.archiveId, isCopy ? -1 : record.header.sequence);
-    if (!isCopy) reader.#chain = startChain(digest.hash, record.bytes);
-    return reader;
+    const records = new ChainedRecords(input, walker, traitsOf(found), damages);
+    records.startBehind(firstHeadOf(record), isCopy ? head.preamble.length : record.offset);
+    return new ArchiveReader(input, record, head, preamble, digest, segments, records, damages);
   }
 
   /** True once the footer was found whole and in its place. */
@@ -178,21 +178,10 @@ export class ArchiveReader {
     await this.input.close();
   }
 
-  /** The next record, its place in the chain checked. */
-  async #next(): Promise<FoundRecord | undefined> {
+  async #next(): Promise<ChainedRecord | undefined> {
     if (this.footer !== undefined && this.input.isDevice) return undefined;
-    const record = await this.#walker.next();
-    if (record === undefined) return undefined;
-    if (this.footer !== undefined) this.#damage(record.offset, "a record follows the footer");
-    if (record.afterGap) this.#chain = undefined;
-    const stated = statedChain(record);
-    if (stated !== undefined) {
-      if (this.#chain !== undefined && !equalBytes(this.#chain, stated)) {
-        this.#damage(record.offset, "the records before this one are not those it was written after");
-      }
-      this.#chain = stated;
-    }
-    if (this.#chain !== undefined) this.#chain = extendChain(this.digest.hash, this.#chain, record.bytes);
+    const record = await this.#records.next();
+    if (record !== undefined && this.footer !== undefined) this.#damage(record.offset, "a record follows the footer");
     return record;
   }
 
@@ -203,7 +192,7 @@ export class ArchiveReader {
     }
   }
 
-  async #readBlock(found: FoundRecord, frames: boolean): Promise<BlockLocation | undefined> {
+  async #readBlock(found: ChainedRecord, frames: boolean): Promise<BlockLocation | undefined> {
     let record: BlockRecord;
     try {
       record = decodeBlock(found.payload);
@@ -219,6 +208,10 @@ export class ArchiveReader {
     if (record.number === 0) await this.#checkPreamble(record.tarOffset);
     this.#nextBlock = record.number + 1;
     this.#end.addBlock(found.offset, record);
+    if (found.frame !== undefined) {
+      const { offset, bytes } = found.frame;
+      return { record, frameOffset: offset, ...(this.input.fd === undefined ? { frame: bytes } : {}) };
+    }
     const frameOffset = this.input.position;
     const { compressedLength } = record;
     if (this.input.fd === undefined && frames) {
@@ -304,11 +297,14 @@ export class ArchiveReader {
   }
 }
 
-/** Blocks and the footer state the chain value before them. */
-function statedChain(record: FoundRecord): Uint8Array | undefined {
-  if (record.header.type === RecordType.block) return record.payload.subarray(72, 88);
-  if (record.header.type === RecordType.footer) return record.payload.subarray(32, 48);
-  return undefined;
+function traitsOf({ head, digest, record }: FoundHead): BlockTraits {
+  const { codec, sources } = head;
+  return { archiveId: record.header.archiveId, digest, codec, sources: sources.length };
+}
+
+/** All bytes of the first head, of which this record may be the copy. */
+function firstHeadOf({ header, payload }: FoundRecord): Uint8Array {
+  return encodeRecord(RecordType.head, header.archiveId, 0, payload);
 }
 
 /** Bytes of tar that a preamble may have. */

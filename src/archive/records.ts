@@ -1,9 +1,11 @@
 // Walks the records of an archive from the front and finds the next whole one after damage (docs/FORMAT.md, section 2).
 // Invariant: what it hands out carries the archive's id and comes in ascending sequence; anything else is damage.
 
-import { equalBytes } from "../base/bytes.ts";
+import { concatBytes, equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import {
+  blockPayloadLength,
   decodeRecordHeader,
   findRecordMagic,
   isKnownType,
@@ -23,9 +25,20 @@ export interface FoundRecord {
   readonly bytes: Uint8Array;
   /** Records are missing before it, or bytes that are none stand there. */
   readonly afterGap: boolean;
+  /** Those bytes. */
+  readonly gap?: Gap;
+}
+
+/** Bytes that are no whole record. */
+export interface Gap {
+  readonly start: number;
+  /** Of a pipe, which cannot go back to them; undefined where they are more than one block. */
+  readonly bytes: Uint8Array | undefined;
 }
 
 const scanBytes = 1024 * 1024;
+/** Bytes of a gap that are kept. */
+const gapBytesMax = recordHeaderLength + blockPayloadLength + limits.frameBytes;
 
 export class RecordWalker {
   readonly #input: ArchiveInput;
@@ -33,6 +46,9 @@ export class RecordWalker {
   readonly #anyOrder: boolean;
   #archiveId: Uint8Array | undefined;
   #lastSequence = -1;
+  /** Of a pipe: what was passed over since the last whole record. */
+  #passed: Uint8Array[] = [];
+  #passedBytes = 0;
 
   /** `anyOrder`: whole records of any archive, known or not, wherever they stand. */
   constructor(input: ArchiveInput, damage: (damage: Damage) => void, anyOrder = false) {
@@ -49,6 +65,9 @@ export class RecordWalker {
 
   /** The next whole record, known or to be passed over, or undefined at the end of the input. The input stands behind it. */
   async next(): Promise<FoundRecord | undefined> {
+    const from = this.#input.position;
+    this.#passed = [];
+    this.#passedBytes = 0;
     let gap = false;
     for (;;) {
       const start = this.#input.position;
@@ -59,7 +78,7 @@ export class RecordWalker {
         if (!gap && (await this.#isZeroTail())) return undefined;
         if (!gap) this.#damage({ offset: start, message: `expected a record, found ${flaw}` });
         gap = true;
-        if (this.#input.position === start) await this.#input.skip(1);
+        if (this.#input.position === start) await this.#pass(1);
         if (!(await this.#resynchronise())) return undefined;
         continue;
       }
@@ -72,7 +91,7 @@ export class RecordWalker {
         this.#lastSequence = header.sequence;
         gap = true;
         // Bytes may be missing from it: the next record may begin before its end.
-        await this.#input.skip(recordHeaderLength);
+        await this.#pass(recordHeaderLength);
         continue;
       }
       const bytes = await this.#input.take(length);
@@ -93,7 +112,8 @@ export class RecordWalker {
           },
         );
       }
-      return { header, payload, offset: start, bytes, afterGap: gap };
+      const passed = start > from ? { gap: { start: from, bytes: this.#gapBytes() } } : {};
+      return { header, payload, offset: start, bytes, afterGap: gap, ...passed };
     }
   }
 
@@ -109,12 +129,27 @@ export class RecordWalker {
     return header;
   }
 
+  /** Moves on over what is no whole record. */
+  async #pass(length: number): Promise<void> {
+    this.#passedBytes += length;
+    const isKept = this.#input.fd === undefined && this.#passedBytes <= gapBytesMax;
+    if (isKept) this.#passed.push(await this.#input.take(length));
+    else {
+      this.#passed = [];
+      await this.#input.skip(length);
+    }
+  }
+
+  #gapBytes(): Uint8Array | undefined {
+    return this.#passed.length === 0 ? undefined : concatBytes(this.#passed);
+  }
+
   /** Moves to the next place that looks like a record header; false at the end. */
   async #resynchronise(): Promise<boolean> {
     for (;;) {
       const window = await this.#input.peek(scanBytes);
       if (window.length < recordHeaderLength) {
-        await this.#input.skip(window.length);
+        await this.#pass(window.length);
         return false;
       }
       let from = 0;
@@ -122,7 +157,7 @@ export class RecordWalker {
         const start = findRecordMagic(window, from);
         if (start < 0 || start + recordHeaderLength > window.length) break;
         if (typeof this.#flaw(window.subarray(start, start + recordHeaderLength)) !== "string") {
-          await this.#input.skip(start);
+          await this.#pass(start);
           return true;
         }
         from = start + 1;
@@ -130,10 +165,10 @@ export class RecordWalker {
       // Keep enough for a header that begins in this window.
       const step = window.length - recordHeaderLength + 1;
       if (window.length < scanBytes) {
-        await this.#input.skip(window.length);
+        await this.#pass(window.length);
         return false;
       }
-      await this.#input.skip(step);
+      await this.#pass(step);
     }
   }
 
@@ -144,7 +179,7 @@ export class RecordWalker {
       if (window.length === 0) return true;
       const nonZero = window.findIndex((byte) => byte !== 0);
       if (nonZero >= 0) return false;
-      await this.#input.skip(window.length);
+      await this.#pass(window.length);
     }
   }
 }

@@ -8,13 +8,15 @@ import { TsfsaError } from "../base/errors.ts";
 import { createDigest, type Digest } from "../codec/digest.ts";
 import { decodeBlock } from "../format/block.ts";
 import { decodeHead } from "../format/head.ts";
-import { RecordType } from "../format/record.ts";
+import { encodeRecord, RecordType } from "../format/record.ts";
 import { decodeSegment } from "../format/segment.ts";
+import { limits } from "../base/limits.ts";
 import type { BlockRecord, DigestName, Head } from "../model/archive.ts";
+import { blocksFrom } from "./chained-records.ts";
 import type { ArchiveInput } from "./input.ts";
 import { type FoundRecord, RecordWalker } from "./records.ts";
 
-/** A block whose record is whole. */
+/** A block whose record is whole, or was made again. */
 export interface FoundBlock {
   readonly record: BlockRecord;
   /** Offset of the data frame. */
@@ -57,6 +59,8 @@ interface Candidate {
   digest: Digest | undefined;
   head: Head | undefined;
   headOffset: number;
+  /** All bytes of the first head. */
+  headRecord: Uint8Array | undefined;
   readonly blocks: Map<number, FoundBlock>;
   readonly segments: Map<number, FoundSegment>;
   summary: Uint8Array | undefined;
@@ -95,6 +99,7 @@ class Scan {
       if (candidate !== undefined) await this.#take(candidate, found);
     }
     const chosen = await this.#choose();
+    await this.#rebuildRecords(chosen);
     const { archiveId, head, blocks, segments, summary, hasFooter } = chosen;
     return {
       archiveId,
@@ -117,6 +122,7 @@ class Scan {
       digest: undefined,
       head: undefined,
       headOffset: -1,
+      headRecord: undefined,
       blocks: new Map(),
       segments: new Map(),
       summary: undefined,
@@ -153,6 +159,7 @@ class Scan {
     if (head.archiveId !== toHex(candidate.archiveId) || candidate.head !== undefined) return;
     candidate.head = head;
     candidate.headOffset = offset;
+    candidate.headRecord = encodeRecord(RecordType.head, candidate.archiveId, 0, payload);
     candidate.digest = await this.#digest(head.digest);
   }
 
@@ -166,6 +173,22 @@ class Scan {
     if (known?.proven === true || (known !== undefined && !proven)) return;
     candidate.blocks.set(record.number, { record, frameOffset, proven });
     if (proven) candidate.provenBytes += frame.length;
+  }
+
+  /** Blocks whose records are lost and were made again, where any is missing. */
+  async #rebuildRecords({ archiveId, digest, head, headRecord, blocks, whole }: Candidate): Promise<void> {
+    const numbers = [...blocks.values()].flatMap(({ record, proven }) => (proven ? [record.number] : []));
+    const [first] = blocks.values();
+    if (first === undefined || digest === undefined || blocks.get(numbers.length - 1)?.record.end === true) return;
+    const { codec } = head ?? first.record;
+    const traits = { archiveId, digest, codec, sources: head?.sources.length ?? limits.sources };
+    const start = head?.preamble.length ?? 0;
+    for await (const { record, frameOffset, isRebuilt } of blocksFrom(this.#input, start, traits, headRecord)) {
+      this.#signal.throwIfAborted();
+      if (!isRebuilt || blocks.get(record.number)?.proven === true) continue;
+      blocks.set(record.number, { record, frameOffset, proven: true });
+      whole.push({ start: frameOffset, end: frameOffset + record.compressedLength });
+    }
   }
 
   /** Without a head, whichever algorithm first proves a frame is that of the archive. */

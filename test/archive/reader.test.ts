@@ -65,10 +65,32 @@ describe("ArchiveReader", () => {
     expect(found).toMatchObject({ damages: 0, complete: true, flaw: undefined });
   });
 
-  it("goes around a block that is missing, whose record is damaged, or that stands twice", async () => {
+  it("makes a block record again that is damaged, wherever it stands in its group", async () => {
+    for (const number of [0, 1, 2, 3, 4]) {
+      const { start } = part(2, number);
+      for (const at of [start + 20, start + 70]) {
+        const found = await read(flipped(archive, at));
+        expect(found.groups.map(([, blocks]) => blocks)).toEqual([
+          [0, 1],
+          [2, 3, 4],
+        ]);
+        expect(found, `block ${number}`).toMatchObject({ damages: 1, complete: true });
+      }
+    }
+  });
+
+  it("never takes a block whose record and frame are both damaged", async () => {
+    for (const index of [0, 1, 2, 3]) {
+      const { start, end } = part(2, index);
+      const both = flipped(flipped(archive, start + 70), end - 10);
+      expect((await read(both)).groups.flatMap(([, blocks]) => blocks)).not.toContain(index);
+    }
+  });
+
+  it("goes around a block that is missing, that is damaged, or that stands twice", async () => {
     const { start, end } = part(2, 1);
     const missing = await read(without({ start, end }));
-    const damaged = await read(flipped(archive, start + 70));
+    const damaged = await read(flipped(flipped(archive, start + 70), end - 10));
     for (const found of [missing, damaged]) {
       expect(found.groups[0]).toEqual([0, [0]]);
       expect(found.groups[1]?.[0]).toBe(1);

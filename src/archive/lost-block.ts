@@ -1,0 +1,126 @@
+// A block record that is lost, made again from the records around it and from its frame (docs/FORMAT.md, section 2). What they do not tell is tried: only
+// the record that was written gives the chain value that the records behind it state, so that one proves itself, and with its digest the frame.
+
+import { compareBytes } from "../base/bytes.ts";
+import { leafSizeBytes, limits } from "../base/limits.ts";
+import type { Digest } from "../codec/digest.ts";
+import { encodeBlock, endBlockLength, endSourceId } from "../format/block.ts";
+import { extendChain } from "../format/chain.ts";
+import { encodeRecord, RecordType } from "../format/record.ts";
+import type { BlockRecord, Codec, Footer } from "../model/archive.ts";
+
+/** What all blocks of an archive have in common. */
+export interface BlockTraits {
+  /** 16 bytes. */
+  readonly archiveId: Uint8Array;
+  readonly digest: Digest;
+  readonly codec: Codec;
+  /** Number of the archive's sources. */
+  readonly sources: number;
+}
+
+/** A lost block record and what is left around it. */
+export interface LostBlock {
+  /** Sequence number of its record. */
+  readonly sequence: number;
+  /** Chain value before its record. */
+  readonly chain: Uint8Array;
+  /** The block before it; undefined: it is the first. */
+  readonly previous: BlockRecord | undefined;
+  readonly frame: Uint8Array;
+  /** Records that follow it, up to the one that states the chain next. */
+  readonly behind: readonly Uint8Array[];
+  /** That one: the next block, or the footer. */
+  readonly next: BlockRecord | Footer;
+}
+
+/** Bytes that are hashed to try records, for one archive: offsets in a file with a hole of 80 GiB. */
+const triedBytesMax = 16 * 1024 * 1024;
+/** Bytes of tar that a preamble may have. */
+const preambleBytesMax = 64 * 1024;
+const tarBlock = 512;
+
+export class LostBlocks {
+  readonly #traits: BlockTraits;
+  #triedBytes = 0;
+
+  constructor(traits: BlockTraits) {
+    this.#traits = traits;
+  }
+
+  /** All bytes of the record; undefined: none that could have stood there is proved. */
+  rebuild(lost: LostBlock): Uint8Array | undefined {
+    const { archiveId, digest } = this.#traits;
+    const { sequence, behind, next } = lost;
+    const behindBytes = behind.reduce((sum, { length }) => sum + length, 0);
+    for (const block of this.#candidates(lost)) {
+      if (this.#triedBytes > triedBytesMax) break;
+      const record = encodeRecord(RecordType.block, archiveId, sequence, encodeBlock(block));
+      this.#triedBytes += record.length + behindBytes;
+      let chain = lost.chain;
+      for (const bytes of [record, ...behind]) chain = extendChain(digest.hash, chain, bytes);
+      if (compareBytes(chain, next.chain) === 0) return record;
+    }
+    return undefined;
+  }
+
+  /** The records that its neighbours leave possible, the likeliest first. */
+  *#candidates({ frame, chain, previous, next }: LostBlock): Generator<BlockRecord, void> {
+    const number = previous === undefined ? 0 : previous.number + 1;
+    const firstEntry = previous === undefined ? 0 : previous.firstEntry + previous.entryCount;
+    const end = "blocks" in next;
+    const entryCount = (end ? next.entries : next.firstEntry) - firstEntry;
+    const isAlone = (end ? next.blocks : next.number) === number + 1;
+    if (!isAlone || entryCount < 0 || entryCount > limits.blockEntries) return;
+    const { codec, digest } = this.#traits;
+    const numbers = { number, compressedLength: frame.length, firstEntry, entryCount };
+    const shared = { ...numbers, codec, end, digest: digest.block(frame), chain };
+    const entry = !end && entryCount === 0 ? firstEntry - 1 : undefined;
+    for (const tarOffset of tarOffsets(previous)) {
+      const uncompressedLength = end ? endBlockLength : next.tarOffset - tarOffset;
+      if (uncompressedLength <= 0 || uncompressedLength > limits.blockBytes) continue;
+      const place = { ...shared, tarOffset, uncompressedLength };
+      if (entry === undefined) {
+        for (const sourceId of this.#sourceIds(previous, next)) yield { ...place, sourceId };
+        continue;
+      }
+      for (const fileOffset of fileOffsets(entry, previous, next)) {
+        for (const sourceId of this.#sourceIds(previous, next)) {
+          yield { ...place, sourceId, continuation: { entry, fileOffset } };
+        }
+      }
+    }
+  }
+
+  *#sourceIds(previous: BlockRecord | undefined, next: BlockRecord | Footer): Generator<number, void> {
+    if ("blocks" in next) yield endSourceId;
+    else {
+      const last = next.end ? this.#traits.sources - 1 : next.sourceId;
+      for (let id = previous?.sourceId ?? 0; id <= last; id++) yield id;
+    }
+  }
+}
+
+/** The first block stands behind the preamble. */
+function* tarOffsets(previous: BlockRecord | undefined): Generator<number, void> {
+  if (previous !== undefined) yield previous.tarOffset + previous.uncompressedLength;
+  else for (let offset = 2 * tarBlock; offset <= preambleBytesMax; offset += tarBlock) yield offset;
+}
+
+/** Where a file can go on: without holes at the first of them. */
+function* fileOffsets(
+  entry: number,
+  previous: BlockRecord | undefined,
+  next: BlockRecord | Footer,
+): Generator<number, void> {
+  const before = continuationOf(previous, entry);
+  const from = before === undefined ? 0 : before.fileOffset + (previous?.uncompressedLength ?? 0);
+  const end = continuationOf(next, entry)?.fileOffset ?? Number.MAX_SAFE_INTEGER;
+  for (let offset = Math.ceil(from / leafSizeBytes) * leafSizeBytes; offset < end; offset += leafSizeBytes)
+    yield offset;
+}
+
+function continuationOf(block: BlockRecord | Footer | undefined, entry: number): BlockRecord["continuation"] {
+  const continuation = block !== undefined && "continuation" in block ? block.continuation : undefined;
+  return continuation?.entry === entry ? continuation : undefined;
+}

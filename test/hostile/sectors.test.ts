@@ -1,0 +1,169 @@
+// A bad sector at every boundary of an archive: only the blocks whose frames it touches lose their files. Records have a second copy or are made again.
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createDigest } from "../../src/codec/digest.ts";
+import { directory, file, fileDigest, forge, type ForgedGroup, root } from "../support/forge.ts";
+import { inlineExtract, inlineRestore, inlineSalvage, inlineVerify } from "../support/inline.ts";
+import { recordsOf } from "../support/patch.ts";
+import { requireOrSkip } from "../support/require.ts";
+import { differences, treeState } from "../support/tree-state.ts";
+import { noise } from "../support/trees.ts";
+import { DamageLab, isExhaustive } from "./damage.ts";
+
+requireOrSkip("root");
+
+const record = { head: 1, block: 2, segment: 3 } as const;
+const megabyte = 1 << 20;
+
+/** A record, and the frame behind it. */
+interface Part {
+  readonly type: number;
+  readonly start: number;
+  readonly frame: number;
+  readonly end: number;
+  /** Entries of the block. */
+  readonly names: readonly string[];
+}
+
+const names: readonly (readonly string[])[] = [
+  ["", "a1", "a2"],
+  ["b1", "b2"],
+  ["c1", "c2"],
+  ["d", "d/e", "l-large"],
+  ["l-large"],
+  ["l-large"],
+  ["m1"],
+  ["n1"],
+  [],
+];
+
+/** Three groups of three blocks that are larger than a sector; a file of three blocks. */
+async function groups(): Promise<ForgedGroup[]> {
+  const digest = await createDigest("xxh128");
+  const content = (seed: number): Buffer => noise(5000, seed);
+  const large = Buffer.alloc(2 * megabyte + 5000, "pattern ");
+  for (const part of [0, 1, 2]) large.set(content(7 + part), part * megabyte);
+  const entry = 9;
+  const more = { damaged: false, changed: false, damagedRanges: [] };
+  return [
+    {
+      blocks: [
+        { entries: [root, file(1, "a1", content(1)), file(1, "a2", content(2))] },
+        { entries: [file(1, "b1", content(3)), file(1, "b2", content(4))] },
+        { entries: [file(1, "c1", content(5)), file(1, "c2", content(6))] },
+      ],
+    },
+    {
+      blocks: [
+        { entries: [directory(1, "d"), file(2, "e", "e"), file(1, "l-large", large, { contentHere: megabyte })] },
+        {
+          slice: large.subarray(megabyte, 2 * megabyte),
+          record: { continuation: { entry, fileOffset: megabyte } },
+        },
+        { slice: large.subarray(2 * megabyte), record: { continuation: { entry, fileOffset: 2 * megabyte } } },
+      ],
+      ancestors: [""],
+      completions: [{ entry, digest: fileDigest(digest, large), ...more }],
+    },
+    { blocks: [{ entries: [file(1, "m1", content(10))] }, { entries: [file(1, "n1", content(11))] }], ancestors: [""] },
+  ];
+}
+
+function partsOf(archive: Buffer): Part[] {
+  const records = recordsOf(archive);
+  let block = 0;
+  return records.map(({ offset, type, length }, i) => {
+    const end = records[i + 1]?.offset ?? archive.length;
+    return {
+      type,
+      start: offset,
+      frame: offset + length,
+      end,
+      names: type === record.block ? (names[block++] ?? []) : [],
+    };
+  });
+}
+
+/** Places of bad sectors: over each boundary of records and frames, just before it and just behind it. Two of five, or all. */
+function sectorsAt(parts: readonly Part[], length: number): { readonly start: number; readonly end: number }[] {
+  const boundaries = new Set([0, ...parts.flatMap(({ start, frame, end }) => [start, frame, end])]);
+  const sectors = [...boundaries].flatMap((at, i) =>
+    [512, 4096].flatMap((size) => {
+      const starts = [at - size, at - size + 100, at - (size >> 1), at - 100, at];
+      const chosen = isExhaustive ? starts : [starts[i % 5], starts[(i + 2) % 5]];
+      return chosen.map((start = 0) => ({ start: Math.max(0, start), end: Math.min(length, start + size) }));
+    }),
+  );
+  return sectors.filter(({ start, end }) => start < end);
+}
+
+const ways = ["file", "pipe", "extract", "salvage --to", "salvage --out"] as const;
+const codecs = [
+  ["zstd", 3],
+  ["lz4", 1],
+  ["zstd", 0],
+] as const;
+
+describe.each(codecs)("an archive (%s, level %i) with a bad sector", (codec, level) => {
+  let lab: DamageLab;
+  let dir: string;
+  let parts: Part[];
+  let expected: ReadonlyMap<string, string>;
+  beforeAll(async () => {
+    lab = await DamageLab.of(await forge({ groups: await groups(), head: { codec, level } }));
+    parts = partsOf(lab.archive);
+    dir = mkdtempSync("/dev/shm/tsfsa-sectors-");
+    writeFileSync(join(dir, "whole"), lab.archive);
+    await inlineRestore(join(dir, "whole"), join(dir, "source"));
+    expected = treeState(join(dir, "source"), false);
+  });
+  afterAll(() => {
+    lab.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  /** Paths that did not come back as they were. */
+  async function lostOn(way: (typeof ways)[number], bytes: Buffer, what: string): Promise<string[]> {
+    if (way === "file" || way === "pipe") {
+      const { missing, wrong } = await lab.expectHonest(bytes, what, way, () => true);
+      return [...missing, ...wrong];
+    }
+    const [damaged, to, out] = ["damaged", "to", "out"].map((name) => join(dir, name)) as [string, string, string];
+    for (const path of [to, out]) rmSync(path, { recursive: true, force: true });
+    writeFileSync(damaged, bytes);
+    if (way === "extract") await inlineExtract(damaged, to, false);
+    else if (way === "salvage --to")
+      expect((await inlineSalvage(damaged, { directory: to })).status, what).toBeLessThan(2);
+    else {
+      expect((await inlineSalvage(damaged, { archive: out })).status, what).toBeLessThan(2);
+      expect((await inlineVerify(out)).status, what).toBe(0);
+      await inlineRestore(out, to);
+    }
+    return differences(expected, treeState(to, false));
+  }
+
+  it("loses at most the files of the blocks whose frames it touches", async () => {
+    for (const [i, { start, end }] of sectorsAt(parts, lab.archive.length).entries()) {
+      const isHit = (from: number, to: number): boolean => from < end && to > start;
+      const touched = parts.filter((part, index) => {
+        if (part.type !== record.block) return false;
+        const before = parts[index - 1];
+        // Nothing proves a block whose record is lost together with the record before it.
+        const isUnproved = before !== undefined && isHit(part.start, part.frame) && isHit(before.start, before.frame);
+        return isHit(part.frame, part.end) || (isUnproved && index > 1);
+      });
+      const isHeadless = isHit(0, parts[0]?.end ?? 0);
+      const damaged = Buffer.from(lab.archive).fill(i % 2 === 0 ? 0 : 0x8f, start, end);
+      if (damaged.equals(lab.archive)) continue;
+      for (const way of isExhaustive ? ways : [ways[i % ways.length] as (typeof ways)[number]]) {
+        if (way === "pipe" && isHeadless) continue; // it cannot go on to the copy and come back
+        const what = `${way}, ${start} to ${end}`;
+        const lost = await lostOn(way, damaged, what);
+        const others = lost.filter((path) => path !== "" && !touched.some((part) => part.names.includes(path)));
+        expect(others, what).toEqual([]);
+      }
+    }
+  }, 600_000);
+});
