@@ -161,7 +161,7 @@ export class ArchiveIndex {
 }
 
 /** Index of the last item whose value is at most `value`; 0 when there is none. */
-export function lastAtMost<Item>(items: readonly Item[], value: number, of: (item: Item) => number): number {
+export function lastAtMost<Item>(items: ArrayLike<Item>, value: number, of: (item: Item) => number): number {
   let low = 0;
   let high = items.length;
   while (high - low > 1) {

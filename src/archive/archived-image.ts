@@ -3,15 +3,15 @@
 
 import { equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
-import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
+import { formatRanges } from "../base/units.ts";
 import type { RandomAccess } from "../filesystem/random-access.ts";
 import { prefixBytes } from "../format/head.ts";
 import { decodeMember } from "../format/memberDecoder.ts";
 import type { ImageDescription, SourceDescription } from "../model/archive.ts";
-import { addon } from "../sys/addon.ts";
-import { errnoName } from "../sys/errors.ts";
+import { sumOfSegments } from "../sys/data-runs.ts";
 import { lastAtMost } from "./archive-index.ts";
 import type { Damage } from "./damage.ts";
+import { damageOf, framePlace, FrameReader } from "./frames.ts";
 import type { ArchiveReader, BlockLocation } from "./reader.ts";
 
 /** Bytes of blocks that are kept, one block at least: reading comes back to the same ones. */
@@ -52,9 +52,10 @@ export class ArchivedImage implements RandomAccess {
   /** What the archive holds of it: pairs of offset, length. */
   readonly runs: Float64Array;
   readonly #reader: ArchiveReader;
-  readonly #decoder: FrameDecoder;
-  /** Bytes of data before each run. */
+  readonly #frames: FrameReader;
+  /** Bytes of data before each run, and of all. */
   readonly #before: Float64Array;
+  readonly #dataBytes: number;
   readonly #slices: readonly Slice[];
   /** Tar bytes by block number, the least recently used first; undefined: damaged. */
   readonly #kept: Map<number, Uint8Array | undefined>;
@@ -62,17 +63,18 @@ export class ArchivedImage implements RandomAccess {
 
   private constructor(
     reader: ArchiveReader,
-    decoder: FrameDecoder,
+    frames: FrameReader,
     sizeBytes: number,
     runs: Float64Array,
     first: { readonly location: BlockLocation; readonly tar: Uint8Array; readonly dataOffset: number },
     rest: readonly BlockLocation[],
   ) {
     this.#reader = reader;
-    this.#decoder = decoder;
+    this.#frames = frames;
     this.sizeBytes = sizeBytes;
     this.runs = runs;
     this.#before = sumsBefore(runs);
+    this.#dataBytes = sumOfSegments(runs);
     const { location, tar, dataOffset } = first;
     const slices: Slice[] = [{ location, dataStart: 0, dataLength: tar.length - dataOffset, tarOffset: dataOffset }];
     for (const each of rest) {
@@ -90,7 +92,7 @@ export class ArchivedImage implements RandomAccess {
     source: SourceDescription & { readonly image: ImageDescription },
     blocks: readonly BlockLocation[],
   ): Promise<ArchivedImage> {
-    const decoder = await createDecoder(reader.head.codec);
+    const frames = await FrameReader.create(reader.head.codec, reader.head.digest);
     const [location, ...rest] = blocks;
     // Salvage leaves out an image that is not whole.
     if (location === undefined || location.record.continuation !== undefined || location.record.entryCount < 2) {
@@ -98,7 +100,7 @@ export class ArchivedImage implements RandomAccess {
         path: reader.input.name,
       });
     }
-    const tar = decode(reader, decoder, location);
+    const tar = decode(reader, frames, location);
     if (typeof tar === "string") {
       throw new TsfsaError("ARCHIVE_DAMAGED", `block ${location.record.number}, with the map of the image: ${tar}`, {
         path: reader.input.name,
@@ -118,7 +120,7 @@ export class ArchivedImage implements RandomAccess {
     const { dataOffset } = member;
     return new ArchivedImage(
       reader,
-      decoder,
+      frames,
       sizeBytes,
       Float64Array.from(runs),
       { location, tar, dataOffset },
@@ -146,25 +148,28 @@ export class ArchivedImage implements RandomAccess {
     for (let done = 0; done < length; ) {
       const position = start + done;
       const index = lastAtMost(this.#slices, position, ({ dataStart }) => dataStart);
-      const { location, dataStart, dataLength, tarOffset } = this.#slices[index] as Slice;
-      const within = position - dataStart;
-      const count = Math.min(length - done, dataLength - within);
-      if (count <= 0) throw this.#lostBehind(location);
-      const tar = this.#block(location);
-      target.set(tar.subarray(tarOffset + within, tarOffset + within + count), at + done);
+      const slice = this.#slices[index] as Slice;
+      const within = position - slice.dataStart;
+      const count = Math.min(length - done, slice.dataLength - within);
+      if (count <= 0) throw this.#lostBehind(slice, this.#slices[index + 1]);
+      const tar = this.#block(slice);
+      target.set(tar.subarray(slice.tarOffset + within, slice.tarOffset + within + count), at + done);
       done += count;
     }
   }
 
-  #block(location: BlockLocation): Uint8Array {
+  #block(slice: Slice): Uint8Array {
+    const { location } = slice;
     const { number, uncompressedLength } = location.record;
     const isKnown = this.#kept.has(number);
     let tar = this.#kept.get(number);
     this.#kept.delete(number);
     if (!isKnown) {
-      const found = decode(this.#reader, this.#decoder, location);
-      if (typeof found === "string") this.damages.push({ offset: location.frameOffset, message: found, block: number });
-      else {
+      const found = decode(this.#reader, this.#frames, location);
+      if (typeof found === "string") {
+        const message = `${found}; ${this.#lossOf(slice.dataStart, slice.dataStart + slice.dataLength)}`;
+        this.damages.push({ offset: location.frameOffset, message, block: number });
+      } else {
         tar = found;
         this.#keptBytes += uncompressedLength;
       }
@@ -180,11 +185,29 @@ export class ArchivedImage implements RandomAccess {
     return tar;
   }
 
-  #lostBehind({ record, frameOffset }: BlockLocation): TsfsaError {
+  /** `next`: the slice that the archive has behind it. */
+  #lostBehind({ location, dataStart, dataLength }: Slice, next: Slice | undefined): TsfsaError {
+    const { record, frameOffset } = location;
     const message = `what follows block ${record.number} is lost`;
-    const isTold = this.damages.some((known) => known.message === message);
-    if (!isTold) this.damages.push({ offset: frameOffset + record.compressedLength, message });
+    const offset = frameOffset + record.compressedLength;
+    if (!this.damages.some((known) => known.offset === offset)) {
+      const loss = this.#lossOf(dataStart + dataLength, next?.dataStart ?? Number.MAX_SAFE_INTEGER);
+      this.damages.push({ offset, message: `${message}; ${loss}` });
+    }
     return lostError(message);
+  }
+
+  /** What is lost with these bytes of data, in words. */
+  #lossOf(dataStart: number, dataEnd: number): string {
+    const first = this.#positionOf(dataStart);
+    const last = this.#positionOf(Math.min(dataEnd, this.#dataBytes) - 1);
+    return `what the image held in ${formatRanges([first, last + 1 - first])} is lost with it`;
+  }
+
+  /** Where in the image a byte of data stands. */
+  #positionOf(data: number): number {
+    const run = lastAtMost(this.#before, data, (before) => before);
+    return (this.runs[2 * run] as number) + data - (this.#before[run] as number);
   }
 
   /** The first run that ends behind a position. */
@@ -209,22 +232,13 @@ export class ArchivedImage implements RandomAccess {
 }
 
 /** The tar bytes of a block, or why there are none. */
-function decode({ input, digest }: ArchiveReader, decoder: FrameDecoder, location: BlockLocation): Uint8Array | string {
-  const { compressedLength, uncompressedLength, digest: expected } = location.record;
-  const frame = new Uint8Array(compressedLength);
-  const read = addon().read(input.fd as number, frame, 0, compressedLength, location.frameOffset);
-  if (read < 0) return `it could not be read: ${errnoName(-read)}`;
-  if (read < compressedLength) return "the archive ends inside of it";
-  if (!equalBytes(digest.block(frame), expected)) {
-    return "its bytes are not those that were written: the checksum differs";
-  }
-  const tar = new Uint8Array(uncompressedLength);
+function decode({ input }: ArchiveReader, frames: FrameReader, location: BlockLocation): Uint8Array | string {
+  const tar = new Uint8Array(location.record.uncompressedLength);
   try {
-    decoder.decompress(tar, frame);
+    frames.decode(framePlace(location, input.fd), tar);
     return tar;
   } catch (error) {
-    if (error instanceof TsfsaError && error.code !== "INTERNAL") return error.message;
-    throw error;
+    return damageOf(error).damage;
   }
 }
 

@@ -59,6 +59,20 @@ function pair(value: number, large: string, ratio: number, small: string): strin
   return `${Math.floor(value / ratio)} ${large} ${String(value % ratio).padStart(2, "0")} ${small}`;
 }
 
+/** Places that are named before the rest is only counted. */
+const rangesNamed = 8;
+
+/** `bytes 0 to 4095, 8192 to 12287` of runs, pairs of offset and length; only the first ones are named. */
+export function formatRanges(runs: ArrayLike<number>): string {
+  const named: string[] = [];
+  for (let i = 0; i < Math.min(runs.length, 2 * rangesNamed); i += 2) {
+    const offset = runs[i] as number;
+    named.push(`${offset} to ${offset + (runs[i + 1] as number) - 1}`);
+  }
+  const others = runs.length / 2 - named.length;
+  return `bytes ${named.join(", ")}${others === 0 ? "" : ` and ${others} more ${others === 1 ? "place" : "places"}`}`;
+}
+
 const shortEscapes: ReadonlyMap<number, string> = new Map([
   [0x07, "\\a"],
   [0x08, "\\b"],

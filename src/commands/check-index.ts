@@ -4,8 +4,8 @@ import { ArchiveReader } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { checkCatalog } from "../restore/check-catalog.ts";
 
-/** Throws ARCHIVE_DAMAGED, ARCHIVE_HOSTILE. Of a pipe only the head can be proved before. */
-export async function checkIndex(archive: string, signal: AbortSignal): Promise<void> {
+/** Throws ARCHIVE_DAMAGED, ARCHIVE_HOSTILE; `ways`: to take what is whole. Of a pipe only the head can be proved before. */
+export async function checkIndex(archive: string, signal: AbortSignal, ways: readonly string[]): Promise<void> {
   if (archive === "-") return;
   const reader = await ArchiveReader.open(archive, signal);
   try {
@@ -14,28 +14,27 @@ export async function checkIndex(archive: string, signal: AbortSignal): Promise<
   } catch (error) {
     if (!(error instanceof TsfsaError) || (error.code !== "ARCHIVE_DAMAGED" && error.code !== "ARCHIVE_HOSTILE"))
       throw error;
-    throw untouched(error.code, archive, error.message);
+    throw untouched(error.code, archive, error.message, ways);
   } finally {
     await reader.close();
   }
   const [first] = reader.damages;
   if (first === undefined) return;
-  throw untouched(first.hostile === true ? "ARCHIVE_HOSTILE" : "ARCHIVE_DAMAGED", archive, first.message, first.offset);
+  const code = first.hostile === true ? "ARCHIVE_HOSTILE" : "ARCHIVE_DAMAGED";
+  throw untouched(code, archive, first.message, ways, first.offset);
 }
 
 function untouched(
   code: "ARCHIVE_DAMAGED" | "ARCHIVE_HOSTILE",
   archive: string,
   message: string,
+  ways: readonly string[],
   offset?: number,
 ): TsfsaError {
   const place = offset === undefined ? "" : ` at byte ${offset}`;
   return new TsfsaError(code, `${archive} is damaged${place}: ${message}; the target was not touched`, {
     path: archive,
     ...(offset === undefined ? {} : { offsetBytes: offset }),
-    hints: [
-      "`tsfsa verify` names every file that is hit",
-      "to take what is whole, make and mount a file system yourself and use `tsfsa restdir`",
-    ],
+    hints: ["`tsfsa verify` names every file that is hit", ...ways],
   });
 }

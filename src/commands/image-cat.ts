@@ -82,8 +82,8 @@ function attempt<Value>(path: Uint8Array, files: ImageFiles, read: () => Value):
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof ExtFlaw)) throw error;
     throwIfLost(files);
+    if (!(error instanceof ExtFlaw)) throw error;
     throw unreadable(path, `${errnoName(error.errno)} (${error.message})`);
   }
 }

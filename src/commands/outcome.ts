@@ -8,8 +8,14 @@ export interface ReadResult {
   readonly hostile: string | undefined;
 }
 
-/** Throws ARCHIVE_HOSTILE or ARCHIVE_DAMAGED when a run found that; `done` says what happened all the same, `damages` are the reader's. */
-export function throwIfDamaged(archive: string, result: ReadResult, damages: number, done: string): void {
+/** Throws ARCHIVE_HOSTILE or ARCHIVE_DAMAGED when a run found that; `done` says what happened all the same, `ways` what to do, `damages` are the reader's. */
+export function throwIfDamaged(
+  archive: string,
+  result: ReadResult,
+  damages: number,
+  done: string,
+  ways: readonly string[] = [],
+): void {
   if (result.hostile !== undefined) {
     throw new TsfsaError("ARCHIVE_HOSTILE", `${archive} holds what no tsfsa writes (${result.hostile}); ${done}`, {
       path: archive,
@@ -22,6 +28,6 @@ export function throwIfDamaged(archive: string, result: ReadResult, damages: num
     blocks > 0 ? `${blocks} damaged or missing ${blocks === 1 ? "block" : "blocks"}` : `damage in ${damages} places`;
   throw new TsfsaError("ARCHIVE_DAMAGED", `${archive} has ${what}; ${done}`, {
     path: archive,
-    hints: ["each part that is lost is named above"],
+    hints: ["each part that is lost is named above", ...ways],
   });
 }

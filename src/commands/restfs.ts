@@ -40,7 +40,9 @@ interface PlannedTarget {
 export async function restfs(options: RestfsOptions, context: CommandContext): Promise<Outcome<RestoreDetails>> {
   const { reporter, warnings } = countWarnings(strictly(options.strict, context.reporter));
   const selection = selectionOf(options);
-  await checkIndex(options.archive, context.signal);
+  await checkIndex(options.archive, context.signal, [
+    "to take what is whole, make and mount a file system yourself and use `tsfsa restdir`",
+  ]);
   const reader = await ArchiveReader.open(options.archive, context.signal);
   const planned: PlannedTarget[] = [];
   try {

@@ -13,6 +13,8 @@ import { throwIfDamaged } from "./outcome.ts";
 import { refuseArchiveAsTarget } from "./own-files.ts";
 import { countWarnings } from "./reporters.ts";
 
+const fileHints = ["of ext2, ext3 and ext4, `tsfsa extract` writes the files that are whole, and names the others"];
+
 interface PlannedImage {
   readonly wish: RestoreTarget;
   readonly image: ImageDescription;
@@ -24,7 +26,10 @@ interface PlannedImage {
 /** Throws TARGET_*, ARCHIVE_*, USAGE; nothing is changed before all is planned. */
 export async function restimg(options: RestimgOptions, context: CommandContext): Promise<Outcome<RestoreDetails>> {
   const { reporter, warnings } = countWarnings(context.reporter);
-  await checkIndex(options.archive, context.signal);
+  await checkIndex(options.archive, context.signal, [
+    `what is whole of an image: \`tsfsa salvage --keep-damaged --to DIRECTORY ${options.archive}\``,
+    ...fileHints,
+  ]);
   const reader = await ArchiveReader.open(options.archive, context.signal);
   const planned: PlannedImage[] = [];
   try {
@@ -48,7 +53,10 @@ export async function restimg(options: RestimgOptions, context: CommandContext):
       target.prepare();
     }
     const sinks = new Map(
-      planned.map(({ wish, image, target }) => [wish.id, { fd: target.fd, sizeBytes: image.sizeBytes }]),
+      planned.map(({ wish, image: { sizeBytes }, target: { fd, unwritten } }) => [
+        wish.id,
+        { fd, sizeBytes, unwritten },
+      ]),
     );
     const result = await restoreImages(reader, sinks, options.workers, { reporter, signal: context.signal });
     // What is whole of a damaged image may be all that is left of it.
@@ -56,7 +64,10 @@ export async function restimg(options: RestimgOptions, context: CommandContext):
       item.target.commit();
       item.state = "made";
     }
-    throwIfDamaged(options.archive, result, reader.damages.length, "what is whole was written");
+    throwIfDamaged(options.archive, result, reader.damages.length, "what is whole was written", [
+      "check the file system before it is mounted: e2fsck -fn, xfs_repair -n, btrfs check",
+      ...fileHints,
+    ]);
     if (result.images < planned.length) {
       throw new TsfsaError("ARCHIVE_HOSTILE", `the head of ${options.archive} tells of an image that it does not hold`);
     }

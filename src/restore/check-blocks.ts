@@ -2,10 +2,10 @@
 // damaged block hits.
 
 import { EntryPaths } from "../archive/entry-paths.ts";
+import { framePlace } from "../archive/frames.ts";
 import type { Group, GroupSource } from "../archive/reader.ts";
 import { decodeBlockRows } from "../format/segmentDecoder.ts";
 import { OrderedJobs } from "./ordered.ts";
-import { framePlace } from "./protocol.ts";
 import { type RunContext, startThreads } from "./restore.ts";
 import type { RestorePool, RunResult } from "./run-options.ts";
 

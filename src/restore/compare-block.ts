@@ -1,6 +1,7 @@
 // The compare job: one block of the archive, proved and decoded, against the live entries of the same names. Live files are read by descriptors below
 // the directories the job was given, without changing access times where that is allowed.
 
+import { damageOf } from "../archive/frames.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import type { Digest } from "../codec/digest.ts";
@@ -22,7 +23,7 @@ import { settlePlaceholder, subvolumeInode, subvolumeOf } from "../sys/subvolume
 import { compareExtents } from "./compare-extents.ts";
 import { compareAttributes, compareProperties, compareSubvolume, type EntryProperties } from "./compare-fields.ts";
 import type { CompareInput, CompareOutput, LeavesInput, LeavesOutput } from "./protocol.ts";
-import { damageOf, type OpenedBlock, type Unpacker } from "./unpack.ts";
+import { type OpenedBlock, type Unpacker } from "./unpack.ts";
 
 /** Entries opened at a time, and bytes of their content read at a time. */
 const entriesPerBatch = 256;

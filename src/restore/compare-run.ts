@@ -1,6 +1,7 @@
 // Comparing an archive with a live tree: groups in order, blocks in parallel, what differs told in the archive's order. Blocks are decoded for the
 // attributes, which stand there only; blocks that go on with a file are not, since its digest stands in the catalog.
 
+import { framePlace } from "../archive/frames.ts";
 import type { BlockLocation, Group, GroupCatalog, GroupSource } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { type BlockOutline, decodeBlockRows } from "../format/segmentDecoder.ts";
@@ -13,7 +14,7 @@ import { LiveLinks } from "./live-links.ts";
 import type { EnteredRows, LiveTree, OneSided } from "./live-tree.ts";
 import { OrderedJobs } from "./ordered.ts";
 import { holdDirectories, type Section, sectionsOf } from "./parents.ts";
-import { type CompareOutput, framePlace } from "./protocol.ts";
+import type { CompareOutput } from "./protocol.ts";
 import type { RestorePool } from "./run-options.ts";
 
 export interface CompareRunOptions {

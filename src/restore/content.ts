@@ -1,5 +1,6 @@
 // The content of one file out of its blocks, in order, with zeros for its holes: for whoever wants the bytes and not the file.
 
+import { BlockDamage, framePlace } from "../archive/frames.ts";
 import type { BlockLocation, GroupSource } from "../archive/reader.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
@@ -9,8 +10,7 @@ import { checkPadding, decodeMember } from "../format/memberDecoder.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
 import { segmentsOf } from "./create.ts";
 import { differenceOf, firstBytes, leafEnd } from "./member-row.ts";
-import { framePlace } from "./protocol.ts";
-import { BlockDamage, Unpacker } from "./unpack.ts";
+import { Unpacker } from "./unpack.ts";
 
 export type WriteBytes = (bytes: Uint8Array) => Promise<void>;
 

@@ -60,12 +60,14 @@ export class Findings {
     return damages.length > first;
   }
 
-  /** The catalog of the blocks from `firstBlock` on; undefined: of none that has entries. */
-  catalogLost(firstBlock: number | undefined): void {
+  /** The catalog of the blocks from `firstBlock` on; undefined: of none that has entries. `isImage`: they hold parts of an image. */
+  catalogLost(firstBlock: number | undefined, isImage: boolean): void {
     this.#catalogLost = true;
     if (firstBlock === undefined) return;
-    const lost = "sockets, inode flags, project ids and access times are lost";
-    this.partLost(`the catalog of the blocks from ${firstBlock} on is lost: of their entries, ${lost}`);
+    const lost = isImage
+      ? "the digest of the image is lost with it, if it stood there; each block is proved by its own"
+      : "of their entries, sockets, inode flags, project ids and access times are lost";
+    this.partLost(`the catalog of the blocks from ${firstBlock} on is lost: ${lost}`);
   }
 
   blockDamaged(number: number, message: string, hostile: boolean): void {

@@ -1,20 +1,26 @@
 // A file of several blocks while it is restored or verified: its slices are written by many workers, its metadata and digest come when all are in.
 
+import { formatRanges } from "../base/units.ts";
 import type { Digest, FileDigest } from "../codec/digest.ts";
 import type { Leaves } from "../codec/leaves.ts";
+import { mapRunsMax } from "../filesystem/image/map.ts";
+import { RunBuilder, spansWithout } from "../filesystem/image/runs.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
 import type { ExtendedAttribute, Extent } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
+import { sumOfSegments } from "../sys/data-runs.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } from "../sys/constants.ts";
 import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { preallocate } from "./create.ts";
+import { firstBytes } from "./member-row.ts";
 import { keptMessage, moveAside, partRow } from "./marked.ts";
 import { isRemembered, MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
 import type { LargeStart, UnpackOutput, WritePolicy } from "./protocol.ts";
 import type { PlacedBlock } from "./placed.ts";
+import type { ImageSink } from "./run-options.ts";
 
 /** How a file ends. */
 export interface LargeEnd {
@@ -35,6 +41,8 @@ export interface LargePlace {
   readonly index: number;
   /** Number of that block. */
   readonly block: number;
+  /** It is the image of its source: what is whole of it stands for itself. */
+  readonly isImage: boolean;
 }
 
 export class LargeRestore {
@@ -46,11 +54,12 @@ export class LargeRestore {
   readonly block: number;
   /** Descriptor the slices are written to; −1: nothing is written. */
   readonly fd: number;
-  /** Written to a descriptor of the caller. */
   readonly isImage: boolean;
   /** Why the file cannot be right; after finish(), why it is not. */
   damage: string | undefined;
   readonly #directory: DirectoryHandle | undefined;
+  /** Written to a descriptor of the caller. */
+  readonly #sink: ImageSink | undefined;
   readonly #digest: FileDigest;
   readonly #digestLength: number;
   #lastLeaf = -1;
@@ -65,15 +74,18 @@ export class LargeRestore {
   #cursor = 0;
   /** First of its shared extents that does not end before the slices handed out. */
   #sharedCursor = 0;
+  /** Of an image: runs that came whole. */
+  readonly #whole = new RunBuilder(mapRunsMax);
 
   private constructor(
     place: LargePlace,
     digest: Digest,
     directory: DirectoryHandle | undefined,
     fd: number,
-    isImage = false,
+    sink?: ImageSink,
   ) {
-    this.isImage = isImage;
+    this.isImage = place.isImage;
+    this.#sink = sink;
     this.entry = place.entry;
     this.row = place.row;
     this.path = place.path;
@@ -114,8 +126,8 @@ export class LargeRestore {
   }
 
   /** Writes to an open descriptor, which stays the caller's; the file's metadata are left out. */
-  static over(place: LargePlace, digest: Digest, fd: number): LargeRestore {
-    return new LargeRestore(place, digest, undefined, fd, true);
+  static over(place: LargePlace, digest: Digest, sink: ImageSink): LargeRestore {
+    return new LargeRestore(place, digest, undefined, sink.fd, sink);
   }
 
   /** Waits for the block in which the file starts. */
@@ -174,9 +186,12 @@ export class LargeRestore {
     return found;
   }
 
-  /** Adds the leaves of a slice of `bytes` bytes of data, in order. */
-  add(leaves: Leaves, bytes: number): void {
-    this.#received += bytes;
+  /** Adds the leaves of data that came whole, in order. */
+  add(leaves: Leaves, runs: Float64Array): void {
+    this.#received += sumOfSegments(runs);
+    for (let i = 0; this.isImage && i < runs.length; i += 2) {
+      this.#whole.add(runs[i] as number, runs[i + 1] as number);
+    }
     for (const [i, number] of leaves.numbers.entries()) {
       if (number <= this.#lastLeaf) {
         this.damage ??= "its parts overlap";
@@ -187,6 +202,11 @@ export class LargeRestore {
     }
   }
 
+  /** Adds what came with the block in which it starts. */
+  addFirst({ leaves, dataInBlock }: LargeStart): void {
+    this.add(leaves, firstBytes(this.#dataRuns(), dataInBlock));
+  }
+
   /**
    * Ends the file: compares its digest, then sets its metadata; a file that is not what was saved is removed. Without a completion (its segment is
    * lost) all data must have come in whole blocks. Returns its inode number if it was made and is whole.
@@ -195,6 +215,7 @@ export class LargeRestore {
     const { path, row, fd } = this;
     this.#ended = true;
     this.damage ??= this.#flaw(completion);
+    if (this.damage !== undefined && this.isImage) this.damage = this.#imageLoss(this.damage);
     const why = this.damage;
     const directory = this.#directory;
     if (directory === undefined) {
@@ -210,7 +231,8 @@ export class LargeRestore {
         if (kept === undefined) native.unlinkAt(dirFd, row.name, 0);
         else metadata.apply({ fd, name: noName }, partRow(row), []);
         directory.release();
-        const result = kept === undefined ? "it was not restored" : keptMessage(kept, this.#received, row.size);
+        const result =
+          kept === undefined ? "it was not restored" : keptMessage(kept, this.#received, this.#dataBytes());
         warn({ code: "ENTRY_DAMAGED", path, message: `${result}: ${why}` });
         return undefined;
       }
@@ -251,10 +273,21 @@ export class LargeRestore {
     );
   }
 
+  #dataRuns(): Float64Array {
+    return this.#start?.segments ?? Float64Array.of(0, this.row.size);
+  }
+
   #dataBytes(): number {
-    const segments = this.#start?.segments;
-    if (segments === undefined) return this.row.size;
-    return segments.reduce((sum, value, i) => (i % 2 === 1 ? sum + value : sum), 0);
+    return sumOfSegments(this.#dataRuns());
+  }
+
+  /** The flaw of an image, in words of its bytes. */
+  #imageLoss(damage: string): string {
+    if (this.#start === undefined) return `${damage}; the map of the image is lost with it, and so is all of it`;
+    const spans = spansWithout(this.#dataRuns(), this.#whole.finish());
+    if (spans.length === 0) return damage;
+    const lost = `what it held in ${formatRanges(spans)} is lost`;
+    return this.#sink === undefined ? lost : `${lost}: ${this.#sink.unwritten}`;
   }
 
   #flaw(completion: Completion | undefined): string | undefined {

@@ -1,7 +1,7 @@
 // The jobs of reading an archive: a block goes to a worker by its place in the archive file (or with its bytes, from a pipe); the worker checks it against
 // its catalog rows and, when it restores, writes below the directories it was given. Nothing of the content comes back.
 
-import type { BlockLocation } from "../archive/reader.ts";
+import type { FramePlace } from "../archive/frames.ts";
 import type { Leaves } from "../codec/leaves.ts";
 import type { Codec, DigestName } from "../model/archive.ts";
 import type { CatalogRow } from "../model/catalog.ts";
@@ -26,25 +26,6 @@ export interface WritePolicy {
   /** Ids that new entries get by themselves. */
   readonly uid: number;
   readonly gid: number;
-}
-
-/** Where a data frame is. */
-export interface FramePlace {
-  /** Descriptor of the archive and offset in it; or the bytes. */
-  readonly fd: number;
-  readonly offset: number;
-  readonly bytes?: Uint8Array;
-  readonly compressedLength: number;
-  readonly uncompressedLength: number;
-  /** First 16 bytes of H over the frame. */
-  readonly digest: Uint8Array;
-}
-
-/** `fd`: of the archive, where it is a file. */
-export function framePlace({ record, frameOffset, frame }: BlockLocation, fd: number | undefined): FramePlace {
-  const { compressedLength, uncompressedLength, digest } = record;
-  const place = { fd: fd ?? -1, offset: frameOffset, compressedLength, uncompressedLength, digest };
-  return frame === undefined ? place : { ...place, bytes: frame };
 }
 
 /** A block that is no continuation, and its rows. */

@@ -3,6 +3,7 @@
 // catalog row, or, where that is lost too, from their name alone: what is below them needs a place.
 // Invariant: entries are numbered anew, in the old order; every link's object has its new number before the link is written.
 
+import { framePlace } from "../archive/frames.ts";
 import { type ArchiveOutput, ArchiveWriter, type SealedBlock } from "../archive/writer.ts";
 import type { BlockLocation, GroupSource } from "../archive/reader.ts";
 import { compareBytes, concatBytes, equalBytes } from "../base/bytes.ts";
@@ -19,7 +20,6 @@ import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import { componentsBelow } from "./index-block.ts";
 import type { LinkObject } from "./links.ts";
-import { framePlace } from "./protocol.ts";
 import type { FoundRows, RunObserver } from "./run-options.ts";
 import type { PlacedBlock } from "./placed.ts";
 import { Unpacker } from "./unpack.ts";

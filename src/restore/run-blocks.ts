@@ -1,10 +1,12 @@
 // The blocks of a run: handed to the workers, their results taken in the order of the archive. What workers cannot know is dealt with here: links,
 // files of several blocks, what is lost with a block.
 
+import { framePlace } from "../archive/frames.ts";
 import type { BlockLocation } from "../archive/reader.ts";
+import { formatRanges } from "../base/units.ts";
 import type { BlockOutline } from "../format/segmentDecoder.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
-import { EntryKind } from "../model/entry.ts";
+import { EntryKind, type Extent } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import type { Findings } from "./findings.ts";
@@ -14,8 +16,8 @@ import { keptMessage } from "./marked.ts";
 import { isRemembered } from "./metadata.ts";
 import { OrderedJobs } from "./ordered.ts";
 import { isTaken, type PlacedBlock } from "./placed.ts";
-import { framePlace, type KeptFile, renamedRow, type UnpackOutput } from "./protocol.ts";
-import type { RunOptions } from "./run-options.ts";
+import { type KeptFile, renamedRow, type UnpackOutput } from "./protocol.ts";
+import type { ImageSink, RunOptions } from "./run-options.ts";
 import { Sharing } from "./sharing.ts";
 import { tellEntries, tellIncomplete } from "./tell.ts";
 
@@ -130,10 +132,10 @@ export class BlockRun {
     }
     const last = placed.rows.length - 1;
     const isLarge = placed.rows[last]?.continued === true;
-    const imageFd = isLarge ? this.#imageFd(record.sourceId, placed.rows[last] as CatalogRow) : undefined;
-    const isLeftOut = isLarge && this.#options.write && placed.parents[last] === undefined && imageFd === undefined;
+    const sink = isLarge ? this.#imageSink(placed.rows[last] as CatalogRow) : undefined;
+    const isLeftOut = isLarge && this.#options.write && placed.parents[last] === undefined && sink === undefined;
     if (isLeftOut) this.#leftOut = placed.firstEntry + last;
-    const large = isLarge && !isLeftOut ? this.#openLarge(number, placed, imageFd) : undefined;
+    const large = isLarge && !isLeftOut ? this.#openLarge(number, placed, sink) : undefined;
     const sections = this.#options.write ? placed.sections(this.#directoriesPerJob) : [wholeBlock(placed)];
     const outputs: UnpackOutput[] = [];
     for (const [i, section] of sections.entries()) {
@@ -184,7 +186,7 @@ export class BlockRun {
       (output) => {
         this.#progress(output.bytes, record.compressedLength);
         if (output.damage === undefined) {
-          if (output.leaves !== undefined) large.add(output.leaves, output.bytes);
+          if (output.leaves !== undefined) large.add(output.leaves, segments);
           this.#options.observer?.slice(location, output.bytes);
           return;
         }
@@ -205,13 +207,15 @@ export class BlockRun {
       this.#unfinished.delete(large);
       if (completion === undefined && !this.#findings.isDamaged)
         this.#findings.accuse("a file of several blocks without its digest");
-      if (large.damage !== undefined) this.#findings.damagedBlocks.add(large.block);
-      else if (large.isImage) this.#images++;
+      const { damagedBlocks } = this.#findings;
+      if (large.damage === undefined) this.#images += large.isImage ? 1 : 0;
+      // What is whole of an image stands for itself: only the blocks that are lost are damaged.
+      else if (!large.isImage || damagedBlocks.size === 0) damagedBlocks.add(large.block);
       if (large.isImage && completion?.damaged === true) {
         this.#findings.tell(
           "ENTRY_DAMAGED",
           large.path,
-          "parts of it could not be read when it was saved, and are zeros",
+          `${formatRanges(pairsOf(completion.damagedRanges))} of it could not be read when it was saved, and are zeros`,
         );
       }
       const object = large.row.linked ? this.#links.add(large.placed, large.index, ino) : undefined;
@@ -285,17 +289,22 @@ export class BlockRun {
     }
   }
 
-  /** Where the content of a file goes if it is the image of its source. */
-  #imageFd(source: number, row: CatalogRow): number | undefined {
-    const image = this.#options.images.get(source);
-    if (image === undefined || this.#imagesBegun.has(source) || row.depth !== 1 || row.size !== image.sizeBytes) {
-      return undefined;
-    }
-    this.#imagesBegun.add(source);
-    return image.fd;
+  /** The row, of the source at hand, is that of its image. */
+  #isImage({ depth, size }: CatalogRow): boolean {
+    const { reader, tree } = this.#options;
+    return depth === 1 && size === reader.head.sources[tree.source]?.image?.sizeBytes;
   }
 
-  #openLarge(block: number, placed: PlacedBlock, imageFd: number | undefined): LargeRestore {
+  /** Where the content of a file goes if it is the image of its source. */
+  #imageSink(row: CatalogRow): ImageSink | undefined {
+    const { images, tree } = this.#options;
+    const sink = images.get(tree.source);
+    if (sink === undefined || this.#imagesBegun.has(tree.source) || !this.#isImage(row)) return undefined;
+    this.#imagesBegun.add(tree.source);
+    return sink;
+  }
+
+  #openLarge(block: number, placed: PlacedBlock, sink: ImageSink | undefined): LargeRestore {
     this.endLarge(undefined);
     const { reader, policy } = this.#options;
     const index = placed.rows.length - 1;
@@ -303,11 +312,11 @@ export class BlockRun {
     const entry = placed.firstEntry + index;
     const path = placed.displayPath(index);
     const warn = (warning: Warning): void => this.#findings.warn(warning);
-    const place = { entry, row, path, placed, index, block };
+    const place = { entry, row, path, placed, index, block, isImage: this.#isImage(row) };
     const large =
-      imageFd === undefined
+      sink === undefined
         ? LargeRestore.open(place, reader.digest, policy, warn)
-        : LargeRestore.over(place, reader.digest, imageFd);
+        : LargeRestore.over(place, reader.digest, sink);
     this.#large = large;
     this.#unfinished.add(large);
     return large;
@@ -336,7 +345,7 @@ export class BlockRun {
       if (warning.code === "ENTRY_DAMAGED") this.#findings.damagedBlocks.add(number);
       this.#findings.warn({ ...warning, path: placed.withoutPrefix(warning.path) });
     }
-    if (large !== undefined && output.large !== undefined) large.add(output.large.leaves, output.large.dataInBlock);
+    if (large !== undefined && output.large !== undefined) large.addFirst(output.large);
     if (this.#options.write && this.#options.untold !== true) tellIncomplete(placed, write, this.#findings);
     const { observer } = this.#options;
     const lost = new Set<number>(write ? [] : output.failed);
@@ -426,6 +435,10 @@ export class BlockRun {
     };
     this.#options.reporter.progress({ ...progress, archiveTotal: input.length ?? 0 });
   }
+}
+
+function pairsOf(ranges: readonly Extent[]): number[] {
+  return ranges.flatMap(({ offset, length }) => [offset, length]);
 }
 
 function wholeBlock(placed: PlacedBlock): readonly [number, number] {

@@ -16,6 +16,8 @@ export type RestorePool = Pick<WorkerPool<RestoreJobs>, "workers" | "run" | "clo
 export interface ImageSink {
   readonly fd: number;
   readonly sizeBytes: number;
+  /** What stands where nothing is written, for messages. */
+  readonly unwritten: string;
 }
 
 export interface RunOptions {
@@ -65,7 +67,7 @@ export interface RunResult {
   readonly entries: number;
   readonly bytes: number;
   readonly damagedBlocks: readonly number[];
-  /** Images that were written whole. */
+  /** Images that are whole. */
   readonly images: number;
   /** The first thing found that no writer of ours makes: an attack, or a defect. */
   readonly hostile: string | undefined;

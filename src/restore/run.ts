@@ -1,6 +1,7 @@
 // Reading a whole archive, to restore it or to verify it: groups in order, each block with its rows put in its place in the tree, then handed on
 // (run-blocks.ts). What the catalog and the records say of each other is checked here.
 
+import { framePlace } from "../archive/frames.ts";
 import type { BlockLocation, Group, GroupCatalog } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { prefixBytes } from "../format/head.ts";
@@ -8,7 +9,6 @@ import { type BlockOutline, decodeBlockRows, firstDepthOf } from "../format/segm
 import { Findings } from "./findings.ts";
 import { componentsBelow } from "./index-block.ts";
 import type { PlacedBlock } from "./placed.ts";
-import { framePlace } from "./protocol.ts";
 import { BlockRun } from "./run-blocks.ts";
 import type { RunOptions, RunResult } from "./run-options.ts";
 
@@ -177,8 +177,9 @@ export class ReadRun {
   async #rebuild(group: Group): Promise<void> {
     const { pool, tree, reader, signal } = this.#options;
     this.#blocks.loseNumbers();
-    const [first] = group.blocks;
-    this.#findings.catalogLost(first?.record.end === false ? first.record.number : undefined);
+    const first = group.blocks[0]?.record;
+    const isImage = first !== undefined && reader.head.sources[first.sourceId]?.image !== undefined;
+    this.#findings.catalogLost(first?.end === false ? first.number : undefined, isImage);
     for (const location of group.blocks) {
       const { record } = location;
       signal.throwIfAborted();

@@ -2,10 +2,10 @@
 // asked for. Verifying is the same without the writing.
 // Invariant: a block that is not whole, or that disagrees with its rows, writes nothing.
 
+import { BlockDamage, damageOf, type FramePlace, FrameReader } from "../archive/frames.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
-import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
-import { createDigest, type Digest } from "../codec/digest.ts";
+import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves, type Leaves } from "../codec/leaves.ts";
 import { checkPadding, decodeMember, type Member, type MemberBody, memberEnd } from "../format/memberDecoder.ts";
 import { decodeBlockRows } from "../format/segmentDecoder.ts";
@@ -18,7 +18,6 @@ import { addon } from "../sys/addon.ts";
 import { systemError } from "../sys/errors.ts";
 import { EntryCreator, segmentsOf, writeSegments } from "./create.ts";
 import {
-  type FramePlace,
   type IndexOutput,
   type LargeStart,
   type PlainBlock,
@@ -33,16 +32,6 @@ import { prepareCompression } from "./metadata.ts";
 import { carefulPolicy } from "./policy.ts";
 import { differenceOf, firstBytes, leafEnd } from "./member-row.ts";
 import { memberPaths, RowPath, type RowPlace } from "./row-path.ts";
-
-/** A block that cannot be used, and why. */
-export class BlockDamage extends Error {
-  readonly hostile: boolean;
-
-  constructor(message: string, hostile = false) {
-    super(message);
-    this.hostile = hostile;
-  }
-}
 
 /** A block whose tar bytes were proved; they are valid until the next one is opened. */
 export interface OpenedBlock {
@@ -60,19 +49,18 @@ interface PlainRows {
 
 export class Unpacker {
   readonly #data: RestoreWorkerData;
-  readonly #decoder: FrameDecoder;
+  readonly #frames: FrameReader;
   readonly #digest: Digest;
-  #frame = new Uint8Array(0);
   #tar = new Uint8Array(0);
 
-  private constructor(data: RestoreWorkerData, decoder: FrameDecoder, digest: Digest) {
+  private constructor(data: RestoreWorkerData, frames: FrameReader) {
     this.#data = data;
-    this.#decoder = decoder;
-    this.#digest = digest;
+    this.#frames = frames;
+    this.#digest = frames.digest;
   }
 
   static async create(data: RestoreWorkerData): Promise<Unpacker> {
-    return new Unpacker(data, await createDecoder(data.codec), await createDigest(data.digest));
+    return new Unpacker(data, await FrameReader.create(data.codec, data.digest));
   }
 
   /** A plain block. */
@@ -91,11 +79,8 @@ export class Unpacker {
 
   /** Writes what can be had of the files of a damaged block. */
   #keepFiles(input: UnpackInput): Pick<UnpackOutput, "kept" | "inodes" | "warnings"> {
-    const { uncompressedLength } = input.frame;
-    if (this.#tar.length < uncompressedLength) this.#tar = new Uint8Array(uncompressedLength);
-    const target = this.#tar.subarray(0, uncompressedLength);
-    const frame = input.frame.bytes ?? this.#frame.subarray(0, Math.max(0, this.#read(input.frame)));
-    const tar = target.subarray(0, this.#decoder.recover(target, frame));
+    const target = this.#reserve(input.frame);
+    const tar = target.subarray(0, this.#frames.recover(input.frame, target));
     const { policy } = this.#data;
     const keeper = new FileKeeper(input.careful ? carefulPolicy(policy) : policy, this.#digest, tar);
     return keeper.keep(input);
@@ -177,7 +162,7 @@ export class Unpacker {
   /** Why a frame is damaged, by its checksum alone; undefined: it is not. */
   check(place: FramePlace): string | undefined {
     try {
-      this.#prove(place);
+      this.#frames.prove(place);
       return undefined;
     } catch (error) {
       return damageOf(error).damage;
@@ -186,11 +171,14 @@ export class Unpacker {
 
   /** The tar bytes of a block, valid until the next call. Throws BlockDamage or ARCHIVE_DAMAGED. */
   decode(place: FramePlace): Uint8Array {
-    const frame = this.#prove(place);
-    if (this.#tar.length < place.uncompressedLength) this.#tar = new Uint8Array(place.uncompressedLength);
-    const tar = this.#tar.subarray(0, place.uncompressedLength);
-    this.#decoder.decompress(tar, frame);
+    const tar = this.#reserve(place);
+    this.#frames.decode(place, tar);
     return tar;
+  }
+
+  #reserve({ uncompressedLength }: FramePlace): Uint8Array {
+    if (this.#tar.length < uncompressedLength) this.#tar = new Uint8Array(uncompressedLength);
+    return this.#tar.subarray(0, uncompressedLength);
   }
 
   /** The end block holds zeros, and no members. */
@@ -199,26 +187,6 @@ export class Unpacker {
     if (!addon().isZero(tar, 0, tar.length))
       throw new BlockDamage("the end block holds more than the end of the tar stream", true);
     return tar.subarray(0, 0);
-  }
-
-  /** The frame's bytes, whose checksum is right. */
-  #prove(place: FramePlace): Uint8Array {
-    const frame = place.bytes ?? this.#readFrame(place);
-    if (equalBytes(this.#digest.block(frame), place.digest)) return frame;
-    throw new BlockDamage("its bytes are not those that were written: the checksum differs");
-  }
-
-  #readFrame(place: FramePlace): Uint8Array {
-    const read = this.#read(place);
-    if (read < 0) throw new BlockDamage(`it could not be read: ${systemError(-read, "read").context.errno}`);
-    if (read < place.compressedLength) throw new BlockDamage("the archive ends inside of it");
-    return this.#frame.subarray(0, read);
-  }
-
-  /** Bytes of the frame that are in #frame, or −errno. */
-  #read({ fd, offset, compressedLength: length }: FramePlace): number {
-    if (this.#frame.length < length) this.#frame = new Uint8Array(length);
-    return addon().read(fd, this.#frame, 0, length, offset);
   }
 
   #unpackRows(
@@ -337,15 +305,6 @@ const nothing: UnpackOutput = {
 /** Damage is an answer, not a failure of the job; anything else is thrown on. */
 function damaged(error: unknown): UnpackOutput {
   return { ...nothing, ...damageOf(error) };
-}
-
-/** What is wrong with a block; throws on what is no damage. */
-export function damageOf(error: unknown): { readonly damage: string; readonly hostile: boolean } {
-  if (error instanceof BlockDamage) return { damage: error.message, hostile: error.hostile };
-  if (error instanceof TsfsaError && (error.code === "ARCHIVE_DAMAGED" || error.code === "ARCHIVE_HOSTILE")) {
-    return { damage: error.message, hostile: error.code === "ARCHIVE_HOSTILE" };
-  }
-  throw error;
 }
 
 /** The rows are those of the block, all plain, and so is nothing else in it. */

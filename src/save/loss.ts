@@ -15,7 +15,7 @@ export function absentWarning(errno: number): DraftWarning {
   const name = errnoName(errno);
   return name === "ENOENT"
     ? { code: "ENTRY_VANISHED", message: "it vanished while the source was read", errno: name }
-    : { code: "ENTRY_UNREADABLE", message: `it could not be read and is not in the archive: ${name}`, errno: name };
+    : { code: "ENTRY_UNREADABLE", message: `it could not be read and is left out: ${name}`, errno: name };
 }
 
 /** Of a directory. `listErrno`: of reading its entries, `openErrno`: of opening it for its attributes; 0: none. */

@@ -183,7 +183,7 @@ export class Sequencer {
     if (damagedRanges.length > 0) {
       totals.damaged++;
       const bytes = damagedRanges.reduce((sum, { length }) => sum + length, 0);
-      const message = `${bytes} bytes of it could not be read and are zeros in the archive`;
+      const message = `${bytes} bytes of it could not be read: zeros stand for them`;
       this.#warn({ code: "ENTRY_DAMAGED", path: part.path, message });
     }
     const damaged = damagedRanges.length > 0;

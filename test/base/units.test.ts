@@ -5,6 +5,7 @@ import {
   escapeName,
   formatDuration,
   formatRate,
+  formatRanges,
   formatSize,
   parseSize,
   pathJson,
@@ -114,6 +115,13 @@ describe("sizes", () => {
         expect(Math.abs(Number(number) * scale - bytes) / bytes).toBeLessThanOrEqual(0.01);
       }),
     );
+  });
+});
+
+describe("ranges", () => {
+  test("are named by their first and last byte, the first of many", () => {
+    expect(formatRanges([0, 4096, 8192, 1])).toBe("bytes 0 to 4095, 8192 to 8192");
+    expect(formatRanges(Float64Array.from({ length: 18 }, (_, i) => i))).toMatch(/^bytes 0 to 0, .* and 1 more place$/);
   });
 });
 

@@ -171,9 +171,14 @@ describe("files inside an image", () => {
       const lost = await expectStatus(10, ["extract", "-q", "--to", target, copy, "/a"]);
       expect(lost.stderr).toContain("a/large");
       expect(lost.stderr).toContain(`block ${damaged}`);
+      expect(lost.stderr).not.toContain("in the archive");
+      const [, from, to] = /the image held in bytes (\d+) to (\d+) is lost/.exec(lost.stderr) ?? [];
+      const there = readFileSync(image).indexOf(noise(9 * MiB + 77, 5).subarray(5 * MiB, 5 * MiB + 64));
+      expect([Number(from) <= there, there < Number(to)]).toEqual([true, true]);
       const cut = await tsfsa(["cat", copy, "/a/large"]);
       expect([cut.status, cut.stdout.length < 9 * MiB]).toEqual([10, true]);
       expect(cut.stderr).toContain(`block ${damaged}`);
+      expect(cut.stderr).toContain(`bytes ${from} to ${to}`);
       // Without its end an archive is read front to back.
       const short = lab.path("short.tsfsa");
       writeFileSync(short, whole.subarray(0, -100));

@@ -2,7 +2,16 @@
 // partclone's maps, and the bytes themselves.
 
 import { spawnSync } from "node:child_process";
-import { closeSync, ftruncateSync, openSync, readSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { expectStatus, jsonLines, pipe, tsfsa, tsfsaArgv } from "../support/cli.ts";
@@ -123,6 +132,12 @@ async function expectSameTree(lab: Lab, source: string, restored: string): Promi
     await lab.unmount(mount);
   }
   expect(lists[1]).toBe(lists[0]);
+}
+
+/** First and last byte of the only range that is told to be lost. */
+function lostRange(stderr: string): [number, number] {
+  const [, first, last] = /what it held in bytes (\d+) to (\d+) is lost/.exec(stderr) ?? [];
+  return [Number(first), Number(last)];
 }
 
 describe("saveimg and restimg", () => {
@@ -268,8 +283,33 @@ describe("saveimg and restimg", () => {
       closeSync(fd);
       const restored = lab.path("restored.img");
       const result = await expectStatus(10, ["restimg", archive, `id=0,dest=${restored}`]);
-      expect(result.stderr).toContain("damaged");
+      expect(result.stderr).toContain("1 damaged or missing block;");
       expect(statSync(restored).size).toBe(statSync(source).size);
+      // The range that is named is what differs, and it holds zeros.
+      const [first, last] = lostRange(result.stderr);
+      expect(result.stderr).toContain("zeros stand there");
+      const differing = (await run(["cmp", "-l", source, restored])).stdout.toString().trim().split("\n");
+      expect(differing.length).toBeGreaterThan(MiB / 2);
+      const places = differing.map((line) => line.trim().split(/\s+/));
+      expect([Number(places[0]?.[0]) > first, Number(places.at(-1)?.[0]) <= last + 1]).toEqual([true, true]);
+      expect(places.every(([, , byte]) => byte === "0")).toBe(true);
+      for (const words of [["verify"], ["extract", "--image", "--to", lab.folder("to")]]) {
+        const { stderr } = await expectStatus(10, [...words, archive, ...(words.length > 1 ? ["*.img"] : [])]);
+        expect(lostRange(stderr)).toEqual([first, last]);
+      }
+      // A device keeps there what it held.
+      const device = await lab.attach(lab.image("device", statSync(source).size));
+      const kept = await expectStatus(10, ["restimg", "--yes", archive, `id=0,dest=${device}`]);
+      expect(lostRange(kept.stderr)).toEqual([first, last]);
+      expect(kept.stderr).toContain("there stands what the device held before");
+      // A cut archive is refused before the device is touched, and salvage has the rest.
+      const cut = lab.path("cut.tsfsa");
+      await must(["cp", archive, cut]);
+      truncateSync(cut, Math.floor(statSync(archive).size / 2));
+      const refused = await expectStatus(10, ["restimg", "--yes", "-o", cut, `id=0,dest=${device}`]);
+      expect(refused.stderr).toContain("tsfsa salvage --keep-damaged");
+      expect(refused.stderr).not.toContain("restdir");
+      expect((await expectStatus(10, ["verify", cut])).stderr).not.toContain("sockets");
     });
   });
 });

@@ -28,6 +28,8 @@ export interface ImageTarget {
   readonly fd: number;
   /** What is there now is lost before all is written. */
   readonly inPlace: boolean;
+  /** What stands where nothing is written, for messages. */
+  readonly unwritten: string;
   /** What is there now, for the plan that is shown; undefined: nothing that would be lost. */
   readonly current: string | undefined;
   /** Nothing has been written before this: discards, and takes away what could be taken for a file system that is not in the image. */
@@ -74,6 +76,7 @@ async function openDevice(path: string, options: ImageTargetOptions): Promise<Im
     path,
     fd,
     inPlace: true,
+    unwritten: `there stands what ${options.discard ? "the device gives for discarded blocks" : "the device held before"}`,
     current: target.current === undefined ? undefined : target.currentContents,
     prepare: () => {
       if (options.discard) check(addon().deviceDiscard(fd, 0, sizeBytes), "discarding the target (BLKDISCARD)", path);
@@ -123,6 +126,7 @@ function openFile(path: string, stat: Stats | undefined, options: ImageTargetOpt
     path,
     fd,
     inPlace: false,
+    unwritten: "zeros stand there",
     current: stat !== undefined && stat.blocks > 0 ? `a file with ${formatSize(stat.blocks * 512)} of data` : undefined,
     prepare: () => {},
     commit: () => {

@@ -64,6 +64,29 @@ export function intersectRuns(a: Float64Array, b: Float64Array): Float64Array {
   return Float64Array.from(both);
 }
 
+/** What of `runs` is not in `whole`, which holds nothing else: from the first to the last byte between two of `whole`. */
+export function spansWithout(runs: Float64Array, whole: Float64Array): Float64Array {
+  const spans: number[] = [];
+  let isOpen = false;
+  for (let i = 0, j = 0; i < runs.length; i += 2) {
+    for (let at = runs[i] as number; at < endOf(runs, i); ) {
+      while (j < whole.length && endOf(whole, j) <= at) j += 2;
+      const next = whole[j] ?? Infinity;
+      if (next <= at) {
+        at = endOf(whole, j);
+        isOpen = false;
+        continue;
+      }
+      const end = Math.min(endOf(runs, i), next);
+      if (isOpen) spans[spans.length - 1] = end - (spans.at(-2) as number);
+      else spans.push(at, end - at);
+      isOpen = true;
+      at = end;
+    }
+  }
+  return Float64Array.from(spans);
+}
+
 function endOf(runs: Float64Array, index: number): number {
   return (runs[index] as number) + (runs[index + 1] as number);
 }

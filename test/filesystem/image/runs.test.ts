@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { intersectRuns, RunBuilder } from "../../../src/filesystem/image/runs.ts";
+import { intersectRuns, RunBuilder, spansWithout } from "../../../src/filesystem/image/runs.ts";
 
 function build(runs: readonly (readonly [number, number])[], runsMax = 1000): Float64Array {
   const builder = new RunBuilder(runsMax);
@@ -62,6 +62,33 @@ describe("intersectRuns()", () => {
         expect([...bytesOf(intersectRuns(build(a), build(b)))]).toEqual(both);
       }),
       { seed: 1702 },
+    );
+  });
+});
+
+describe("spansWithout()", () => {
+  it("goes from the first to the last byte that is missing between two that are there", () => {
+    expect(spansWithout(Float64Array.of(0, 4, 10, 10, 30, 5), Float64Array.of(0, 4, 14, 2))).toEqual(
+      Float64Array.of(10, 4, 16, 19),
+    );
+    fc.assert(
+      fc.property(scattered, scattered, (a, b) => {
+        const runs = build(a);
+        const whole = intersectRuns(runs, build(b));
+        const there = bytesOf(whole);
+        const missing = [...bytesOf(runs)].filter((at) => !there.has(at));
+        const spans = spansWithout(runs, whole);
+        const covered = bytesOf(spans);
+        expect(missing.every((at) => covered.has(at))).toBe(true);
+        expect([...there].some((at) => covered.has(at))).toBe(false);
+        const edges = [...spans].map((value, i) => (i % 2 === 0 ? value : (spans[i - 1] as number) + value - 1));
+        expect(edges.every((at) => missing.includes(at))).toBe(true);
+        for (let i = 2; i < edges.length; i += 2) {
+          const [before, after] = [edges[i - 1] as number, edges[i] as number];
+          expect([...there].some((at) => at > before && at < after)).toBe(true);
+        }
+      }),
+      { seed: 1704 },
     );
   });
 });
