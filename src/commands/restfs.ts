@@ -99,8 +99,8 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
 
 /** Whatever the reason: nobody may take it for a restored file system. */
 function tellHalfMade({ dest }: RestoreTarget, reporter: Reporter): void {
-  const message = `${dest} is half made: what it held before is lost, and not all of the archive is there`;
-  reporter.warning({ code: "ENTRY_NOT_RESTORED", path: new Uint8Array(0), message });
+  const message = `it is half made: what it held before is lost, and not all of the archive is there`;
+  reporter.warning({ code: "ENTRY_NOT_RESTORED", path: Buffer.from(dest), message });
 }
 
 async function planTarget(head: Head, wish: RestoreTarget, options: RestfsOptions): Promise<PlannedTarget> {

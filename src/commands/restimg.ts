@@ -84,8 +84,8 @@ export async function restimg(options: RestimgOptions, context: CommandContext):
 
 /** Whatever the reason: nobody may take it for the image. */
 function tellHalfMade({ dest }: RestoreTarget, reporter: Reporter): void {
-  const message = `${dest} is half made: what it held before is lost, and not all of the image is there`;
-  reporter.warning({ code: "ENTRY_NOT_RESTORED", path: new Uint8Array(0), message });
+  const message = `it is half made: what it held before is lost, and not all of the image is there`;
+  reporter.warning({ code: "ENTRY_NOT_RESTORED", path: Buffer.from(dest), message });
 }
 
 async function plan(head: Head, wish: RestoreTarget, options: RestimgOptions): Promise<PlannedImage> {

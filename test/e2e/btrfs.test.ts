@@ -176,6 +176,17 @@ describe("a btrfs with subvolumes", () => {
     });
   });
 
+  it("is restored over itself, its UUID kept", async () => {
+    await withLab(async (lab) => {
+      const image = await lab.filesystem(recipes.btrfs);
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["savefs", archive, image]);
+      await expectStatus(0, ["restfs", "--overwrite", "--yes", archive, `id=0,dest=${image}`]);
+      await expectStatus(0, ["restfs", "--overwrite", "--yes", archive, `id=0,dest=${await lab.attach(image)}`]);
+      await expectStatus(0, ["diff", archive, image]);
+    });
+  });
+
   it("keeps files of the same inode number in different subvolumes apart", async () => {
     await withLab(async (lab) => {
       const image = await lab.filesystem(recipes.btrfs);

@@ -11,7 +11,6 @@ import {
   renameSync,
   type Stats,
   unlinkSync,
-  writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { TsfsaError } from "../../base/errors.ts";
@@ -19,6 +18,7 @@ import { formatSize } from "../../base/units.ts";
 import { addon } from "../../sys/addon.ts";
 import { check } from "../../sys/errors.ts";
 import { statOrUndefined } from "../block.ts";
+import { clearSignatures } from "../signatures.ts";
 import { openTarget, refused, refuseUsed } from "../target.ts";
 import { useOf } from "../use.ts";
 
@@ -49,10 +49,6 @@ export interface ImageTargetOptions {
   readonly endBytes: number;
 }
 
-/** Where signatures stand that other tools look for (btrfs keeps copies at 64 MiB and 256 GiB, md and GPT theirs at the end). */
-const signatureBytes = 1024 * 1024;
-const signatureOffsets = [0, 64 * 2 ** 20, 256 * 2 ** 30];
-
 /** Claims the target; nothing is written. Throws TARGET_REFUSED, TARGET_TOO_SMALL, NO_PERMISSION, USAGE. */
 export async function openImageTarget(path: string, options: ImageTargetOptions): Promise<ImageTarget> {
   const stat = statOrUndefined(path);
@@ -80,17 +76,11 @@ async function openDevice(path: string, options: ImageTargetOptions): Promise<Im
     current: target.current === undefined ? undefined : target.currentContents,
     prepare: () => {
       if (options.discard) check(addon().deviceDiscard(fd, 0, sizeBytes), "discarding the target (BLKDISCARD)", path);
-      for (const offset of [...signatureOffsets, sizeBytes - signatureBytes]) zero(fd, offset, sizeBytes);
+      clearSignatures(fd, sizeBytes);
     },
     commit: () => fsyncSync(fd),
     close: () => target.close(),
   };
-}
-
-function zero(fd: number, offset: number, sizeBytes: number): void {
-  const start = Math.max(0, offset);
-  const length = Math.min(signatureBytes, sizeBytes - start);
-  if (length > 0) writeSync(fd, new Uint8Array(length), 0, length, start);
 }
 
 function openFile(path: string, stat: Stats | undefined, options: ImageTargetOptions): ImageTarget {

@@ -5,6 +5,7 @@ import { TsfsaError } from "../../base/errors.ts";
 import { shellWord } from "../../base/units.ts";
 import { describeFilesystem, labelBytes } from "../describe.ts";
 import { readerOfFd } from "../reader.ts";
+import { clearSignatures } from "../signatures.ts";
 import type { FilesystemPlan, OpenTarget, ToolCommand } from "../types.ts";
 import { runTool, type ToolResult, type ToolRunner } from "./tools.ts";
 
@@ -29,6 +30,8 @@ export async function makeFilesystem(
   target: OpenTarget,
   run: ToolRunner = runTool,
 ): Promise<void> {
+  // mkfs.btrfs refuses a UUID that any device has, also the one it is to overwrite.
+  if (plan.type === "btrfs" && target.current?.uuid === plan.uuid) clearSignatures(target.fd, target.sizeBytes);
   for (const command of plan.commands) {
     target.release();
     try {
@@ -68,7 +71,7 @@ function toolFailed(command: ToolCommand, devicePath: string, result: ToolResult
       typeof word === "string" ? word : Buffer.from(word).toString("latin1"),
     ),
     ...(command.program === "mkfs.btrfs" && {
-      hints: ["if it says that the UUID is not unique, the original is attached: give uuid=new or detach it"],
+      hints: ["if it says that the UUID is not unique, another device has it: give uuid=new, or detach that device"],
     }),
   });
 }
