@@ -16,7 +16,7 @@ import type { EntryDraft } from "./draft.ts";
 import { Drafter } from "./drafter.ts";
 import { noDirectory, PackJob } from "./job.ts";
 import { readGathered } from "../sys/gathered.ts";
-import { gatherLayout } from "../sys/layout.ts";
+import { gatherLayout, statLayout } from "../sys/layout.ts";
 import { EntryKind } from "../model/entry.ts";
 import { notPlain, plainHeaderMax, PlainFiles } from "./plain.ts";
 import { Relinker } from "./relink.ts";
@@ -193,6 +193,7 @@ export class Packer {
   #gatherInput(entries: EntryBatch, dirFds: Int32Array, start: number, count: number): number {
     const { bytes, view } = entries;
     const names = this.#names;
+    const byInode = this.#tree.opensInodes === true;
     let opened = 0;
     let to = 0;
     for (let i = 0; i < count; i++) {
@@ -201,12 +202,12 @@ export class Packer {
       if (kind === EntryKind.hardlink || kind === EntryKind.absent) continue;
       const dirFd = dirFds[view.getUint32(record + batchLayout.directory, true)] as number;
       if (dirFd < 0) continue;
-      const length = bytes[record + batchLayout.nameLength] as number;
+      const length = byInode ? 0 : (bytes[record + batchLayout.nameLength] as number);
       const from = record + batchLayout.name;
       names[to++] = kind;
       names[to++] = length;
       for (let at = from; at < from + length; at++) names[to++] = bytes[at] as number;
-      this.#dirFds[opened] = dirFd;
+      this.#dirFds[opened] = byInode ? view.getUint32(record + batchLayout.stat + statLayout.ino, true) : dirFd;
       this.#positions[opened] = i;
       opened++;
     }

@@ -16,4 +16,7 @@ export type TreeSource = Pick<
   | "extentMap"
   | "gather"
   | "readFiles"
->;
+> & {
+  /** A descriptor is an inode number, below 2^31: one that is known opens the inode itself, with an empty name. */
+  readonly opensInodes?: true;
+};

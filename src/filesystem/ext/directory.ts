@@ -18,26 +18,25 @@ export interface ExtDirectory {
   readonly parent: number;
 }
 
-interface Entry {
-  /** One char a byte. */
-  readonly name: string;
-  readonly inode: number;
-  readonly type: number;
-}
-
 /** file_type of an entry (EXT4_FT_*) → d_type of getdents64(2). */
 const directoryTypes = [0, 8, 4, 2, 6, 1, 12, 10];
+const namesBytesFirst = 2048;
 const entryHead = 8;
 const checksumTail = 12; // struct ext4_dir_entry_tail
 const tailType = 0xde; // EXT4_FT_DIR_CSUM
+const slash = 0x2f;
+const dot = 0x2e;
 
 /** Collects the entries of one directory. */
 export class DirectoryReader {
   readonly #geometry: ExtGeometry;
   readonly #inode: ExtInode;
-  readonly #entries: Entry[] = [];
+  /** As found: names packed as in ExtDirectory. */
+  #names = Buffer.allocUnsafe(namesBytesFirst);
+  #length = 0;
+  readonly #offsets: number[] = [];
+  readonly #inodes: number[] = [];
   #parent = 0;
-  #bytes = 0;
 
   /** Throws ExtFlaw for one whose names are encrypted. */
   constructor(geometry: ExtGeometry, inode: ExtInode) {
@@ -60,19 +59,23 @@ export class DirectoryReader {
   }
 
   finish(): ExtDirectory {
-    const entries = this.#entries.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-    const names = Buffer.alloc(this.#bytes);
-    const offsets = new Uint32Array(entries.length);
-    const inodes = new Uint32Array(entries.length);
-    let at = 0;
-    for (let i = 0; i < entries.length; i++) {
-      const { name, inode, type } = entries[i] as Entry;
-      offsets[i] = at;
-      inodes[i] = inode;
-      names[at] = directoryTypes[type] ?? 0;
-      names[at + 1] = name.length;
-      names.write(name, at + 2, "latin1");
-      at += 2 + name.length;
+    const found = this.#names;
+    const order = Uint32Array.from(this.#offsets.keys());
+    order.sort((a, b) => {
+      const start = (this.#offsets[b] as number) + 2;
+      return compareName(found, this.#offsets[a] as number, found, start, start + (found[start - 1] as number));
+    });
+    const names = new Uint8Array(this.#length);
+    const offsets = new Uint32Array(order.length);
+    const inodes = new Uint32Array(order.length);
+    let to = 0;
+    for (let i = 0; i < order.length; i++) {
+      const index = order[i] as number;
+      offsets[i] = to;
+      inodes[i] = this.#inodes[index] as number;
+      const from = this.#offsets[index] as number;
+      const end = from + 2 + (found[from + 1] as number);
+      for (let at = from; at < end; at++) names[to++] = found[at] as number;
     }
     return { names, offsets, inodes, parent: this.#parent };
   }
@@ -80,7 +83,6 @@ export class DirectoryReader {
   /** Entries that tile `bytes`. `blockLength`: what a record length of 0 or 65535 stands for. */
   #scan(bytes: Uint8Array, blockLength: number): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const hasType = (this.#geometry.incompat & incompat.filetype) !== 0;
     for (let at = 0; at < bytes.length; ) {
       if (at + entryHead > bytes.length) throw this.#damaged();
@@ -91,24 +93,34 @@ export class DirectoryReader {
         throw this.#damaged();
       }
       if (inode !== 0) {
-        const name = buffer.toString("latin1", at + entryHead, at + entryHead + nameLength);
-        this.#add(name, inode, hasType ? (bytes[at + 7] as number) & 7 : 0);
+        const type = hasType ? (bytes[at + 7] as number) & 7 : 0;
+        this.#add(bytes, at + entryHead, nameLength, inode, directoryTypes[type] as number);
       }
       at += length;
     }
   }
 
-  #add(name: string, inode: number, type: number): void {
-    if (name === ".") return;
-    if (name === "..") {
+  /** `length`: of the name, ≤ 255. */
+  #add(bytes: Uint8Array, start: number, length: number, inode: number, type: number): void {
+    if (bytes[start] === dot && length === 1) return;
+    if (bytes[start] === dot && bytes[start + 1] === dot && length === 2) {
       this.#parent = inode;
       return;
     }
-    if (name === "" || name.includes("/") || name.includes("\0") || inode > this.#geometry.inodeCount) {
-      throw this.#damaged();
+    if (length === 0 || inode > this.#geometry.inodeCount) throw this.#damaged();
+    let to = this.#length;
+    if (to + 2 + length > this.#names.length) this.#names = Buffer.concat([this.#names], 2 * this.#names.length);
+    const names = this.#names;
+    this.#offsets.push(to);
+    this.#inodes.push(inode);
+    names[to++] = type;
+    names[to++] = length;
+    for (let at = start; at < start + length; at++) {
+      const byte = bytes[at] as number;
+      if (byte === slash || byte === 0) throw this.#damaged();
+      names[to++] = byte;
     }
-    this.#entries.push({ name, inode, type });
-    this.#bytes += 2 + name.length;
+    this.#length = to;
   }
 
   /** Where the entries of a block end, once its checksum is proved. */
@@ -162,26 +174,28 @@ function recordLength(field: number, blockLength: number): number {
 
 /** Position of a name; −1: there is none. `near`: looked at first. */
 export function findName(directory: ExtDirectory, name: Uint8Array, near: number): number {
-  if (near < directory.offsets.length && compareAt(directory, near, name) === 0) return near;
+  const { names, offsets } = directory;
+  const order = (index: number): number => compareName(names, offsets[index] as number, name, 0, name.length);
+  if (near < offsets.length && order(near) === 0) return near;
   let low = 0;
-  let high = directory.offsets.length - 1;
+  let high = offsets.length - 1;
   while (low <= high) {
     const middle = (low + high) >>> 1;
-    const order = compareAt(directory, middle, name);
-    if (order === 0) return middle;
-    if (order < 0) low = middle + 1;
+    const difference = order(middle);
+    if (difference === 0) return middle;
+    if (difference < 0) low = middle + 1;
     else high = middle - 1;
   }
   return -1;
 }
 
-function compareAt({ names, offsets }: ExtDirectory, index: number, name: Uint8Array): number {
-  const at = offsets[index] as number;
+/** Orders the packed name at `at` and bytes [start, end) of another by their bytes. */
+function compareName(names: Uint8Array, at: number, other: Uint8Array, start: number, end: number): number {
   const length = names[at + 1] as number;
-  const common = Math.min(length, name.length);
+  const common = Math.min(length, end - start);
   for (let i = 0; i < common; i++) {
-    const difference = (names[at + 2 + i] as number) - (name[i] as number);
+    const difference = (names[at + 2 + i] as number) - (other[start + i] as number);
     if (difference !== 0) return difference;
   }
-  return length - name.length;
+  return length - (end - start);
 }

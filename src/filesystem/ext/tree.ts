@@ -39,6 +39,7 @@ const nothing: GatherFields = {
 };
 
 export class ExtTree implements TreeSource {
+  readonly opensInodes = true;
   readonly #fs: ExtFilesystem;
   readonly #reads: FileReads;
   /** Of each directory listing: first position of every inode in it. */
