@@ -177,7 +177,7 @@ describe("salvage of the archive of a file system", () => {
         expect(records.filter(({ type }) => type === record.segment).length).toBeGreaterThan(1);
         expect([...blocks.keys()].toSorted()).toEqual([...expected.keys()].toSorted());
 
-        // A sector of each record but most blocks, and of the frames of some. One may touch the end of a block and the record of the next.
+        // A sector of each record but most blocks, and of the frames of some. One may touch the end of a frame and the record behind it.
         let lost = 0;
         const parts = records.map((found, i) => ({ ...found, end: records[i + 1]?.offset ?? bytes.length }));
         const ofBlocks = parts.filter(({ type }) => type === record.block);
@@ -185,7 +185,8 @@ describe("salvage of the archive of a file system", () => {
         for (const { type, offset } of tried) {
           for (const place of type === record.block ? [offset, offset + 200_000] : [offset]) {
             const start = place - (place % 512);
-            const isHit = (part: (typeof parts)[number]): boolean => part.offset < start + 512 && part.end > start;
+            const isHit = (part: (typeof parts)[number]): boolean =>
+              part.offset + part.length < start + 512 && part.end > start;
             const touched = ofBlocks.flatMap((part, number) => (isHit(part) ? [number] : []));
             writeFileSync(at("damaged"), Buffer.from(bytes).fill(0, start, Math.min(start + 512, bytes.length)));
             rmSync(at("to"), { recursive: true, force: true });
