@@ -2,6 +2,7 @@
 // decompress whatever it says: so we read the block lengths first, and a frame that could grow past its content plus one block is refused.
 
 import { compressFrameSync, decompressFrameSync } from "lz4-napi";
+import { viewOf } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import type { FrameDecoder, FrameEncoder } from "./frame.ts";
 
@@ -51,7 +52,7 @@ export class Lz4Decoder implements FrameDecoder {
 /** Why the bytes are not one frame of ours that can only hold about that many bytes, by the lengths of its blocks alone. */
 function frameFlaw(source: Uint8Array, contentLength: number): string | undefined {
   if (source.length < headerLength + endMarkLength + checksumLength) return "is too short";
-  const view = new DataView(source.buffer, source.byteOffset, source.byteLength);
+  const view = viewOf(source);
   if (view.getUint32(0, true) !== magic) return "is no LZ4 frame";
   if (source[4] !== flags) return "has other flags than independent blocks and a content checksum";
   const sizeCode = ((source[5] as number) >> 4) & 7;

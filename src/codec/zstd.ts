@@ -3,6 +3,7 @@
 // tables ask for no more) and, a block being at most 64 MiB, never over 64 MiB; every stock decoder takes up to 128 MiB.
 
 import { createRequire } from "node:module";
+import { viewOf } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import type { FrameDecoder, FrameEncoder } from "./frame.ts";
 
@@ -88,7 +89,7 @@ const checksumBytes = 4;
 /** Why the bytes are not one frame of ours with that content size, by their headers alone. */
 function frameFlaw(source: Uint8Array, contentLength: number): string | undefined {
   if (source.length < 9) return "is too short";
-  const view = new DataView(source.buffer, source.byteOffset, source.byteLength);
+  const view = viewOf(source);
   if (view.getUint32(0, true) !== magic) return "is no zstd frame";
   const descriptor = source[4] as number;
   if ((descriptor & checksumFlag) === 0) return "has no content checksum";

@@ -1,6 +1,8 @@
 // Integers, texts and UUIDs out of a superblock's bytes. A field beyond the bytes at hand reads as zero, so that a
 // truncated or hostile superblock is never an exception: its magic or plausibility check fails instead.
 
+import { viewOf } from "../base/bytes.ts";
+
 export class Fields {
   readonly bytes: Uint8Array;
   readonly #view: DataView;
@@ -8,7 +10,7 @@ export class Fields {
 
   constructor(bytes: Uint8Array, endian: "little" | "big" = "little") {
     this.bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = viewOf(bytes);
     this.#little = endian === "little";
   }
 

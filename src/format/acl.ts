@@ -6,7 +6,7 @@
 //
 // The conversion is exact both ways, or refused: never an ACL that means something else.
 
-import { decodeUtf8, utf8 } from "../base/bytes.ts";
+import { decodeUtf8, utf8, viewOf } from "../base/bytes.ts";
 
 const version = 2;
 const headerLength = 4;
@@ -27,7 +27,7 @@ interface AclEntry {
 /** ACL text of a kernel value; undefined when it is none that the kernel would take. */
 export function aclToText(value: Uint8Array): Uint8Array | undefined {
   if (value.length < headerLength || (value.length - headerLength) % entryLength !== 0) return undefined;
-  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  const view = viewOf(value);
   if (view.getUint32(0, true) !== version) return undefined;
   const entries: AclEntry[] = [];
   for (let at = headerLength; at < value.length; at += entryLength) {

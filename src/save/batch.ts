@@ -5,6 +5,7 @@
 //
 // kind is an EntryKind; the errno is why an absent entry is absent, or why a directory's content is.
 
+import { viewOf } from "../base/bytes.ts";
 import type { EntryKind } from "../model/entry.ts";
 import { statLayout } from "../sys/layout.ts";
 
@@ -115,7 +116,7 @@ export class EntryBatch {
 
   constructor(bytes: Uint8Array, count: number) {
     this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.view = viewOf(bytes);
     this.length = count;
     this.#offsets = new Uint32Array(count);
     this.#entries = Array.from({ length: count });

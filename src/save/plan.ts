@@ -1,6 +1,7 @@
 // The plan: walks a source in depth-first order, numbers its entries and cuts them into jobs before any content is read.
 // Invariant: what it decides depends on names, types and sizes only, so the archive is the same whatever the number of workers and their timing.
 
+import { viewOf } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import { EntryKind } from "../model/entry.ts";
 import { S_IFDIR, S_IFMT } from "../sys/constants.ts";
@@ -141,7 +142,7 @@ class EntryPlanner {
 
   addRoot(handle: DirectoryHandle, stats: Uint8Array, errno: number): void {
     const entry = newEntry(handle);
-    entry.stats = new DataView(stats.buffer, stats.byteOffset, stats.byteLength);
+    entry.stats = viewOf(stats);
     entry.errno = errno;
     this.#jobs.add(entry);
   }

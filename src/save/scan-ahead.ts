@@ -1,6 +1,7 @@
 // Scanning ahead of the plan: keeps a few scan jobs running on the directories the plan will come to next, in its order, and holds what
 // they found until the plan takes it. Bounded by the number of listed entries that the plan has not taken yet.
 
+import { viewOf } from "../base/bytes.ts";
 import { addon } from "../sys/addon.ts";
 import { S_IFDIR, S_IFMT } from "../sys/constants.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
@@ -296,10 +297,6 @@ function failedStats(count: number, errno: number): Uint8Array {
   const view = viewOf(stats);
   for (let i = 0; i < count; i++) view.setUint32(i * statLayout.size + statLayout.error, errno, true);
   return stats;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** The names at the given offsets, packed in a buffer of their own. */

@@ -1,7 +1,7 @@
 // The scan job: lists directories with the stat of every entry, depth-first from the ones asked for, until its budget is used, so that one
 // message carries about a block's worth of work. Directories stay open: the plan and the packers work below their descriptors.
 
-import { equalBytes } from "../base/bytes.ts";
+import { equalBytes, viewOf } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { addon } from "../sys/addon.ts";
@@ -128,7 +128,7 @@ export class Scanner {
     const config = this.#sources[source] as SourceConfig;
     const filter = this.#filters[source] as EntryFilter;
     const { names, stats } = arena.of(scanned);
-    const view = new DataView(stats.buffer, stats.byteOffset, stats.byteLength);
+    const view = viewOf(stats);
     const children: Pending[] = [];
     let nameAt = 0;
     for (let i = 0; i * statLayout.size < stats.length; i++) {
@@ -158,7 +158,7 @@ export class Scanner {
     listing: number,
     maps: ScannedMap[],
   ): void {
-    const view = new DataView(stats.buffer, stats.byteOffset, stats.byteLength);
+    const view = viewOf(stats);
     let nameAt = offset;
     for (let entry = 0; entry * statLayout.size < stats.length; entry++) {
       const length = names[nameAt + 1] as number;

@@ -1,6 +1,7 @@
 // The pool of a save, with or without threads: starting one takes longer than saving a small tree. The root is scanned in this thread; when that
 // scan shows a small tree whole, the rest is done here, too. Invariant: where a job runs never shows in the archive.
 
+import { viewOf } from "../base/bytes.ts";
 import type { JobOptions, WorkerPool } from "../pipeline/pool.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
 import { saveJobs } from "./handlers.ts";
@@ -51,7 +52,7 @@ function isRootScan({ names }: ScanInput): boolean {
 function isSmall({ directories, stats, maps }: ScanOutput): boolean {
   const entries = directories.reduce((sum, { count }) => sum + count, directories.length);
   if (entries > smallEntries || directories.length > smallEntries / 4 || maps.length > 0) return false;
-  const view = new DataView(stats.buffer, stats.byteOffset, stats.byteLength);
+  const view = viewOf(stats);
   let bytes = 0;
   for (let at = 0; at < stats.length; at += statLayout.size) bytes += readInt64(view, at + statLayout.sizeBytes);
   return bytes <= smallBytes;

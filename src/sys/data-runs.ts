@@ -1,5 +1,6 @@
 // Data runs of a file as pairs of offset and length in one Float64Array: where they are, and aligned as tar wants them.
 
+import { viewOf } from "../base/bytes.ts";
 import type { Extent } from "../model/entry.ts";
 import { addon } from "./addon.ts";
 import type { TreeSource } from "./tree-source.ts";
@@ -17,7 +18,7 @@ export function dataSegments(
 ): Float64Array | undefined {
   const runs = tree.dataMap(fd, size, limit);
   if (typeof runs === "number") return undefined;
-  const view = new DataView(runs.buffer, runs.byteOffset, runs.byteLength);
+  const view = viewOf(runs);
   const pairs = new Float64Array(runs.byteLength / 8);
   for (let i = 0; i < pairs.length; i++) pairs[i] = Number(view.getBigInt64(i * 8, true));
   return alignSegments(unwritten === undefined ? pairs : subtract(pairs, unwritten), size);

@@ -1,5 +1,6 @@
 // What the addon's gather call found of one entry beyond its stat, read from a gather record (sys/layout.ts).
 
+import { viewOf } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import type { ExtendedAttribute, Extent, SharedExtent } from "../model/entry.ts";
 import { addon } from "./addon.ts";
@@ -110,7 +111,7 @@ export interface FileExtents {
 export function fileExtents(fd: number, flush: boolean, tree: Pick<TreeSource, "extentMap"> = addon()): FileExtents {
   const records = tree.extentMap(fd, 0, wholeFile, flush, extentLimit);
   if (typeof records === "number") return { unwritten: undefined, shared: undefined };
-  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  const view = viewOf(records);
   const unwritten: Writable<Extent>[] = [];
   const shared: Writable<SharedExtent>[] = [];
   for (let at = 0; at < records.byteLength; at += 32) {

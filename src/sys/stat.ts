@@ -1,6 +1,7 @@
 // A stat record (statLayout) as a typed object, and questions to a mode. Hot paths read the fields they need straight
 // from the record instead.
 
+import { viewOf } from "../base/bytes.ts";
 import { EntryKind, type Timestamp } from "../model/entry.ts";
 import { addon } from "./addon.ts";
 import * as constants from "./constants.ts";
@@ -46,7 +47,7 @@ function exact(value: bigint): number | bigint {
  * Throws RangeError when fewer than 128 bytes are there.
  */
 export function readStat(bytes: Uint8Array | DataView, offset = 0): Stat {
-  const view = bytes instanceof DataView ? bytes : new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = bytes instanceof DataView ? bytes : viewOf(bytes);
   const u32 = (field: number): number => view.getUint32(offset + field, true);
   const i64 = (field: number): number => Number(view.getBigInt64(offset + field, true));
   const time = (seconds: number, nanoseconds: number): Timestamp => ({

@@ -1,5 +1,6 @@
 // btrfs subvolumes as the addon tells of them. Whether a directory is the root of one shows in its stat first: inode 256, and no mount point.
 
+import { viewOf } from "../base/bytes.ts";
 import type { Subvolume } from "../model/entry.ts";
 import { addon } from "./addon.ts";
 import { BTRFS_SUPER_MAGIC, S_IFDIR, S_IFMT, STATX_ATTR_MOUNT_ROOT, STATX_MNT_ID } from "./constants.ts";
@@ -33,7 +34,7 @@ export function isOnMount(stat: DataView, at: number, mountId: bigint): boolean 
  * whose times are those of the moment it was looked at. Gives such a stat record, of an entry of the open directory `dirFd`, the times of that directory.
  */
 export function settlePlaceholder(stat: Uint8Array, dirFd: number): void {
-  const view = new DataView(stat.buffer, stat.byteOffset, stat.byteLength);
+  const view = viewOf(stat);
   const isDirectory = (view.getUint32(statLayout.mode, true) & S_IFMT) === S_IFDIR;
   if (!isDirectory || view.getBigUint64(statLayout.ino, true) !== placeholderInode) return;
   const found = new Float64Array(12);

@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { viewOf } from "../../src/base/bytes.ts";
 import { addon } from "../../src/sys/addon.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from "../../src/sys/constants.ts";
 import { check } from "../../src/sys/errors.ts";
@@ -101,7 +102,7 @@ export interface Gathered {
 
 /** `count` gather records from the start of `out`, with all that is consistent in them checked. */
 export function readGathered(out: Uint8Array, count: number): Gathered[] {
-  const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
+  const view = viewOf(out);
   const layout = gatherLayout;
   const records: Gathered[] = [];
   for (let at = 0; records.length < count; ) {

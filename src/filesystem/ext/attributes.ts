@@ -1,6 +1,7 @@
 // Extended attributes: struct ext4_xattr_entry (Linux fs/ext4/xattr.h) behind the fields of an inode and in a block of its own, values also in inodes
 // (ea_inode). Names and values are those the kernel shows.
 
+import { viewOf } from "../../base/bytes.ts";
 import type { ExtendedAttribute } from "../../model/entry.ts";
 import { crc32cRaw } from "../crc32c.ts";
 import { roCompat } from "./features.ts";
@@ -48,7 +49,7 @@ export function attributesInInode(inode: ExtInode): RawAttribute[] {
 /** Those in an attribute block. Throws ExtFlaw. */
 export function attributesInBlock(geometry: ExtGeometry, inode: ExtInode, block: Uint8Array): RawAttribute[] {
   const what = `the attribute block of inode ${inode.number}`;
-  const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+  const view = viewOf(block);
   if (view.getUint32(0, true) !== attributeMagic || view.getUint32(8, true) !== 1)
     throw damaged(`${what} has a wrong header`);
   if ((geometry.roCompat & roCompat.metadataChecksum) !== 0) {
@@ -64,7 +65,7 @@ export function attributesInBlock(geometry: ExtGeometry, inode: ExtInode, block:
 
 /** Entries from `start` on, up to four zeros; values lie behind them, placed from the beginning of `bytes`. */
 function readEntries(bytes: Uint8Array, start: number, what: string): RawAttribute[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const found: RawAttribute[] = [];
   let at = start;
   for (;;) {
@@ -113,7 +114,7 @@ const noId = 0xffff_ffff;
  * entries have an id).
  */
 function aclOf(stored: Uint8Array): Uint8Array {
-  const view = new DataView(stored.buffer, stored.byteOffset, stored.byteLength);
+  const view = viewOf(stored);
   const entries: { tag: number; permissions: number; id: number }[] = [];
   if (stored.length < 4 || view.getUint32(0, true) !== 1) throw damaged("an ACL has an unknown version");
   for (let at = 4; at < stored.length; ) {

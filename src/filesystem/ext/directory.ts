@@ -1,6 +1,7 @@
 // Directories: blocks of struct ext4_dir_entry_2 (Linux fs/ext4/ext4.h), one after the other. The nodes of a hash tree look like blocks without entries,
 // so all directories are read the same way; their checksums differ.
 
+import { viewOf } from "../../base/bytes.ts";
 import { crc32cRaw } from "../crc32c.ts";
 import { incompat, roCompat } from "./features.ts";
 import { damaged, encrypted, wrongChecksum } from "./flaw.ts";
@@ -82,7 +83,7 @@ export class DirectoryReader {
 
   /** Entries that tile `bytes`. `blockLength`: what a record length of 0 or 65535 stands for. */
   #scan(bytes: Uint8Array, blockLength: number): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const view = viewOf(bytes);
     const hasType = (this.#geometry.incompat & incompat.filetype) !== 0;
     for (let at = 0; at < bytes.length; ) {
       if (at + entryHead > bytes.length) throw this.#damaged();
@@ -126,7 +127,7 @@ export class DirectoryReader {
   /** Where the entries of a block end, once its checksum is proved. */
   #proved(logical: number, block: Uint8Array): number {
     if ((this.#geometry.roCompat & roCompat.metadataChecksum) === 0) return block.length;
-    const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+    const view = viewOf(block);
     const isNode =
       view.getUint32(0, true) === 0 && recordLength(view.getUint16(4, true), block.length) === block.length;
     if ((this.#inode.flags & inodeFlags.index) !== 0 && (logical === 0 || isNode)) {

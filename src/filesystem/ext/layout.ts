@@ -1,5 +1,6 @@
 // What the kernel's calls tell of an ext inode, as the records that saving works with (sys/layout.ts).
 
+import { viewOf } from "../../base/bytes.ts";
 import type { ExtendedAttribute } from "../../model/entry.ts";
 import { gatherLayout, statLayout } from "../../sys/layout.ts";
 import { type ExtInode, inodeFlags, type ExtTime } from "./inode.ts";
@@ -51,7 +52,7 @@ function allocatedSectors({ mode, flags, sectors, size }: ExtInode): number {
 
 /** old_decode_dev() of the first word, or where that is zero new_decode_dev() of the second. */
 function deviceOf({ map }: ExtInode): { readonly major: number; readonly minor: number } {
-  const view = new DataView(map.buffer, map.byteOffset, map.byteLength);
+  const view = viewOf(map);
   const old = view.getUint32(0, true);
   if (old !== 0) return { major: (old >>> 8) & 0xff, minor: old & 0xff };
   const device = view.getUint32(4, true);

@@ -2,6 +2,7 @@
 // A walk visits the mapped runs of a range in order of the file. It ends whatever the tree says: each level lies below the one before, and the
 // runs ascend without overlap; no block of pointers is read twice, and no more blocks are mapped than the file system has.
 
+import { viewOf } from "../../base/bytes.ts";
 import { crc32cRaw } from "../crc32c.ts";
 import type { ExtDevice } from "./device.ts";
 import { roCompat } from "./features.ts";
@@ -66,7 +67,7 @@ function found(walk: Walk, logical: number, length: number, physical: number, un
 
 /** A node of the tree, whose runs lie in blocks [low, high) of the file. `depthAbove`: −1 for the root. */
 function walkExtents(walk: Walk, node: Uint8Array, depthAbove: number, low: number, high: number): void {
-  const view = new DataView(node.buffer, node.byteOffset, node.byteLength);
+  const view = viewOf(node);
   const entries = view.getUint16(2, true);
   const most = view.getUint16(4, true);
   const depth = view.getUint16(6, true);
@@ -114,7 +115,7 @@ function readNode({ device, geometry, inode }: Walk, block: number, what: string
     throw damaged(`${what} leads out of the file system`);
   const bytes = device.block(block, what);
   if ((geometry.roCompat & roCompat.metadataChecksum) !== 0) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const view = viewOf(bytes);
     const tail = headerBytes + itemBytes * view.getUint16(4, true); // ext4_extent_tail
     if (tail + 4 > bytes.length) throw damaged(`${what} has a node that cannot be`);
     if (crc32cRaw(inode.checksumSeed, bytes.subarray(0, tail)) !== view.getUint32(tail, true))
@@ -126,7 +127,7 @@ function readNode({ device, geometry, inode }: Walk, block: number, what: string
 /** Twelve blocks, then one, two and three levels of blocks of pointers. */
 function walkPointers(walk: MapWalk): void {
   const { map } = walk.inode;
-  const view = new DataView(map.buffer, map.byteOffset, map.byteLength);
+  const view = viewOf(map);
   for (let i = 0; i < directPointers; i++) pointer(walk, view.getUint32(4 * i, true), i, 0);
   const perBlock = walk.geometry.blockSize / 4;
   let logical = directPointers;
@@ -168,7 +169,7 @@ function pointer(walk: MapWalk, block: number, logical: number, level: number): 
   if (pointerBlocks.has(block)) throw damaged(`${what} holds a block twice`);
   pointerBlocks.add(block);
   const bytes = device.block(block, what);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const step = perBlock ** (level - 1);
   const first = Math.max(0, Math.floor((walk.start - logical) / step));
   for (let i = first; i < perBlock; i++) {

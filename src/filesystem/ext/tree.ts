@@ -1,6 +1,7 @@
 // The calls of a tree (sys/tree-source.ts) answered by the block-level reader: what the addon says of a mounted ext file system, said of one that is not.
 // Descriptors are inode numbers: nothing is held open. Content is read in the order it has on the device.
 
+import { viewOf } from "../../base/bytes.ts";
 import { EntryKind } from "../../model/entry.ts";
 import type { BytesResult, Result } from "../../sys/addon.ts";
 import { O_DIRECTORY, O_NOFOLLOW } from "../../sys/constants.ts";
@@ -269,10 +270,6 @@ export class ExtTree implements TreeSource {
     const isChild = inode.number !== parent && this.#fs.directory(inode.number).parent === parent;
     return isFirst && isChild && inode.number !== 2 ? inode.number : -EUCLEAN;
   }
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** What the call gives, or −errno of the flaw it met. */
