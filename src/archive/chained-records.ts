@@ -183,7 +183,7 @@ export interface ChainedBlock {
 
 /**
  * The blocks of a file from an offset on, as far as their records can be used; damage is told to nobody. `head`: where it stands at the offset, and may be
- * lost there. Throws ARCHIVE_VERSION.
+ * lost there.
  */
 export async function* blocksFrom(
   input: ArchiveInput,
@@ -197,13 +197,23 @@ export async function* blocksFrom(
   walker.follow(traits.archiveId, -1);
   if (head !== undefined) records.startBehind(head, offset);
   input.seek(offset);
-  for (let found = await records.next(); found !== undefined; found = await records.next()) {
+  for (let found = await nextKnown(records); found !== undefined; found = await nextKnown(records)) {
     const record = legalBlock(found);
     if (record === undefined) continue;
     const isRebuilt = found.frame !== undefined;
     const frameOffset = found.frame?.offset ?? input.position;
     if (!isRebuilt) await input.skip(record.compressedLength);
     yield { record, offset: found.offset, frameOffset, isRebuilt };
+  }
+}
+
+/** What stands behind a record that must not be passed over is not looked at. */
+async function nextKnown(records: ChainedRecords): Promise<ChainedRecord | undefined> {
+  try {
+    return await records.next();
+  } catch (error) {
+    if (error instanceof TsfsaError && error.code === "ARCHIVE_VERSION") return undefined;
+    throw error;
   }
 }
 

@@ -76,9 +76,11 @@ export class LostBlocks {
     const numbers = { number, compressedLength: frame.length, firstEntry, entryCount };
     const shared = { ...numbers, codec, end, digest: digest.block(frame), chain };
     const entry = !end && entryCount === 0 ? firstEntry - 1 : undefined;
+    if (entry === -1) return;
     for (const tarOffset of tarOffsets(previous)) {
       const uncompressedLength = end ? endBlockLength : next.tarOffset - tarOffset;
-      if (uncompressedLength <= 0 || uncompressedLength > limits.blockBytes) continue;
+      const isLegal = uncompressedLength > 0 && uncompressedLength <= limits.blockBytes;
+      if (!isLegal || !Number.isSafeInteger(tarOffset)) continue;
       const place = { ...shared, tarOffset, uncompressedLength };
       if (entry === undefined) {
         for (const sourceId of this.#sourceIds(previous, next)) yield { ...place, sourceId };

@@ -87,6 +87,21 @@ describe("ArchiveReader", () => {
     }
   });
 
+  it("makes no record of illegal numbers around a lost one", async () => {
+    const entries = [root, file(1, "a", "a")];
+    const none = { firstEntry: 0, entryCount: 1 };
+    const far = { tarOffset: Number.MAX_SAFE_INTEGER - 511 - 512 };
+    for (const [lost, blocks] of [
+      [0, [{ entries }, { entries: [file(1, "b", "b")], record: none }]],
+      [1, [{ entries, record: far }]],
+    ] as const) {
+      const hostile = await forge({ groups: [{ blocks }] });
+      const { offset } = recordsOf(hostile).filter(({ type }) => type === 2)[lost] as { readonly offset: number };
+      const found = await read(flipped(hostile, offset + 20));
+      expect(found.groups.flatMap(([, numbers]) => numbers)).not.toContain(lost);
+    }
+  });
+
   it("goes around a block that is missing, that is damaged, or that stands twice", async () => {
     const { start, end } = part(2, 1);
     const missing = await read(without({ start, end }));

@@ -13,9 +13,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { encodeRecord, type RecordType } from "../../src/format/record.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import { directory, file, forge, hardlink, root } from "../support/forge.ts";
 import { inlineRestore, type InlineResult, inlineSalvage, inlineVerify } from "../support/inline.ts";
+import { recordsOf } from "../support/patch.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { differences, treeState } from "../support/tree-state.ts";
 import { noise } from "../support/trees.ts";
@@ -279,6 +281,14 @@ describe("salvage", { timeout }, () => {
     expect(result.status, result.error?.message).toBe(1);
     expect(readFileSync(join(path("to"), "e"), "latin1")).toBe("c");
     expect(readFileSync(join(path("to"), "f"), "latin1")).toBe("d");
+  });
+
+  it("goes on behind a record that readers must not pass over", async () => {
+    const { archiveId, sequence } = recordsOf(archive)[3] as ReturnType<typeof recordsOf>[number];
+    const unknown = encodeRecord(9 as RecordType, archiveId, sequence, Buffer.alloc(20));
+    const [, , second, third] = parts as [Part, Part, Part, Part];
+    const bytes = Buffer.concat([archive.subarray(0, second.start), unknown, archive.subarray(third.start)]);
+    await expectOthers(bytes, [second], "a record of a later version in place of a block");
   });
 
   it("refuses what holds nothing of an archive, or nothing of use", async () => {
