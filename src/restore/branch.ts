@@ -25,6 +25,8 @@ export interface Branch {
   restored: boolean;
   /** It is to be the root of a btrfs subvolume. */
   subvolume?: Subvolume | undefined;
+  /** This restore has made it: what is not set now it does not have, unless `careful` says that it came with something. */
+  isNew: boolean;
   /** New entries in it may get a group or an ACL from it, or take the place of others (set once it is there). */
   careful: boolean;
 }
@@ -32,7 +34,7 @@ export interface Branch {
 /** The root of a source: a directory that is there. */
 export function rootBranch(handle: DirectoryHandle, restored: boolean): Branch {
   const careful = passesOn(handle);
-  return { parent: undefined, name: noName, handle, waits: false, restored, careful };
+  return { parent: undefined, name: noName, handle, waits: false, restored, isNew: false, careful };
 }
 
 /** Path below the source root, for messages: not kept, for a deep tree would hold all of its paths. */
@@ -44,7 +46,7 @@ export function pathOf(branch: Branch): Uint8Array {
 
 /** A directory that is not made yet. */
 export function waitingBranch(parent: Branch, name: Uint8Array, restored: boolean): Branch {
-  return { parent, name, handle: undefined, waits: true, restored, careful: false };
+  return { parent, name, handle: undefined, waits: true, restored, isNew: false, careful: false };
 }
 
 export class BranchMaker {
@@ -106,6 +108,7 @@ export class BranchMaker {
       if (made >= 0) made = native.statAt(dirFd, name, stat);
       if (made >= 0) {
         branch.restored = true;
+        branch.isNew = true;
         const { gid } = readStat(stat);
         branch.careful = branch.parent?.careful === true || gid !== this.#policy.gid;
         const handle = this.#table.child(parent, name, undefined, readStat(stat));

@@ -13,7 +13,7 @@ import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { type Branch, BranchMaker, pathOf, rootBranch, waitingBranch } from "./branch.ts";
-import { MetadataWriter, noName } from "./metadata.ts";
+import { hasSettableFlags, MetadataWriter, noName } from "./metadata.ts";
 import { holdDirectories, sectionsOf } from "./parents.ts";
 import type { PlacedBlock } from "./placed.ts";
 import { carefulPolicy } from "./policy.ts";
@@ -379,13 +379,14 @@ export class Tree {
     const handle = branch?.handle;
     if (branch === undefined || handle === undefined || !branch.restored) return;
     const path = pathOf(branch);
-    // It may have been there before, with an owner and an ACL of its own.
-    const policy = carefulPolicy(this.#options.policy);
+    // What was there before may have an owner and an ACL of its own.
+    const isPlain = branch.isNew && !branch.careful;
+    const policy = isPlain ? this.#options.policy : carefulPolicy(this.#options.policy);
     const metadata = new MetadataWriter(policy, (warning) => this.#options.warn({ ...warning, path }));
     const fd = handle.acquire();
     try {
       metadata.apply({ fd, name: noName }, row, attributes);
-      metadata.flags(fd, row.inodeFlags, attributes);
+      if (!isPlain || hasSettableFlags(row)) metadata.flags(fd, row.inodeFlags, attributes);
       this.#restored++;
     } finally {
       handle.release();
