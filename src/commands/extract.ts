@@ -3,7 +3,6 @@
 
 import { closeSync } from "node:fs";
 import { ArchiveReader } from "../archive/reader.ts";
-import { TsfsaError } from "../base/errors.ts";
 import { compileSelection } from "../base/pattern.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, ExtractOptions, Outcome, RestoreDetails } from "../model/options.ts";
@@ -14,7 +13,7 @@ import { imageEntries } from "./image-entries.ts";
 import { asArchive, imagesAmong, openImageFiles, throwIfLost } from "./image-files.ts";
 import { openBelow, openDestination, prefixComponents } from "./destination.ts";
 import { throwIfDamaged } from "./outcome.ts";
-import { chooseParts, chosenSources } from "./parts.ts";
+import { chooseParts, chosenSources, nothingFits } from "./parts.ts";
 import { countWarnings, strictly } from "./reporters.ts";
 
 /** So few blocks are unpacked sooner than threads start. */
@@ -97,12 +96,4 @@ async function extractFromImages(
   throwIfLost(archive, lost, "what is whole was extracted", reporter);
   if (found.entries === 0 && warnings() === 0) throw nothingFits(archive, patterns);
   return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details: { ...found, incomplete: warnings() } };
-}
-
-function nothingFits(archive: string, patterns: readonly string[]): TsfsaError {
-  const what = patterns.map((pattern) => JSON.stringify(pattern)).join(", ");
-  return new TsfsaError("FAILED", `${archive} holds nothing that fits ${what}`, {
-    path: archive,
-    hints: ["`tsfsa list ARCHIVE PATTERN...` shows what fits; paths begin at the root of what was saved"],
-  });
 }

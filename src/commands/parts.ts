@@ -35,16 +35,29 @@ export function nextTurn(): Promise<void> {
   return setImmediate();
 }
 
-/** What a restore reads: with --include only what that needs. */
+/** What a restore reads: with --include only what that needs. Throws FAILED where that is known to be nothing. */
 export async function chooseIncluded(
   reader: ArchiveReader,
   sources: readonly number[],
-  { includes, choice }: { readonly includes: readonly string[]; readonly choice: Choice },
+  {
+    archive,
+    includes,
+    choice,
+  }: { readonly archive: string; readonly includes: readonly string[]; readonly choice: Choice },
   signal: AbortSignal,
 ): Promise<Pick<ChosenParts, "groups" | "otherPlaces">> {
-  return includes.length === 0
-    ? { groups: reader, otherPlaces: new Map() }
-    : chooseParts(reader, sources, choice, signal);
+  if (includes.length === 0) return { groups: reader, otherPlaces: new Map() };
+  const chosen = await chooseParts(reader, sources, choice, signal);
+  if (chosen.entries === 0) throw nothingFits(archive, includes);
+  return chosen;
+}
+
+export function nothingFits(archive: string, patterns: readonly string[]): TsfsaError {
+  const what = patterns.map((pattern) => JSON.stringify(pattern)).join(", ");
+  return new TsfsaError("FAILED", `${archive} holds nothing that fits ${what}`, {
+    path: archive,
+    hints: ["`tsfsa list ARCHIVE PATTERN...` shows what fits; paths begin at the root of what was saved"],
+  });
 }
 
 /** From a file with a whole end only what is needed; else everything, front to back. */

@@ -21,6 +21,10 @@ export async function restdir(options: RestdirOptions, context: CommandContext):
       context.reporter.step(`would restore ${options.archive} into ${options.destination}`);
       return { status: 0, warnings: 0, details: { entries: 0, bytes: 0, incomplete: 0 } };
     }
+    const { archive, workers, stripComponents, overwrite, includes } = options;
+    const { signal } = context;
+    const wanted = { archive, includes, choice: selection };
+    const { groups, otherPlaces } = await chooseIncluded(reader, chosenSources(reader.head, undefined), wanted, signal);
     const destination = openDestination(options.destination);
     try {
       // Where only some entries are asked for, directories below may be writable that it is not.
@@ -29,13 +33,9 @@ export async function restdir(options: RestdirOptions, context: CommandContext):
     } finally {
       closeSync(destination);
     }
-    const { workers, stripComponents, overwrite, includes } = options;
-    const { signal } = context;
-    const sources = chosenSources(reader.head, undefined);
-    const { groups, otherPlaces } = await chooseIncluded(reader, sources, { includes, choice: selection }, signal);
     const request = { rootFds, workers, selection, stripComponents, restoreRoots: true, overwrite, otherPlaces };
     const result = await restoreArchive(groups, request, { reporter, signal });
-    throwIfDamaged(options.archive, result, groups.damages.length, "what is whole was restored");
+    throwIfDamaged(archive, result, groups.damages.length, "what is whole was restored");
     const details = { entries: result.entries, bytes: result.bytes, incomplete: warnings() };
     return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
   } finally {

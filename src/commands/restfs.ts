@@ -49,7 +49,12 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
     for (const wish of options.targets) planned.push(await planTarget(reader.head, wish, options));
     const plans = planned.map((item) => targetPlan(item, options.overwrite));
     if (options.dryRun) return { status: 0, warnings: 0, details: { entries: 0, bytes: 0, incomplete: 0, plans } };
-    const isFree = planned.every(({ target }) => target.current === undefined);
+    const { archive, workers, stripComponents, overwrite, includes } = options;
+    const { signal } = context;
+    const sources = options.targets.map(({ id }) => id);
+    const wanted = { archive, includes, choice: selection };
+    const { groups, otherPlaces } = await chooseIncluded(reader, sources, wanted, signal);
+    const isFree = planned.every(({ target }) => !target.holdsData);
     const lines = plans.flatMap((each) => each.lines);
     if (!(await context.confirm(lines, isFree))) {
       throw new TsfsaError("TARGET_REFUSED", "nobody agreed to overwrite the target", {
@@ -63,7 +68,7 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
     }
     const removals: (() => void)[] = [];
     for (const item of planned) {
-      context.signal.throwIfAborted();
+      signal.throwIfAborted();
       reporter.step(`making ${item.plan.type} on ${item.wish.dest}`);
       item.state = "half made";
       await makeFilesystem(item.plan, item.target);
@@ -72,10 +77,6 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
       removals.push(lostFoundOf(item.mounted.rootFd, hadLostFound));
     }
     const rootFds = reader.head.sources.map((_, id) => planned.find(({ wish }) => wish.id === id)?.mounted?.rootFd);
-    const { workers, stripComponents, overwrite, includes } = options;
-    const { signal } = context;
-    const sources = options.targets.map(({ id }) => id);
-    const { groups, otherPlaces } = await chooseIncluded(reader, sources, { includes, choice: selection }, signal);
     const roots = { rootFds, restoreRoots: true, setsDefaultSubvolume: true };
     const request = { ...roots, workers, selection, stripComponents, overwrite, otherPlaces };
     const result = await restoreArchive(groups, request, { reporter, signal });
@@ -84,7 +85,7 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
       await item.mounted?.unmount();
       item.state = "made";
     }
-    throwIfDamaged(options.archive, result, groups.damages.length, "what is whole was restored");
+    throwIfDamaged(archive, result, groups.damages.length, "what is whole was restored");
     const details = { entries: result.entries, bytes: result.bytes, incomplete: warnings() };
     return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
   } finally {
@@ -141,7 +142,7 @@ function descriptionOf(head: Head, id: number): FilesystemDescription {
 
 /** What is on the target now, what will be there, and how. An image is named by its file, not by the loop device of the moment. */
 function targetPlan({ wish, target, plan }: PlannedTarget, overwrite: boolean): TargetPlan {
-  const needsOverwrite = target.current !== undefined && !overwrite;
+  const needsOverwrite = target.holdsData && !overwrite;
   const { type, uuid, label, sizeBytes, commands, warnings } = plan;
   const name = label.length === 0 ? "" : ` "${escapeName(label)}"`;
   return {

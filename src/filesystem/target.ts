@@ -18,7 +18,7 @@ import type { Identity, OpenTarget } from "./types.ts";
 import { type Use, useOf, usersText } from "./use.ts";
 
 export interface OpenTargetOptions {
-  /** Take a target that holds a signature of something. */
+  /** Take a target that holds something. */
   readonly overwrite: boolean;
   /** What is to be put there, in bytes; 0 or absent: unknown. */
   readonly sizeBytes?: number;
@@ -78,15 +78,10 @@ async function claimTarget(
   cleanup.defer(release);
 
   const found = await identifyAll(readerOfFd(fd, sizeBytes));
-  const contents =
-    found.length > 0
-      ? contentsText(found)
-      : isBlank(readerOfFd(fd, sizeBytes))
-        ? "nothing (zeros)"
-        : "data of an unknown kind";
-  if (found.length > 0 && !options.overwrite) {
+  const isFree = found.length === 0 && isBlank(readerOfFd(fd, sizeBytes));
+  const contents = found.length > 0 ? contentsText(found) : isFree ? "nothing (zeros)" : "data of an unknown kind";
+  if (!isFree && !options.overwrite)
     throw refused(path, `it holds ${contents}`, ["give --overwrite to lose what it holds"]);
-  }
   return {
     path,
     devicePath,
@@ -94,6 +89,7 @@ async function claimTarget(
     sizeBytes,
     sectorSize: Math.max(512, addon().deviceSectorSize(fd)),
     current: found[0],
+    holdsData: !isFree,
     currentContents: contents,
     release,
     claim: () => patiently(claim),

@@ -98,6 +98,8 @@ export interface OpenTarget {
   readonly sectorSize: number;
   /** What it holds now, for the plan that is shown. */
   readonly current: Identity | undefined;
+  /** Something would be lost: a signature, or bytes other than zero at one of its ends. */
+  readonly holdsData: boolean;
   /** One line for people: `ext4 "root" UUID …`, `data of an unknown kind`, or `nothing (zeros)`. */
   readonly currentContents: string;
   /** Gives up the O_EXCL claim so that mkfs or mount can take it; other opens are kept. */

@@ -333,7 +333,7 @@ describe("a missing tool", () => {
         rm /usr/sbin/mkfs.xfs
         shift
         exec "$@"`;
-      const argv = tsfsaArgv("restfs", archive, `id=0,dest=${target},mkfs=xfs`);
+      const argv = tsfsaArgv("restfs", "--overwrite", archive, `id=0,dest=${target},mkfs=xfs`);
       const result = await run(["unshare", "--mount", "bash", "-ec", script, "bash", overlay, ...argv]);
       expect(result.status, result.stderr).toBe(2);
       expectOneSentence(result.stderr, /mkfs\.xfs[\s\S]*xfsprogs/);

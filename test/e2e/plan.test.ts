@@ -65,7 +65,7 @@ describe("before a target is written", () => {
       const { archive } = await archived(lab);
       const target = lab.image("target", 32 << 20);
       writeFileSync(target, Buffer.alloc(64, 1), { flag: "r+" });
-      const argv = tsfsaArgv("restfs", archive, `id=0,dest=${target}`);
+      const argv = tsfsaArgv("restfs", "--overwrite", archive, `id=0,dest=${target}`);
       const answered = async (answer: string): Promise<{ readonly status: number; readonly said: string }> => {
         // script(1) gives it a terminal.
         const words = ["script", "-qec", argv.map((word) => `'${word}'`).join(" "), "/dev/null"];
@@ -81,7 +81,7 @@ describe("before a target is written", () => {
     });
   });
 
-  it("a script needs --overwrite and --yes where something is recognised, neither where nothing is", async () => {
+  it("a script needs --overwrite and --yes where something is lost, known or not, neither where all is zeros", async () => {
     await withLab(async (lab) => {
       const { archive } = await archived(lab);
       const blank = lab.image("blank", 32 << 20);
@@ -91,6 +91,11 @@ describe("before a target is written", () => {
       await expectStatus(12, ["restfs", "--yes", archive, `id=0,dest=${blank}`]);
       await expectStatus(12, ["restfs", "--overwrite", archive, `id=0,dest=${blank}`]);
       await expectStatus(0, ["restfs", "--overwrite", "--yes", archive, `id=0,dest=${blank}`]);
+      const unknown = lab.image("unknown", 32 << 20);
+      writeFileSync(unknown, Buffer.alloc(64, 1), { flag: "r+" });
+      await expectStatus(12, ["restfs", archive, `id=0,dest=${unknown}`]);
+      await expectStatus(12, ["restfs", "--overwrite", archive, `id=0,dest=${unknown}`]);
+      await expectStatus(0, ["restfs", "--overwrite", "--yes", archive, `id=0,dest=${unknown}`]);
     });
   });
 

@@ -1,6 +1,6 @@
 // What is saved, listed and shown: excludes, caches, lists of files, patterns, text and JSON.
 
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { expectStatus, jsonLines, jsonPath } from "../support/cli.ts";
@@ -120,6 +120,16 @@ describe("what is restored", () => {
       const again = lab.path("again.tsfsa");
       await expectStatus(0, ["savedir", "-A", again, restored]);
       expect((await entries(again)).map(jsonPath)).toEqual(["", "home", "home/.cache", "home/.cache/x", "home/text"]);
+    });
+  });
+
+  it("is told where nothing fits, before anything is made", async () => {
+    await withLab(async (lab) => {
+      const archive = await archiveOf(lab, []);
+      const destination = lab.path("restored");
+      const refused = await expectStatus(2, ["restdir", "--include", "/nowhere", archive, destination]);
+      expect(refused.stderr).toContain('holds nothing that fits "/nowhere"');
+      expect(existsSync(destination)).toBe(false);
     });
   });
 

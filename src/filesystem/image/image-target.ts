@@ -73,7 +73,7 @@ async function openDevice(path: string, options: ImageTargetOptions): Promise<Im
     fd,
     inPlace: true,
     unwritten: `there stands what ${options.discard ? "the device gives for discarded blocks" : "the device held before"}`,
-    current: target.current === undefined ? undefined : target.currentContents,
+    current: target.holdsData ? target.currentContents : undefined,
     prepare: () => {
       if (options.discard) check(addon().deviceDiscard(fd, 0, sizeBytes), "discarding the target (BLKDISCARD)", path);
       clearSignatures(fd, sizeBytes);

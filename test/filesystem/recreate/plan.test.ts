@@ -304,6 +304,7 @@ describe("a tool", () => {
     sizeBytes: GiB,
     sectorSize: 512,
     current: undefined,
+    holdsData: false,
     currentContents: "",
     release: () => undefined,
     claim: () => Promise.resolve(),
