@@ -97,6 +97,13 @@ static napi_value read_fd(napi_env env, napi_callback_info info) {
   return number(env, (double)done);
 }
 
+static napi_value page_offset(napi_env env, napi_callback_info info) {
+  napi_value values[1];
+  struct bytes bytes;
+  if (!arguments(env, info, 1, values) || !argument_bytes(env, values[0], &bytes)) return NULL;
+  return number(env, (double)((uintptr_t)bytes.data & 4095));
+}
+
 static napi_value write_fd(napi_env env, napi_callback_info info) {
   struct transfer job;
   if (!transfer_arguments(env, info, &job)) return NULL;
@@ -329,6 +336,7 @@ const struct method file_methods[] = {
     {"close", close_fd},
     {"statAt", stat_at},
     {"read", read_fd},
+    {"pageOffset", page_offset},
     {"write", write_fd},
     {"truncate", truncate_fd},
     {"fsync", fsync_fd},

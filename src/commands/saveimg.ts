@@ -126,6 +126,7 @@ async function saveOpened(
   const roots = opened.map(({ name, image }) => ({
     image: {
       fd: image.fd,
+      directFd: image.directFd,
       name: Buffer.from(fileName(name)),
       mtime: image.mtime ?? now,
       size: image.sizeBytes,

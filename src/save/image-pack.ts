@@ -11,6 +11,9 @@ import { RowEncoder } from "../format/segment.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
+import { addon } from "../sys/addon.ts";
+import { alignedBytes } from "../sys/aligned.ts";
+import { POSIX_FADV_DONTNEED } from "../sys/constants.ts";
 import { segmentsToExtents, sumOfSegments } from "../sys/data-runs.ts";
 import { type ReadOutcome, readRange } from "./content.ts";
 import { emptyPackTotals, noDirectory } from "./job.ts";
@@ -20,6 +23,7 @@ import { sealTar } from "./seal.ts";
 const noBytes = new Uint8Array(0);
 const rootMode = 0o755;
 const imageMode = 0o600;
+const directBytesMin = 256 * 1024;
 
 export class ImagePacker {
   readonly #encoder: FrameEncoder;
@@ -68,12 +72,16 @@ export class ImagePacker {
 
   /** Reads the slice behind `dataOffset` bytes of headers and seals the block. */
   #finish(input: ImageSliceInput, dataOffset: number, totals: PackOutput["totals"]): JobResult<PackOutput> {
-    const { fd, segments, start, end, padding, slot } = input;
+    const { fd, directFd, segments, start, end, padding, slot } = input;
     const outcome: ReadOutcome = { damaged: [], short: false, errno: 0 };
     let at = dataOffset;
     for (let i = 0; i < segments.length; i += 2) {
-      readRange(fd, this.#tar, at, segments[i + 1] as number, segments[i] as number, outcome);
-      at += segments[i + 1] as number;
+      const [position, length] = [segments[i] as number, segments[i + 1] as number];
+      if (!readDirect(directFd, this.#tar, at, length, position)) {
+        readRange(fd, this.#tar, at, length, position, outcome);
+        if (directFd !== undefined) addon().advise(fd, position, length, POSIX_FADV_DONTNEED);
+      }
+      at += length;
     }
     this.#tar.fill(0, at, at + padding);
     const leaves = digestLeaves(this.#digest, this.#tar, dataOffset, segments, start, end);
@@ -91,8 +99,16 @@ export class ImagePacker {
   }
 
   #reserve(length: number): void {
-    if (length > this.#tar.length) this.#tar = new Uint8Array(length);
+    if (length > this.#tar.length) this.#tar = alignedBytes(length);
   }
+}
+
+/**
+ * Past the page cache, which costs the processor less and takes no memory from others. False: it was not read so: a short run (reading ahead is worth
+ * more), one that is not aligned as the device wants it, or one that cannot be read whole.
+ */
+function readDirect(fd: number | undefined, tar: Uint8Array, at: number, length: number, position: number): boolean {
+  return fd !== undefined && length >= directBytesMin && addon().read(fd, tar, at, length, position) === length;
 }
 
 /** Root and image as tar members. */

@@ -6,10 +6,12 @@ import type { SavePool } from "./protocol.ts";
 import type { Sequencer } from "./sequencer.ts";
 import { cutSlices, planLargeFile, type Slice } from "./slices.ts";
 
-/** A device or image file to save. The descriptor stays the caller's. */
+/** A device or image file to save. The descriptors stay the caller's. */
 export interface ImageRoot {
   readonly image: {
     readonly fd: number;
+    /** The same with O_DIRECT. */
+    readonly directFd?: number | undefined;
     /** Of the file in the archive. */
     readonly name: Uint8Array;
     readonly mtime: Timestamp;
@@ -47,6 +49,7 @@ export async function submitImage({ image }: ImageRoot, run: ImageRun): Promise<
     const slot = await sequencer.acquireSlot();
     const input = {
       fd: image.fd,
+      directFd: image.directFd,
       ...slice,
       padding: isLast ? padding : 0,
       slot: sequencer.slotBuffer(slot),

@@ -170,6 +170,8 @@ export interface SliceInput {
 /** Packs a range of a device. */
 export interface ImageSliceInput {
   readonly fd: number;
+  /** The same with O_DIRECT; undefined: there is none. */
+  readonly directFd: number | undefined;
   /** Logical range [start, end) in bytes: multiples of 1 MiB but for the end of the device. */
   readonly start: number;
   readonly end: number;

@@ -38,6 +38,8 @@ export interface Addon {
    * `length` means end of file, an error is always −errno. EINTR is retried.
    */
   read(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): Result;
+  /** Bytes from the page boundary (of 4096) before it to where the array begins in memory. */
+  pageOffset(bytes: Uint8Array): number;
   /** pwrite of all bytes; position −1: write(2) at the descriptor's own offset. Short writes go on. Returns `length`. */
   write(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): Result;
   truncate(fd: number, size: number): Result;

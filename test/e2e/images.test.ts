@@ -6,6 +6,7 @@ import {
   closeSync,
   ftruncateSync,
   openSync,
+  readFileSync,
   readSync,
   statSync,
   truncateSync,
@@ -140,6 +141,13 @@ function lostRange(stderr: string): [number, number] {
   return [Number(first), Number(last)];
 }
 
+/** What was read by descriptors with O_DIRECT. */
+function bytesPastCache(trace: string): number {
+  const opened = new Set([...trace.matchAll(/O_DIRECT\S*\) = (\d+)/g)].map(([, fd]) => fd));
+  const reads = [...trace.matchAll(/pread64\((\d+), .*\) = (\d+)$/gm)].filter(([, fd]) => opened.has(fd));
+  return reads.reduce((sum, [, , bytes]) => sum + Number(bytes), 0);
+}
+
 describe("saveimg and restimg", () => {
   it.each(geometries)("bring back $name, whatever it holds", async (recipe) => {
     for (const filling of fillings) {
@@ -259,6 +267,41 @@ describe("saveimg and restimg", () => {
       await expectStatus(0, ["restimg", archive, `id=0,dest=${first}`, `id=1,dest=${second}`]);
       await must(["cmp", unknown, first]);
       await must(["cmp", dirty, second]);
+    });
+  });
+
+  it("read a device past the page cache, whatever its size and its sectors", async () => {
+    await withLab(async (lab) => {
+      const odd = lab.image("odd", 5 * MiB + 512);
+      const fd = openSync(odd, "r+");
+      for (let i = 0; i < 5; i++) writeSync(fd, noise, 0, MiB, i * MiB);
+      writeSync(fd, noise, 0, 512, 5 * MiB);
+      closeSync(fd);
+      // Blocks of 1 KiB are not aligned as sectors of 4 KiB are.
+      const small = await imageOf(lab, geometries[0] as FilesystemRecipe, "fragmented");
+      const large = await imageOf(lab, geometries[1] as FilesystemRecipe, "half full");
+      for (const [image, sectorBytes, words, least] of [
+        [odd, 512, ["--raw"], 4 * MiB],
+        [small, 512, [], 0],
+        [small, 4096, [], 0],
+        [large, 4096, [], 8 * MiB],
+        [large, 4096, ["--raw"], 16 * MiB],
+      ] as const) {
+        const device = await lab.attach(image, { readOnly: true, sectorBytes });
+        const restored: string[] = [];
+        const trace = lab.path("trace");
+        for (const source of [image, device]) {
+          const archive = lab.path("a.tsfsa");
+          const strace = ["strace", "-f", "-qq", "-o", trace, "-e", "trace=openat,pread64"];
+          await must([...strace, ...tsfsaArgv("saveimg", "-q", "-z1", ...words, archive, source)]);
+          restored.push(lab.path("restored.img"));
+          await expectStatus(0, ["restimg", "-q", archive, `id=0,dest=${restored.at(-1)}`]);
+        }
+        await must(["cmp", ...restored]);
+        await lab.detach(device);
+        const direct = bytesPastCache(readFileSync(trace, "latin1"));
+        expect(direct, `${image} ${sectorBytes} ${words.join(" ")}`).toBeGreaterThanOrEqual(least);
+      }
     });
   });
 

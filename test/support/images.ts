@@ -105,8 +105,11 @@ export class Lab {
   }
 
   /** Attaches a loop device; returns its node. */
-  async attach(image: string, options: { readonly readOnly?: boolean } = {}): Promise<string> {
-    const flags = options.readOnly === true ? ["--read-only"] : [];
+  async attach(
+    image: string,
+    { readOnly = false, sectorBytes = 512 }: { readonly readOnly?: boolean; readonly sectorBytes?: number } = {},
+  ): Promise<string> {
+    const flags = ["--sector-size", String(sectorBytes), ...(readOnly ? ["--read-only"] : [])];
     const { stdout } = await must(["losetup", "--find", "--show", ...flags, image]);
     const device = stdout.toString().trim();
     this.#devices.push(device);

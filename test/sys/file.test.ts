@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { addon } from "../../src/sys/addon.ts";
+import { alignedBytes } from "../../src/sys/aligned.ts";
 import * as k from "../../src/sys/constants.ts";
 import * as errors from "../../src/sys/errors.ts";
 import { readStat, statDescriptor } from "../../src/sys/stat.ts";
@@ -70,6 +71,16 @@ describe("statAt", () => {
       expect(readStat(record).error).toBe(errors.ENOENT);
       expect(() => addon().statAt(fd, empty, new Uint8Array(127))).toThrow(RangeError);
     }));
+});
+
+describe("alignedBytes", () => {
+  it("begin at a page, so that a descriptor with O_DIRECT can be read into them", () => {
+    for (const length of [1, 512, 4096, 5 << 20]) {
+      const aligned = alignedBytes(length);
+      expect([aligned.length, addon().pageOffset(aligned)]).toEqual([length, 0]);
+      expect(addon().pageOffset(aligned.subarray(1))).toBe(1);
+    }
+  });
 });
 
 describe("read and write", () => {

@@ -1,6 +1,6 @@
 // Opens a device or image file to be read block by block: claimed so that nobody writes it meanwhile, and with the map of what is to be read.
 
-import { constants, type Stats } from "node:fs";
+import { closeSync, constants, openSync, type Stats } from "node:fs";
 import { TsfsaError } from "../../base/errors.ts";
 import type { FilesystemDescription } from "../../model/archive.ts";
 import { addon } from "../../sys/addon.ts";
@@ -32,6 +32,8 @@ export interface OpenImageOptions {
 export interface OpenImage {
   /** Not to be closed by the caller. */
   readonly fd: number;
+  /** The same device past the page cache (O_DIRECT); undefined: an image file, or it cannot be read so. */
+  readonly directFd: number | undefined;
   readonly sizeBytes: number;
   /** Runs of bytes that are read; what lies between them is not, or is a hole of the image file. */
   readonly runs: Float64Array;
@@ -88,6 +90,7 @@ async function openBlocks(cleanup: Cleanup, path: string, stat: Stats, options: 
   const description = type === undefined ? undefined : await describeFilesystem(reader, { type });
   return {
     fd: reader.fd,
+    directFd: stat.isBlockDevice() ? openDirect(cleanup, reader.fd) : undefined,
     sizeBytes: reader.sizeBytes,
     runs: holes === undefined ? allocation.runs : intersectRuns(allocation.runs, holes),
     endBytes: allocation.endBytes,
@@ -102,6 +105,16 @@ async function openBlocks(cleanup: Cleanup, path: string, stat: Stats, options: 
     checkFrozen: () => (isFree || held || state.writable ? state : deviceWritable(path, useOf(statSource(path)))),
     close: () => cleanup.run(),
   };
+}
+
+function openDirect(cleanup: Cleanup, fd: number): number | undefined {
+  try {
+    const direct = openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_DIRECT);
+    cleanup.defer(() => closeSync(direct));
+    return direct;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Held so that nobody else can mount it, or open it exclusively, while it is read. */
