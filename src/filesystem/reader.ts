@@ -1,4 +1,4 @@
-// Bytes of a device, an image or a buffer by offset, bounded by its size: all that superblock readers see of the outside.
+// Bytes of a device or an image by offset, bounded by its size: all that superblock readers see of the outside.
 
 import { fstatSync, readSync } from "node:fs";
 import { addon } from "../sys/addon.ts";
@@ -15,13 +15,6 @@ const readBytesMax = 1024 * 1024;
 function clamp(offset: number, length: number, sizeBytes: number): number {
   if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length < 0) return 0;
   return Math.max(0, Math.min(length, readBytesMax, sizeBytes - offset));
-}
-
-export function readerOfBytes(bytes: Uint8Array, sizeBytes: number = bytes.length): ByteReader {
-  return {
-    sizeBytes,
-    read: (offset, length) => bytes.subarray(offset, offset + clamp(offset, length, bytes.length)),
-  };
 }
 
 /** Reader of an open block device or regular file; the descriptor stays the caller's. */

@@ -62,18 +62,6 @@ function memberPathFlaw(path: Uint8Array, directory: boolean): string | undefine
   return rangeFlaw(path, start, end);
 }
 
-/**
- * The path of a member below the root of its source: without prefix and without the slash at the end; empty for the root. Throws ARCHIVE_HOSTILE when
- * the name does not begin with the prefix.
- */
-export function pathBelow(path: Uint8Array, prefix: Uint8Array): Uint8Array {
-  for (let index = 0; index < prefix.length; index++) {
-    if (path[index] !== prefix[index]) throw hostileName(path, "a name outside its source");
-  }
-  const end = path.length > prefix.length && path[path.length - 1] === slash ? path.length - 1 : path.length;
-  return path.subarray(prefix.length, end);
-}
-
 export function hostileName(path: Uint8Array, flaw: string): TsfsaError {
   return new TsfsaError("ARCHIVE_HOSTILE", `the archive has an entry with ${flaw}`, { path: path.slice(0, 4096) });
 }

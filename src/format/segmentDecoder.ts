@@ -1,22 +1,15 @@
-// Reading the content of a catalog segment (grammar in segment.ts): whole, or row by row where a segment is too large to hold as values. Either way
-// a first pass over the bytes finds the digests at their end and proves that lengths and counts agree, before any row is given out.
+// Reading the content of a catalog segment (grammar in segment.ts). A first pass over the bytes finds the rows of each block and the digests at the
+// end, and proves that lengths and counts agree, before any row is given out.
 
 import { ByteReader, compareBytes } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
-import type { BlockRows, CatalogRow, CatalogSegment, Completion } from "../model/catalog.ts";
+import type { CatalogRow, Completion } from "../model/catalog.ts";
 import { EntryKind } from "../model/entry.ts";
 import { hostileName, checkComponent } from "./path.ts";
 import { rowFlags } from "./row.ts";
 import { decodeRow, readExtents, RowGlance, skipRow } from "./rowDecoder.ts";
 import { completionFlags, type SegmentHeader } from "./segment.ts";
 import { tarBlockLength } from "./ustar.ts";
-
-/** A row with its place: entry number and the number of its block. */
-export interface SegmentRow {
-  readonly entry: number;
-  readonly block: number;
-  readonly row: CatalogRow;
-}
 
 /** The encoded rows of one block and their digests: views into the content. */
 export interface BlockOutline {
@@ -25,54 +18,50 @@ export interface BlockOutline {
   readonly digests: Uint8Array;
 }
 
-/** What stands around the rows, and where they are. */
+/** What stands around the rows, and the rows. */
 interface Outline {
-  readonly blocks: readonly BlockOutline[];
   readonly ancestors: readonly Uint8Array[];
-  readonly blockCount: number;
-  /** Offset of the first block's count. */
-  readonly rowsStart: number;
+  readonly blocks: readonly BlockOutline[];
   readonly completions: readonly Completion[];
-  readonly digestsStart: number;
 }
 
-/** The whole segment as values. Throws ARCHIVE_DAMAGED, or ARCHIVE_HOSTILE for illegal names. */
-export function decodeSegmentContent(header: SegmentHeader, content: Uint8Array, digestLength: number): CatalogSegment {
-  const outline = readOutline(header, content, digestLength);
-  const blocks: { readonly rows: CatalogRow[] }[] = Array.from({ length: outline.blockCount }, () => ({ rows: [] }));
-  for (const { block, row } of rowsOf(header, content, digestLength, outline)) {
-    blocks[block - header.firstBlock]?.rows.push(row);
+/**
+ * A segment in parts: its rows stay encoded, one piece for each block (see decodeBlockRows). Throws ARCHIVE_DAMAGED, or ARCHIVE_HOSTILE for illegal
+ * names of ancestors.
+ */
+export function splitSegment(header: SegmentHeader, content: Uint8Array, digestLength: number): Outline {
+  const reader = new ByteReader(content, `catalog segment ${header.number}`);
+  if (content.length !== header.contentLength) throw reader.damage("its length is not the one in its header");
+  const blockCount = reader.varint();
+  if (blockCount > limits.groupBlocks) throw reader.damage(`${blockCount} blocks`);
+  const ancestors = readAncestors(reader);
+  let entries = 0;
+  let digests = 0;
+  const ranges: { readonly count: number; readonly start: number; readonly end: number; readonly digests: number }[] =
+    [];
+  for (let block = 0; block < blockCount; block++) {
+    const count = reader.varint();
+    entries += count;
+    if (count > limits.blockEntries) throw reader.damage(`${count} rows of one block`);
+    if (entries > header.entryCount) throw reader.damage("more rows than its header says");
+    const start = reader.position;
+    const before = digests;
+    for (let index = 0; index < count; index++) {
+      if ((skipRow(reader) & rowFlags.digest) !== 0) digests++;
+    }
+    ranges.push({ count, start, end: reader.position, digests: digests - before });
   }
-  return {
-    number: header.number,
-    firstEntry: header.firstEntry,
-    firstBlock: header.firstBlock,
-    ancestors: outline.ancestors,
-    blocks: blocks satisfies BlockRows[],
-    completions: outline.completions,
-  };
-}
-
-/** The rows of a segment one by one, each with views into `content`. Throws as decodeSegmentContent() does. */
-export function* decodeSegmentRows(
-  header: SegmentHeader,
-  content: Uint8Array,
-  digestLength: number,
-): Generator<SegmentRow, void> {
-  yield* rowsOf(header, content, digestLength, readOutline(header, content, digestLength));
-}
-
-/** A segment in parts: its rows stay encoded, one piece for each block (see decodeBlockRows). Throws as decodeSegmentContent() does. */
-export function splitSegment(
-  header: SegmentHeader,
-  content: Uint8Array,
-  digestLength: number,
-): {
-  readonly ancestors: readonly Uint8Array[];
-  readonly blocks: readonly BlockOutline[];
-  readonly completions: readonly Completion[];
-} {
-  const { ancestors, blocks, completions } = readOutline(header, content, digestLength);
+  if (entries !== header.entryCount) throw reader.damage("fewer rows than its header says");
+  const completions = readCompletions(reader, header, digestLength);
+  let digestsAt = reader.position;
+  reader.raw(digests * digestLength);
+  reader.finish();
+  const blocks = ranges.map((range): BlockOutline => {
+    const from = digestsAt;
+    digestsAt += range.digests * digestLength;
+    const rows = content.subarray(range.start, range.end);
+    return { count: range.count, rows, digests: content.subarray(from, digestsAt) };
+  });
   return { ancestors, blocks, completions };
 }
 
@@ -128,44 +117,6 @@ function checkOffset(reader: ByteReader, row: CatalogRow, offset: number): numbe
   return row.offset + tarBlockLength;
 }
 
-function readOutline(header: SegmentHeader, content: Uint8Array, digestLength: number): Outline {
-  const reader = new ByteReader(content, `catalog segment ${header.number}`);
-  if (content.length !== header.contentLength) throw reader.damage("its length is not the one in its header");
-  const blockCount = reader.varint();
-  if (blockCount > limits.groupBlocks) throw reader.damage(`${blockCount} blocks`);
-  const ancestors = readAncestors(reader);
-  const rowsStart = reader.position;
-  let entries = 0;
-  let digests = 0;
-  const ranges: { readonly count: number; readonly start: number; readonly end: number; readonly digests: number }[] =
-    [];
-  for (let block = 0; block < blockCount; block++) {
-    const count = reader.varint();
-    entries += count;
-    if (count > limits.blockEntries) throw reader.damage(`${count} rows of one block`);
-    if (entries > header.entryCount) throw reader.damage("more rows than its header says");
-    const start = reader.position;
-    const before = digests;
-    for (let index = 0; index < count; index++) {
-      if ((skipRow(reader) & rowFlags.digest) !== 0) digests++;
-    }
-    ranges.push({ count, start, end: reader.position, digests: digests - before });
-  }
-  if (entries !== header.entryCount) throw reader.damage("fewer rows than its header says");
-  const completions = readCompletions(reader, header, digestLength);
-  const digestsStart = reader.position;
-  reader.raw(digests * digestLength);
-  reader.finish();
-  let digestsAt = digestsStart;
-  const blocks = ranges.map((range): BlockOutline => {
-    const from = digestsAt;
-    digestsAt += range.digests * digestLength;
-    const rows = content.subarray(range.start, range.end);
-    return { count: range.count, rows, digests: content.subarray(from, digestsAt) };
-  });
-  return { ancestors, blockCount, blocks, rowsStart, completions, digestsStart };
-}
-
 function readAncestors(reader: ByteReader): Uint8Array[] {
   const count = reader.varint();
   if (count > limits.depth) throw reader.damage(`${count} ancestors`);
@@ -199,32 +150,6 @@ function readCompletions(reader: ByteReader, header: SegmentHeader, digestLength
     });
   }
   return completions;
-}
-
-function* rowsOf(
-  header: SegmentHeader,
-  content: Uint8Array,
-  digestLength: number,
-  outline: Outline,
-): Generator<SegmentRow, void> {
-  const reader = new ByteReader(content, `catalog segment ${header.number}`, outline.rowsStart);
-  let digestAt = outline.digestsStart;
-  const takeDigest = (): Uint8Array => {
-    digestAt += digestLength;
-    return content.subarray(digestAt - digestLength, digestAt);
-  };
-  const order = new RowOrder(outline.ancestors.length, (reason) => reader.damage(reason));
-  let entry = header.firstEntry;
-  for (let block = 0; block < outline.blockCount; block++) {
-    const count = reader.varint();
-    let offset = 0;
-    for (let index = 0; index < count; index++) {
-      const row = decodeRow(reader, takeDigest);
-      order.check(row);
-      offset = checkOffset(reader, row, offset);
-      yield { entry: entry++, block: header.firstBlock + block, row };
-    }
-  }
 }
 
 function hasMember(row: CatalogRow): boolean {

@@ -60,18 +60,3 @@ export interface Completion {
   readonly digest: Uint8Array;
   readonly damagedRanges: readonly Extent[];
 }
-
-/** The rows that belong to one block, in order. */
-export interface BlockRows {
-  readonly rows: readonly CatalogRow[];
-}
-
-export interface CatalogSegment {
-  readonly number: number;
-  readonly firstEntry: number;
-  readonly firstBlock: number;
-  /** Names from the source's root (empty name) down to the parent of the first entry. */
-  readonly ancestors: readonly Uint8Array[];
-  readonly blocks: readonly BlockRows[];
-  readonly completions: readonly Completion[];
-}

@@ -5,7 +5,7 @@ import { constants } from "node:os";
 import { getSystemErrorMap } from "node:util";
 import type { ErrorCode } from "../base/errors.ts";
 import { TsfsaError } from "../base/errors.ts";
-import type { BytesResult, Result } from "./addon.ts";
+import type { Result } from "./addon.ts";
 
 /** Values of errno by name: those of the C library, and those file systems use which Node leaves out (errno(3)). */
 export const errno = {
@@ -107,11 +107,5 @@ export function systemError(number: number, syscall: string, path?: string | Uin
 /** The number a call of the addon returned; throws systemError when it is −errno. */
 export function check(result: Result, syscall: string, path?: string | Uint8Array): number {
   if (result < 0) throw systemError(-result, syscall, path);
-  return result;
-}
-
-/** The bytes a call of the addon returned; throws systemError when it returned −errno. */
-export function checkBytes(result: BytesResult, syscall: string, path?: string | Uint8Array): Uint8Array {
-  if (typeof result === "number") throw systemError(-result, syscall, path);
   return result;
 }

@@ -106,7 +106,5 @@ const isType =
 
 export const isFile: (mode: number) => boolean = isType(constants.S_IFREG);
 export const isDirectory: (mode: number) => boolean = isType(constants.S_IFDIR);
-export const isSymlink: (mode: number) => boolean = isType(constants.S_IFLNK);
 export const isBlockDevice: (mode: number) => boolean = isType(constants.S_IFBLK);
-export const isFifo: (mode: number) => boolean = isType(constants.S_IFIFO);
 export const isSocket: (mode: number) => boolean = isType(constants.S_IFSOCK);

@@ -3,24 +3,19 @@
 
 import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { expectStatus, tsfsa } from "../support/cli.ts";
 import {
-  type FaultRun,
+  expectHonesty,
   type FaultSite,
-  faultsAt,
-  looksLikeDefect,
-  runWithFault,
   silentLosses,
-  smallTree,
+  smallFilesystem,
   treeState,
   warningsOf,
 } from "../support/faults.ts";
 import { Lab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { run } from "../support/run.ts";
-import { buildTree } from "../support/trees.ts";
 
 requireOrSkip("root", "loop");
 
@@ -35,10 +30,7 @@ let expected: Map<string, string>;
 
 beforeAll(async () => {
   lab = new Lab();
-  source = await lab.filesystem({ name: "small", type: "ext4", sizeBytes, mkfs: ["-E", "lazy_itable_init=0"] });
-  const mountpoint = await lab.mount(source);
-  await buildTree(mountpoint, smallTree());
-  await lab.unmount(mountpoint);
+  source = await smallFilesystem(lab, sizeBytes);
   expected = await stateOf(source);
   out = lab.folder("out");
   archive = lab.path("whole.tsfsa");
@@ -65,6 +57,7 @@ describe("a savefs in which a system call fails", () => {
     const saved = join(out, "a.tsfsa");
     const words = ["savefs", "--json", "-j1", "--block-size", "1MiB", "--overwrite", saved, source];
     await expectHonesty(
+      lab,
       site,
       words,
       () => writeFileSync(saved, older),
@@ -101,7 +94,7 @@ describe("a restfs in which a system call fails", () => {
       truncateSync(target, 0);
       truncateSync(target, sizeBytes);
     };
-    await expectHonesty(site, words, prepare, async (result) => {
+    await expectHonesty(lab, site, words, prepare, async (result) => {
       if (result.status > 1) {
         if (statSync(target).blocks === 0 || /half made/.test(result.stdout.toString())) return undefined;
         // Damage of the archive: what is whole was restored, all else is named.
@@ -115,42 +108,6 @@ describe("a restfs in which a system call fails", () => {
     rmSync(target);
   });
 });
-
-/** Tries each fault of a site; `problemOf`: in what a run that was not told as a defect was not as it must be. */
-async function expectHonesty(
-  site: Site,
-  words: readonly string[],
-  prepare: () => void,
-  problemOf: (result: FaultRun) => Promise<string | undefined>,
-): Promise<void> {
-  prepare();
-  const placed = { ...site, paths: [] };
-  const faults = await faultsAt(lab, placed, words);
-  expect(faults.length, `calls of ${site.calls.join()}`).toBeGreaterThan(0);
-  const problems: string[] = [];
-  for (const fault of faults) {
-    prepare();
-    const result = await runWithFault(lab, placed, fault, words);
-    if (result.struckPipe) continue;
-    // The dynamic loader reads, too: then nothing of ours has run.
-    if (result.status === 127 && /error while loading shared libraries/.test(result.stderr)) continue;
-    const problem = (await generalProblem(result)) ?? (await problemOf(result));
-    const said = `status ${result.status}: ${result.stderr}${result.stdout.toString()}`;
-    if (problem !== undefined) problems.push(`${fault.call} ${fault.error} at ${fault.place}: ${problem}: ${said}`);
-  }
-  expect(problems).toEqual([]);
-}
-
-async function generalProblem(result: FaultRun): Promise<string | undefined> {
-  if (looksLikeDefect(result)) return "it looks like a defect";
-  if (result.status > 13 || result.status < 0) return "an unexpected status";
-  if (result.status > 1 && !/"type":"error"/.test(result.stdout.toString())) return "no message";
-  if (result.status === 1 && warningsOf(result).length === 0) return "status 1 without a warning";
-  // The kernel takes a loop device apart after its last descriptor was closed.
-  for (let attempt = 0; attempt < 20 && lab.leftovers().length > 0; attempt++) await sleep(100);
-  const left = lab.leftovers();
-  return left.length === 0 ? undefined : `${left.join(", ")} was left`;
-}
 
 async function stateOf(image: string): Promise<Map<string, string>> {
   const mountpoint = await lab.mount(image, { options: "ro,noload" });

@@ -5,19 +5,10 @@ import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expectStatus, tsfsa } from "../support/cli.ts";
-import {
-  type FaultRun,
-  type FaultSite,
-  faultsAt,
-  looksLikeDefect,
-  runWithFault,
-  smallTree,
-  warningsOf,
-} from "../support/faults.ts";
+import { expectHonesty, type FaultSite, smallFilesystem, warningsOf } from "../support/faults.ts";
 import { Lab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { must, run } from "../support/run.ts";
-import { buildTree } from "../support/trees.ts";
 
 requireOrSkip("root", "loop");
 
@@ -33,10 +24,7 @@ let archive: string;
 
 beforeAll(async () => {
   lab = new Lab();
-  source = await lab.filesystem({ name: "small", type: "ext4", sizeBytes, mkfs: ["-E", "lazy_itable_init=0"] });
-  const mountpoint = await lab.mount(source);
-  await buildTree(mountpoint, smallTree());
-  await lab.unmount(mountpoint);
+  source = await smallFilesystem(lab, sizeBytes);
   device = await lab.attach(source, { readOnly: true });
   out = lab.folder("out");
   archive = lab.path("whole.tsfsa");
@@ -59,6 +47,7 @@ describe("a saveimg in which a system call fails", () => {
     const saved = join(out, "a.tsfsa");
     const words = ["saveimg", "--json", "-j1", "--block-size", "1MiB", "--overwrite", saved, device];
     await expectHonesty(
+      lab,
       site,
       words,
       () => writeFileSync(saved, older),
@@ -94,6 +83,7 @@ describe("a restimg in which a system call fails", () => {
     const target = join(out, "target.img");
     const words = ["restimg", "--json", "--yes", "-j1", "--overwrite", archive, `id=0,dest=${target}`];
     await expectHonesty(
+      lab,
       site,
       words,
       () => writeFileSync(target, older),
@@ -118,6 +108,7 @@ describe("a restimg in which a system call fails", () => {
     const blank = readFileSync(backing);
     const words = ["restimg", "--json", "--yes", "-j1", "--overwrite", archive, `id=0,dest=${target}`];
     await expectHonesty(
+      lab,
       { ...site, calls: site.calls.filter((call) => call !== "rename") },
       words,
       () => copyFileSync(blankFile(blank), backing),
@@ -142,38 +133,6 @@ function blankFile(content: Buffer): string {
     writeFileSync(blankPath, content);
   }
   return blankPath;
-}
-
-/** Tries each fault of a site; `problemOf`: in what a run that was not told as a defect was not as it must be. */
-async function expectHonesty(
-  site: Site,
-  words: readonly string[],
-  prepare: () => void,
-  problemOf: (result: FaultRun) => Promise<string | undefined>,
-): Promise<void> {
-  prepare();
-  const placed = { ...site, paths: [] };
-  const faults = await faultsAt(lab, placed, words);
-  expect(faults.length, `calls of ${site.calls.join()}`).toBeGreaterThan(0);
-  const problems: string[] = [];
-  for (const fault of faults) {
-    prepare();
-    const result = await runWithFault(lab, placed, fault, words);
-    const problem = generalProblem(result) ?? (await problemOf(result));
-    const said = `status ${result.status}: ${result.stderr}${result.stdout.toString()}`;
-    if (problem !== undefined) problems.push(`${fault.call} ${fault.error} at ${fault.place}: ${problem}: ${said}`);
-  }
-  expect(problems).toEqual([]);
-}
-
-function generalProblem(result: FaultRun): string | undefined {
-  if (result.status === 137) return undefined;
-  if (looksLikeDefect(result)) return "it looks like a defect";
-  if (result.status > 13 || result.status < 0) return "an unexpected status";
-  if (result.status > 1 && !/"type":"error"/.test(result.stdout.toString())) return "no message";
-  if (result.status === 1 && warningsOf(result).length === 0) return "status 1 without a warning";
-  const left = lab.leftovers();
-  return left.length === 0 ? undefined : `${left.join(", ")} was left`;
 }
 
 async function imageOf(from: string): Promise<Buffer> {

@@ -5,7 +5,6 @@ import { limits } from "../../src/base/limits.ts";
 import { encodePreamble, stockRestoreCommand } from "../../src/format/comment.ts";
 import { type LostAttribute, MemberEncoder, type MemberFields } from "../../src/format/member.ts";
 import { checkPadding, decodeMember, decodeMembers, type Member } from "../../src/format/memberDecoder.ts";
-import { pathBelow } from "../../src/format/path.ts";
 import {
   headerTemplate,
   longField,
@@ -434,13 +433,6 @@ describe("members that no writer makes", () => {
     expect(
       outcomeOf(header((bytes) => writeOctal(bytes, ustar.size, longField, 8 ** 11 - 1), "x", "PaxHeaders/0")),
     ).toBe("ARCHIVE_DAMAGED");
-  });
-
-  test("whose name stands outside of its source are hostile", () => {
-    expect(pathBelow(utf8("./a/b/"), utf8("./"))).toEqual(utf8("a/b"));
-    expect(pathBelow(utf8("3/"), utf8("3/"))).toEqual(new Uint8Array(0));
-    expect(codeOf(() => pathBelow(utf8("2/a"), utf8("3/")))).toBe("ARCHIVE_HOSTILE");
-    expect(codeOf(() => pathBelow(utf8("3"), utf8("3/")))).toBe("ARCHIVE_HOSTILE");
   });
 });
 

@@ -4,10 +4,12 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect } from "vitest";
 import { jsonLines, jsonPath, tsfsaArgv } from "./cli.ts";
 import type { Lab } from "./images.ts";
 import { type RunResult, run } from "./run.ts";
-import { bytes, directory, file, link, noise, sparse, symlink } from "./trees.ts";
+import { buildTree, bytes, directory, file, link, noise, sparse, symlink } from "./trees.ts";
 import { fdPath, overEntries, type Walk, walk } from "./walk.ts";
 
 /** Calls that fail one at a time. */
@@ -114,6 +116,44 @@ async function traced(
   return { result: { ...result, stderr }, log };
 }
 
+/** Tries each fault of a site, wherever its calls are made; `problemOf`: in what a run that was not told as a defect was not as it must be. */
+export async function expectHonesty(
+  lab: Lab,
+  site: Omit<FaultSite, "paths">,
+  words: readonly string[],
+  prepare: () => void,
+  problemOf: (result: FaultRun) => Promise<string | undefined>,
+): Promise<void> {
+  prepare();
+  const placed = { ...site, paths: [] };
+  const faults = await faultsAt(lab, placed, words);
+  expect(faults.length, `calls of ${site.calls.join()}`).toBeGreaterThan(0);
+  const problems: string[] = [];
+  for (const fault of faults) {
+    prepare();
+    const result = await runWithFault(lab, placed, fault, words);
+    if (result.struckPipe) continue;
+    // The dynamic loader reads, too: then nothing of ours has run.
+    if (result.status === 127 && /error while loading shared libraries/.test(result.stderr)) continue;
+    const general = fault.error === "SIGKILL" ? undefined : await generalProblem(lab, result);
+    const problem = general ?? (await problemOf(result));
+    const said = `status ${result.status}: ${result.stderr}${result.stdout.toString()}`;
+    if (problem !== undefined) problems.push(`${fault.call} ${fault.error} at ${fault.place}: ${problem}: ${said}`);
+  }
+  expect(problems).toEqual([]);
+}
+
+async function generalProblem(lab: Lab, result: FaultRun): Promise<string | undefined> {
+  if (looksLikeDefect(result)) return "it looks like a defect";
+  if (result.status > 13 || result.status < 0) return "an unexpected status";
+  if (result.status > 1 && !/"type":"error"/.test(result.stdout.toString())) return "no message";
+  if (result.status === 1 && warningsOf(result).length === 0) return "status 1 without a warning";
+  // The kernel takes a loop device apart after its last descriptor was closed.
+  for (let attempt = 0; attempt < 20 && lab.leftovers().length > 0; attempt++) await sleep(100);
+  const left = lab.leftovers();
+  return left.length === 0 ? undefined : `${left.join(", ")} was left`;
+}
+
 /** What a user sees of each entry but access times, in one text: path (latin1, "" for the root) → description. */
 export async function treeState(root: string): Promise<Map<string, string>> {
   const tree = walk(root);
@@ -211,4 +251,14 @@ export function smallTree(): ReturnType<typeof directory> {
     link: symlink("large"),
     other: link(twin),
   });
+}
+
+/** An image of ext4 that holds the small tree. */
+export async function smallFilesystem(lab: Lab, sizeBytes: number): Promise<string> {
+  const mkfs = ["-E", "lazy_itable_init=0"];
+  const image = await lab.filesystem({ name: "small", type: "ext4", sizeBytes, mkfs });
+  const mountpoint = await lab.mount(image);
+  await buildTree(mountpoint, smallTree());
+  await lab.unmount(mountpoint);
+  return image;
 }

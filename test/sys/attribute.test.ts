@@ -2,10 +2,10 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { addon } from "../../src/sys/addon.ts";
 import * as k from "../../src/sys/constants.ts";
-import { EBADF, ENODATA, ENOTTY, EPERM, check, checkBytes } from "../../src/sys/errors.ts";
+import { EBADF, ENODATA, ENOTTY, EPERM, check } from "../../src/sys/errors.ts";
 import { recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
-import { bytes, empty, inScratch, text, tool, within } from "./scratch.ts";
+import { bytes, checkBytes, empty, inScratch, text, tool, within } from "./scratch.ts";
 
 requireOrSkip("root");
 

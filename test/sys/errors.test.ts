@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { TsfsaError } from "../../src/base/errors.ts";
-import { check, checkBytes, errno, errnoMessage, errnoName, systemError } from "../../src/sys/errors.ts";
+import { check, errno, errnoMessage, errnoName, systemError } from "../../src/sys/errors.ts";
 
 describe("systemError", () => {
   it.each([
@@ -49,8 +49,5 @@ describe("check", () => {
     expect(() => check(-errno.EACCES, "open", "/x")).toThrow(
       expect.objectContaining({ code: "NO_PERMISSION", context: { errno: "EACCES", path: "/x" } }),
     );
-    const bytes = new Uint8Array(2);
-    expect(checkBytes(bytes, "readlink")).toBe(bytes);
-    expect(() => checkBytes(-errno.EIO, "readlink")).toThrow(expect.objectContaining({ code: "IO" }));
   });
 });

@@ -3,11 +3,11 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { addon } from "../../src/sys/addon.ts";
 import * as k from "../../src/sys/constants.ts";
-import { EINVAL, EOPNOTSUPP, EOVERFLOW, ENOTTY, checkBytes } from "../../src/sys/errors.ts";
+import { EINVAL, EOPNOTSUPP, EOVERFLOW, ENOTTY } from "../../src/sys/errors.ts";
 import { recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import type { Scratch } from "./scratch.ts";
-import { bytes, inScratch, tool, within } from "./scratch.ts";
+import { bytes, checkBytes, inScratch, tool, within } from "./scratch.ts";
 
 requireOrSkip("root", "loop");
 

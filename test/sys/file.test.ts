@@ -6,9 +6,9 @@ import * as k from "../../src/sys/constants.ts";
 import * as errors from "../../src/sys/errors.ts";
 import { readStat, statDescriptor } from "../../src/sys/stat.ts";
 import { requireOrSkip } from "../support/require.ts";
-import { bytes, empty, inScratch, text, tool } from "./scratch.ts";
+import { bytes, checkBytes, empty, inScratch, text, tool } from "./scratch.ts";
 
-const { check, checkBytes } = errors;
+const { check } = errors;
 
 requireOrSkip("root");
 

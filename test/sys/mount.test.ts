@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { addon } from "../../src/sys/addon.ts";
 import * as k from "../../src/sys/constants.ts";
-import { EACCES, EINVAL, ENODEV, EROFS, check, checkBytes } from "../../src/sys/errors.ts";
+import { EACCES, EINVAL, ENODEV, EROFS, check } from "../../src/sys/errors.ts";
 import { attachLoop } from "../../src/sys/loop.ts";
 import type { DetachedMount } from "../../src/sys/mount.ts";
 import { cloneTree, cloneTreeAt, mountDetached } from "../../src/sys/mount.ts";
@@ -10,7 +10,7 @@ import type { Lab } from "../support/images.ts";
 import { recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { must } from "../support/run.ts";
-import { bytes, openDirectory, unpack } from "./scratch.ts";
+import { bytes, checkBytes, openDirectory, unpack } from "./scratch.ts";
 
 requireOrSkip("root", "loop");
 

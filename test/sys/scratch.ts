@@ -5,9 +5,9 @@ import { closeSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { viewOf } from "../../src/base/bytes.ts";
-import { addon } from "../../src/sys/addon.ts";
+import { addon, type BytesResult } from "../../src/sys/addon.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from "../../src/sys/constants.ts";
-import { check } from "../../src/sys/errors.ts";
+import { check, systemError } from "../../src/sys/errors.ts";
 import { gatherLayout } from "../../src/sys/layout.ts";
 
 /** Bytes of a string, one per character (latin1), so that "\xff" is one byte. */
@@ -17,6 +17,12 @@ export function bytes(characters: string): Uint8Array {
 
 export function text(value: Uint8Array): string {
   return Buffer.from(value).toString("latin1");
+}
+
+/** The bytes a call of the addon returned; throws what sys/ would make of −errno. */
+export function checkBytes(result: BytesResult, syscall: string): Uint8Array {
+  if (typeof result === "number") throw systemError(-result, syscall);
+  return result;
 }
 
 export const empty: Uint8Array = new Uint8Array(0);

@@ -2,8 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { addon } from "../../src/sys/addon.ts";
-import { checkBytes } from "../../src/sys/errors.ts";
-import { inScratch, unpack } from "./scratch.ts";
+import { checkBytes, inScratch, unpack } from "./scratch.ts";
 
 const path = new URL("../../native/build/Release/tsfsa.node", import.meta.url).pathname;
 

@@ -11,10 +11,11 @@ import { makeFilesystem } from "../../../src/filesystem/recreate/make.ts";
 import { planFilesystem } from "../../../src/filesystem/recreate/plan.ts";
 import { openTarget } from "../../../src/filesystem/target.ts";
 import type { FilesystemOverrides, FilesystemPlan } from "../../../src/filesystem/types.ts";
-import { readerOfBytes, readerOfFd } from "../../../src/filesystem/reader.ts";
+import { readerOfFd } from "../../../src/filesystem/reader.ts";
 import { type Lab, withLab } from "../../support/images.ts";
 import { requireOrSkip } from "../../support/require.ts";
 import { must, run } from "../../support/run.ts";
+import { readerOfBytes } from "../support/reader.ts";
 
 requireOrSkip("loop");
 

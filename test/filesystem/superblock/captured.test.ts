@@ -4,12 +4,12 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { readerOfBytes } from "../../../src/filesystem/reader.ts";
 import { readBtrfs } from "../../../src/filesystem/superblock/btrfs.ts";
 import { readExt } from "../../../src/filesystem/superblock/ext.ts";
 import { identify, identifyAll } from "../../../src/filesystem/superblock/identify.ts";
 import { readXfs } from "../../../src/filesystem/superblock/xfs.ts";
 import { judgeBtrfs, judgeExt, judgeXfs } from "../support/judges.ts";
+import { readerOfBytes } from "../support/reader.ts";
 
 const folder = new URL("../../../fixtures/superblocks/", import.meta.url);
 const text = (name: string): string => readFileSync(new URL(name, folder), "utf8");

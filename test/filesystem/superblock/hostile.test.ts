@@ -5,8 +5,9 @@ import { gunzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { describeFilesystem } from "../../../src/filesystem/describe.ts";
-import { type ByteReader, readerOfBytes } from "../../../src/filesystem/reader.ts";
+import type { ByteReader } from "../../../src/filesystem/reader.ts";
 import { identifyAll } from "../../../src/filesystem/superblock/identify.ts";
+import { readerOfBytes } from "../support/reader.ts";
 
 const folder = new URL("../../../fixtures/superblocks/", import.meta.url);
 const MiB = 1024 * 1024;

@@ -3,10 +3,10 @@
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readerOfBytes } from "../../../src/filesystem/reader.ts";
 import { identify } from "../../../src/filesystem/superblock/identify.ts";
 import { requireOrSkip } from "../../support/require.ts";
 import { must } from "../../support/run.ts";
+import { readerOfBytes } from "../support/reader.ts";
 
 requireOrSkip("loop");
 
