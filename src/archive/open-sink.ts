@@ -2,6 +2,7 @@
 
 import { type BigIntStats, statSync } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
+import { fileKind } from "../base/file-kind.ts";
 import { FileSink } from "./file-sink.ts";
 import type { Sink } from "./sink.ts";
 import { archiveExists, cannotCreate } from "./sink-errors.ts";
@@ -15,17 +16,11 @@ export function openSink(archive: string, options: { readonly overwrite: boolean
   if (existing.isFIFO()) return openFifo(archive);
   if (existing.isCharacterDevice()) return openDevice(archive);
   if (!existing.isFile()) {
-    const message = `cannot write the archive to ${archive}: expected a file name, found ${describeKind(existing)}`;
+    const message = `cannot write the archive to ${archive}: expected a file name, found ${fileKind(existing)}`;
     throw new TsfsaError("FAILED", message, { path: archive });
   }
   if (!options.overwrite) throw archiveExists(archive);
   return new FileSink(archive, true, existing);
-}
-
-function describeKind(stats: BigIntStats): string {
-  if (stats.isDirectory()) return "a directory";
-  if (stats.isBlockDevice()) return "a block device";
-  return "something that is not a regular file";
 }
 
 function statIfThere(path: string): BigIntStats | undefined {

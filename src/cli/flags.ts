@@ -90,6 +90,11 @@ export function addRestoreOptions(command: Command, jobs: Option, overwrite: str
     .addOption(jobs)
     .option("-e, --exclude <pattern>", "leave out what the pattern fits (repeatable; docs/PATTERNS.md)", collect)
     .option("--include <pattern>", "restore only what the pattern fits, with everything below (repeatable)", collect)
+    .option(
+      "--strip-components <n>",
+      "drop the first N components of each path",
+      wholeNumber("--strip-components", 0, 65_535),
+    )
     .option("-o, --overwrite", overwrite)
     .option("--strict", "stop at the first entry that cannot be restored whole")
     .option("--dry-run", "show what would be done, write nothing")

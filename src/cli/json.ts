@@ -21,11 +21,13 @@ export class JsonPresenter implements Presenter {
   readonly #now: () => number;
   #progressMs = Number.NEGATIVE_INFINITY;
   #details: object = {};
+  readonly #startedMs: number;
 
   constructor(run: Run, output: TextOutput, now: () => number) {
     this.#run = run;
     this.#output = output;
     this.#now = now;
+    this.#startedMs = now();
   }
 
   warning({ code, path, message, errno }: Warning): void {
@@ -77,15 +79,16 @@ export class JsonPresenter implements Presenter {
     this.#put({ type: "error", code, message, hints, ...where, offsetBytes, errno, command, stack: shown });
   }
 
-  finished(result: Result, elapsedMs: number): void {
+  finished(result: Result): void {
     if (result.command === "archinfo") this.#put({ type: "archive", ...result.outcome.details });
     if (result.command === "probe") for (const device of result.outcome.details.devices) this.#put(deviceJson(device));
     if (result.command === "restfs") for (const plan of result.outcome.details.plans ?? []) this.#put(planJson(plan));
-    this.#details = { ...detailsOf(result), elapsedMs: Math.round(elapsedMs) };
+    this.#details = detailsOf(result);
   }
 
   async close(status: number, warnings: number): Promise<void> {
-    this.#put({ type: "summary", command: this.#run.command, status, warnings, ...this.#details });
+    const elapsedMs = Math.round(this.#now() - this.#startedMs);
+    this.#put({ type: "summary", command: this.#run.command, status, warnings, ...this.#details, elapsedMs });
     await this.#output.flush();
   }
 

@@ -153,11 +153,6 @@ function addCommands(program: Command, processors: number, found: (invocation: I
     .argument("<archive>", "file to read, or - for standard input")
     .argument("<destination>", "directory to restore into; made if it is missing");
   addRestoreOptions(restdir, jobs(), "replace files that exist");
-  restdir.option(
-    "--strip-components <n>",
-    "drop the first N components of each path",
-    wholeNumber("--strip-components", 0, 65_535),
-  );
   addOutputOptions(restdir).action((archive: string, destination: string, flags: RestoreFlags) => {
     take(flags, {
       command: "restdir",
@@ -197,7 +192,8 @@ function usageError(error: CommanderError, command: string | undefined, help: st
       hints: ["", ...help.trimEnd().split("\n")],
     });
   const [first = "", ...suggestions] = error.message.replace(/^error: /, "").split("\n");
-  const of = error.code === "commander.unknownCommand" || command === undefined ? "" : `${command} `;
+  const isOfProgram = error.code === "commander.unknownCommand" || command === undefined || command.startsWith("-");
+  const of = isOfProgram ? "" : `${command} `;
   return new TsfsaError("USAGE", first, { hints: [...suggestions, `tsfsa ${of}--help shows what is expected`] });
 }
 

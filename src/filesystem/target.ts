@@ -5,6 +5,7 @@
 import { closeSync, constants, fsyncSync, openSync, type Stats } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TsfsaError } from "../base/errors.ts";
+import { fileKind } from "../base/file-kind.ts";
 import { escapeName, formatSize } from "../base/units.ts";
 import { addon } from "../sys/addon.ts";
 import { LOCK_EX, LOCK_NB } from "../sys/constants.ts";
@@ -32,8 +33,13 @@ export async function openTarget(path: string, options: OpenTargetOptions): Prom
       `to restore into a new image file, make it first: truncate -s SIZE ${path}`,
     ]);
   }
-  if (!stat.isBlockDevice() && !stat.isFile())
-    throw refused(path, "expected a block device or image file, found something else");
+  if (!stat.isBlockDevice() && !stat.isFile()) {
+    throw refused(
+      path,
+      `expected a block device or image file, found ${fileKind(stat)}`,
+      stat.isDirectory() ? ["restore into a directory with restdir"] : [],
+    );
+  }
   return openWith((cleanup) => claimTarget(cleanup, path, stat, options));
 }
 

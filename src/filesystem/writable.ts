@@ -3,6 +3,7 @@
 
 import type { Stats } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
+import { fileKind } from "../base/file-kind.ts";
 import { addon } from "../sys/addon.ts";
 import { statLayout } from "../sys/layout.ts";
 import { readStat } from "../sys/stat.ts";
@@ -18,7 +19,7 @@ export async function writableReason(path: string): Promise<Writable> {
   if (stat.isBlockDevice() || stat.isFile()) return deviceWritable(path, useOf(stat));
   throw new TsfsaError(
     "SOURCE_NOT_FILESYSTEM",
-    `expected a block device, image file or directory, found something else: ${path}`,
+    `expected a block device, image file or directory, found ${fileKind(stat)}: ${path}`,
     {
       path,
     },
@@ -79,7 +80,7 @@ function writable(reason: string, ways: readonly string[]): Writable {
     reason,
     ways: [
       ...ways,
-      "make a snapshot (LVM, btrfs) and save that",
+      "save it from a snapshot: savefs or saveimg with --snapshot",
       "save it while it changes (--allow-rw): each file is checked after reading",
     ],
   };

@@ -173,7 +173,7 @@ describe("the command line of a restore", () => {
     [["restdir", "A", "b", "c"], "too many arguments"],
     [["restdir", "A", ""], "DESTINATION is empty"],
     [["restdir", "A", "b", "--include", "a//b"], "empty component"],
-    [["restfs", "A", "id=0,dest=x", "--strip-components", "1"], "unknown option '--strip-components'"],
+    [["restfs", "A", "id=0,dest=x", "--to", "d"], "unknown option '--to'"],
   ])("%j is refused", async (argv, message) => {
     expect((await refusal(...argv)).message).toContain(message);
   });
@@ -317,6 +317,7 @@ describe("a refusal", () => {
       "(Did you mean savefs?)",
       "tsfsa --help shows what is expected",
     ]);
+    expect((await refusal("--frobnicate")).hints).toEqual(["tsfsa --help shows what is expected"]);
   });
 
   it("of a bare tsfsa carries the help", async () => {

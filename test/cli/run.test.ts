@@ -243,7 +243,7 @@ describe("--json", () => {
         pathBase64: "/g==",
         offsetBytes: 12,
       },
-      { type: "summary", command: "verify", status: 10, warnings: 0 },
+      { type: "summary", command: "verify", status: 10, warnings: 0, elapsedMs: expect.any(Number) },
     ]);
   });
 

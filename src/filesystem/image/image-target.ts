@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { TsfsaError } from "../../base/errors.ts";
+import { fileKind } from "../../base/file-kind.ts";
 import { formatSize } from "../../base/units.ts";
 import { addon } from "../../sys/addon.ts";
 import { check } from "../../sys/errors.ts";
@@ -54,7 +55,7 @@ export async function openImageTarget(path: string, options: ImageTargetOptions)
   const stat = statOrUndefined(path);
   if (stat?.isBlockDevice() === true) return openDevice(path, options);
   if (stat !== undefined && !stat.isFile())
-    throw refused(path, "expected a block device or a file, found something else");
+    throw refused(path, `expected a block device or a file, found ${fileKind(stat)}`);
   if (options.discard) {
     throw new TsfsaError(
       "USAGE",

@@ -2,6 +2,7 @@
 
 import { closeSync, constants, openSync, type Stats } from "node:fs";
 import { TsfsaError } from "../../base/errors.ts";
+import { fileKind } from "../../base/file-kind.ts";
 import type { FilesystemDescription } from "../../model/archive.ts";
 import { addon } from "../../sys/addon.ts";
 import { LOCK_NB, LOCK_SH, POSIX_FADV_DONTNEED } from "../../sys/constants.ts";
@@ -57,10 +58,14 @@ export interface OpenImage {
 export async function openImage(path: string, options: OpenImageOptions): Promise<OpenImage> {
   const stat = statSource(path);
   if (!stat.isBlockDevice() && !stat.isFile()) {
-    throw new TsfsaError("SOURCE_UNREADABLE", `expected a block device or image file, found something else: ${path}`, {
-      path,
-      hints: ["name the device itself: findmnt shows it; or save its files with savefs or savedir"],
-    });
+    throw new TsfsaError(
+      "SOURCE_UNREADABLE",
+      `expected a block device or image file, found ${fileKind(stat)}: ${path}`,
+      {
+        path,
+        hints: ["name the device itself: findmnt shows it; or save its files with savefs or savedir"],
+      },
+    );
   }
   return openWith((cleanup) => openBlocks(cleanup, path, stat, options));
 }
