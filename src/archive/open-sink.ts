@@ -2,7 +2,7 @@
 
 import { type BigIntStats, statSync } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
-import { fileKind } from "../base/file-kind.ts";
+import { fileKind } from "../sys/file-kind.ts";
 import { FileSink } from "./file-sink.ts";
 import type { Sink } from "./sink.ts";
 import { archiveExists, cannotCreate } from "./sink-errors.ts";

@@ -56,7 +56,7 @@ export async function parseCommandLine(
     await program.parseAsync(words, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return { help };
+    if (error.exitCode === 0 || (error.code === "commander.help" && words.includes("help"))) return { help };
     throw usageError(error, words[0], help);
   }
   if (invocation === undefined) throw new TsfsaError("INTERNAL", "the command line was parsed, but names no command");

@@ -5,7 +5,7 @@
 import { closeSync, constants, fsyncSync, openSync, type Stats } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TsfsaError } from "../base/errors.ts";
-import { fileKind } from "../base/file-kind.ts";
+import { fileKind } from "../sys/file-kind.ts";
 import { escapeName, formatSize } from "../base/units.ts";
 import { addon } from "../sys/addon.ts";
 import { LOCK_EX, LOCK_NB } from "../sys/constants.ts";

@@ -3,7 +3,7 @@
 
 import type { Stats } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
-import { fileKind } from "../base/file-kind.ts";
+import { fileKind } from "../sys/file-kind.ts";
 import { addon } from "../sys/addon.ts";
 import { statLayout } from "../sys/layout.ts";
 import { readStat } from "../sys/stat.ts";

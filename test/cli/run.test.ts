@@ -333,6 +333,17 @@ describe("help", () => {
     expect([ran.status, ran.stderr]).toEqual([0, ""]);
     expect(ran.stdout).toMatch(/^Usage: tsfsa/);
   });
+
+  it("of a command is no failure, whatever status the program would end with until then", async () => {
+    process.exitCode = 2; // as in main.ts
+    try {
+      const ran = await new FakeHost({}).run("help", "savefs");
+      expect([ran.status, ran.stderr]).toEqual([0, ""]);
+      expect(ran.stdout).toMatch(/^Usage: tsfsa savefs/);
+    } finally {
+      process.exitCode = undefined;
+    }
+  });
 });
 
 describe("a signal", () => {

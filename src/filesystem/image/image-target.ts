@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { TsfsaError } from "../../base/errors.ts";
-import { fileKind } from "../../base/file-kind.ts";
+import { fileKind } from "../../sys/file-kind.ts";
 import { formatSize } from "../../base/units.ts";
 import { addon } from "../../sys/addon.ts";
 import { check } from "../../sys/errors.ts";

@@ -2,7 +2,7 @@
 
 import { closeSync, constants, openSync, type Stats } from "node:fs";
 import { TsfsaError } from "../../base/errors.ts";
-import { fileKind } from "../../base/file-kind.ts";
+import { fileKind } from "../../sys/file-kind.ts";
 import type { FilesystemDescription } from "../../model/archive.ts";
 import { addon } from "../../sys/addon.ts";
 import { LOCK_NB, LOCK_SH, POSIX_FADV_DONTNEED } from "../../sys/constants.ts";
