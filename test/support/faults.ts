@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { jsonLines, jsonPath, tsfsaArgv } from "./cli.ts";
 import type { Lab } from "./images.ts";
 import { type RunResult, run } from "./run.ts";
@@ -40,6 +40,7 @@ export interface FaultRun extends RunResult {
 
 /** Every place and error: `TSFSA_TEST_FAULTS=all`. Else a sample that keeps within a minute. */
 const isExhaustive = process.env["TSFSA_TEST_FAULTS"] === "all";
+if (isExhaustive) vi.setConfig({ testTimeout: 3_600_000 });
 /** A run that takes longer hangs. */
 const hangMs = 60_000;
 
