@@ -12,6 +12,7 @@ import { warningsOf } from "../support/faults.ts";
 import { type Lab, recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { run } from "../support/run.ts";
+import { stopTime } from "../support/signal.ts";
 import { buildTree, directory, file, makeSourceTree, noise } from "../support/trees.ts";
 
 requireOrSkip("root", "loop");
@@ -25,7 +26,7 @@ describe("a signal", () => {
     await withLab(async (lab) => {
       const image = await largeImage(lab);
       const out = lab.folder("out");
-      for (const delayMs of [300, 700]) {
+      for (const delayMs of [300, 450, 700]) {
         const ended = await interrupted(["savefs", "-Z19", "-j2", join(out, "a.tsfsa"), image], signal, delayMs);
         expect(ended).toBe(status);
         expect(readdirSync(out)).toEqual([]);
@@ -145,17 +146,11 @@ async function largeImage(lab: Lab): Promise<string> {
   return image;
 }
 
-/** Starts tsfsa, sends the signal after a while and gives the status it ended with. */
-function interrupted(words: readonly string[], signal: NodeJS.Signals, delayMs: number): Promise<number> {
+/** Starts tsfsa, sends the signal after a while and gives the status it ended with, within a second, as a shell says it. */
+async function interrupted(words: readonly string[], signal: NodeJS.Signals, delayMs: number): Promise<number> {
   const [program = "", ...rest] = tsfsaArgv(...words);
   const child = spawn(program, rest, { stdio: "ignore" });
-  const timer = setTimeout(() => child.kill(signal), delayMs);
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("exit", (code, ended) => {
-      clearTimeout(timer);
-      // As a shell says it.
-      resolve(code ?? 128 + constants.signals[ended ?? "SIGKILL"]);
-    });
-  });
+  await sleep(delayMs);
+  expect(await stopTime(child, signal)).toBeLessThan(1000);
+  return child.exitCode ?? 128 + constants.signals[child.signalCode ?? "SIGKILL"];
 }

@@ -1,0 +1,32 @@
+// How fast a run ends after a signal, on a machine that may be busy: what it waits for a processor is not its own doing.
+
+import type { ChildProcess } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** Sends the signal and waits for the end; gives the milliseconds until then, but for those its threads, or this one, waited for a processor. */
+export async function stopTime(child: ChildProcess, signal: NodeJS.Signals): Promise<number> {
+  const processes = [child.pid ?? 0, process.pid];
+  const before = new Map(processes.flatMap(waitsOf));
+  const after = new Map(before);
+  const begin = performance.now();
+  child.kill(signal);
+  while (child.exitCode === null && child.signalCode === null) {
+    for (const [thread, ms] of processes.flatMap(waitsOf)) after.set(thread, ms);
+    await sleep(5);
+  }
+  const waited = [...after].reduce((sum, [thread, ms]) => sum + ms - (before.get(thread) ?? 0), 0);
+  return performance.now() - begin - waited;
+}
+
+/** Milliseconds the threads of a process were ready to run and did not. */
+function waitsOf(pid: number): (readonly [string, number])[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map((thread) => {
+      const [, waited] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "latin1").split(" ");
+      return [thread, Number(waited) / 1e6] as const;
+    });
+  } catch {
+    return []; // it has ended
+  }
+}
