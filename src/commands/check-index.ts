@@ -2,14 +2,22 @@
 
 import { ArchiveReader } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
+import type { Summary } from "../model/archive.ts";
 import { checkCatalog } from "../restore/check-catalog.ts";
 
-/** Throws ARCHIVE_DAMAGED, ARCHIVE_HOSTILE; `ways`: to take what is whole. Of a pipe only the head can be proved before. */
-export async function checkIndex(archive: string, signal: AbortSignal, ways: readonly string[]): Promise<void> {
-  if (archive === "-") return;
+/**
+ * The archive's totals. Throws ARCHIVE_DAMAGED, ARCHIVE_HOSTILE; `ways`: to take what is whole. Of a pipe only the head can be proved before, and
+ * there are no totals.
+ */
+export async function checkIndex(
+  archive: string,
+  signal: AbortSignal,
+  ways: readonly string[],
+): Promise<Summary | undefined> {
+  if (archive === "-") return undefined;
   const reader = await ArchiveReader.open(archive, signal);
   try {
-    if (reader.input.fd === undefined) return;
+    if (reader.input.fd === undefined) return undefined;
     await checkCatalog(reader, signal);
   } catch (error) {
     if (!(error instanceof TsfsaError) || (error.code !== "ARCHIVE_DAMAGED" && error.code !== "ARCHIVE_HOSTILE"))
@@ -19,7 +27,7 @@ export async function checkIndex(archive: string, signal: AbortSignal, ways: rea
     await reader.close();
   }
   const [first] = reader.damages;
-  if (first === undefined) return;
+  if (first === undefined) return reader.summary;
   const code = first.hostile === true ? "ARCHIVE_HOSTILE" : "ARCHIVE_DAMAGED";
   throw untouched(code, archive, first.message, ways, first.offset);
 }

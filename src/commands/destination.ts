@@ -4,6 +4,7 @@ import { accessSync, constants, mkdirSync, openSync } from "node:fs";
 import { type ErrorCode, TsfsaError } from "../base/errors.ts";
 import { prefixBytes } from "../format/head.ts";
 import type { SourceDescription } from "../model/archive.ts";
+import type { Reporter } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RESOLVE_CONTAINED } from "../sys/constants.ts";
 import { check, EEXIST, errnoName } from "../sys/errors.ts";
@@ -41,6 +42,17 @@ export function refuseUnwritable(path: string): void {
           : "choose a destination that you may write, or run as its owner or root",
       ],
     });
+  }
+}
+
+/** What was made of a restore that stops half-way stays: says so. */
+export async function tellIfStopped<T>(destination: string, reporter: Reporter, restore: Promise<T>): Promise<T> {
+  try {
+    return await restore;
+  } catch (error) {
+    const message = "the restore stopped half-way: what it made so far is there, the rest of the archive is not";
+    reporter.warning({ code: "ENTRY_NOT_RESTORED", path: Buffer.from(destination), message });
+    throw error;
   }
 }
 

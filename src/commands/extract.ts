@@ -11,7 +11,7 @@ import { restoreJobs } from "../restore/jobs.ts";
 import { restoreArchive } from "../restore/restore.ts";
 import { imageEntries } from "./image-entries.ts";
 import { asArchive, imagesAmong, openImageFiles, throwIfLost } from "./image-files.ts";
-import { openBelow, openDestination, prefixComponents } from "./destination.ts";
+import { openBelow, openDestination, prefixComponents, tellIfStopped } from "./destination.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { chooseParts, chosenSources, nothingFits } from "./parts.ts";
 import { countWarnings, strictly } from "./reporters.ts";
@@ -43,11 +43,12 @@ export async function extract(options: ExtractOptions, context: CommandContext):
     }
     const request = { workers, selection, stripComponents: 0, restoreRoots: false, overwrite };
     const isSmall = chosen.blocks !== undefined && chosen.blocks <= blocksWithoutThreads;
-    const result = await restoreArchive(
+    const restore = restoreArchive(
       chosen.groups,
       { ...request, rootFds, otherPlaces: chosen.otherPlaces },
       { reporter, signal, ...(isSmall ? { startPool: (data) => new LocalPool(restoreJobs(data)) } : {}) },
     );
+    const result = await tellIfStopped(options.destination, context.reporter, restore);
     const { entries, bytes } = result;
     throwIfDamaged(archive, result, chosen.groups.damages.length, "what is whole was extracted");
     if (entries === 0 && warnings() === 0) throw nothingFits(archive, patterns);
@@ -84,7 +85,8 @@ async function extractFromImages(
       closeSync(root);
       try {
         const request = { rootFds, workers, selection, stripComponents: 0, restoreRoots: false, overwrite };
-        const result = await restoreArchive(inner, { ...request, untold: true }, { reporter, signal: innerSignal });
+        const restore = restoreArchive(inner, { ...request, untold: true }, { reporter, signal: innerSignal });
+        const result = await tellIfStopped(destination, reporter, restore);
         found.entries += result.entries;
         found.bytes += result.bytes;
       } finally {

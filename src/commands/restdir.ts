@@ -4,7 +4,7 @@ import { closeSync } from "node:fs";
 import { ArchiveReader } from "../archive/reader.ts";
 import type { CommandContext, Outcome, RestdirOptions, RestoreDetails } from "../model/options.ts";
 import { restoreArchive } from "../restore/restore.ts";
-import { openBelow, openDestination, prefixComponents, refuseUnwritable } from "./destination.ts";
+import { openBelow, openDestination, prefixComponents, refuseUnwritable, tellIfStopped } from "./destination.ts";
 import { throwIfDamaged } from "./outcome.ts";
 import { chooseIncluded, chosenSources } from "./parts.ts";
 import { selectionOf } from "./selection.ts";
@@ -34,7 +34,8 @@ export async function restdir(options: RestdirOptions, context: CommandContext):
       closeSync(destination);
     }
     const request = { rootFds, workers, selection, stripComponents, restoreRoots: true, overwrite, otherPlaces };
-    const result = await restoreArchive(groups, request, { reporter, signal });
+    const restore = restoreArchive(groups, request, { reporter, signal });
+    const result = await tellIfStopped(options.destination, context.reporter, restore);
     throwIfDamaged(archive, result, groups.damages.length, "what is whole was restored");
     const details = { entries: result.entries, bytes: result.bytes, incomplete: warnings() };
     return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };

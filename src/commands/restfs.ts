@@ -40,13 +40,16 @@ interface PlannedTarget {
 export async function restfs(options: RestfsOptions, context: CommandContext): Promise<Outcome<RestoreDetails>> {
   const { reporter, warnings } = countWarnings(strictly(options.strict, context.reporter));
   const selection = selectionOf(options);
-  await checkIndex(options.archive, context.signal, [
+  const totals = await checkIndex(options.archive, context.signal, [
     "to take what is whole, make and mount a file system yourself and use `tsfsa restdir`",
   ]);
   const reader = await ArchiveReader.open(options.archive, context.signal);
   const planned: PlannedTarget[] = [];
   try {
-    for (const wish of options.targets) planned.push(await planTarget(reader.head, wish, options));
+    for (const wish of options.targets) {
+      const dataBytes = selection.empty ? totals?.sources[wish.id]?.dataBytes : 0;
+      planned.push(await planTarget(reader.head, wish, options, dataBytes));
+    }
     const plans = planned.map((item) => targetPlan(item, options.overwrite));
     if (options.dryRun) return { status: 0, warnings: 0, details: { entries: 0, bytes: 0, incomplete: 0, plans } };
     const { archive, workers, stripComponents, overwrite, includes } = options;
@@ -104,13 +107,21 @@ function tellHalfMade({ dest }: RestoreTarget, reporter: Reporter): void {
   reporter.warning({ code: "ENTRY_NOT_RESTORED", path: Buffer.from(dest), message });
 }
 
-async function planTarget(head: Head, wish: RestoreTarget, options: RestfsOptions): Promise<PlannedTarget> {
-  const description = descriptionOf(head, wish.id);
+/** `dataBytes`: of what is restored, as far as it is known. */
+async function planTarget(
+  head: Head,
+  wish: RestoreTarget,
+  options: RestfsOptions,
+  dataBytes = Number.POSITIVE_INFINITY,
+): Promise<PlannedTarget> {
+  const saved = descriptionOf(head, wish.id);
+  // Less than was in use where something is left out; more where files share storage.
+  const usedBytes = Math.min(saved.usedBytes, dataBytes);
   refuseArchiveAsTarget(options.archive, wish.dest);
   const overwrite = options.overwrite || options.dryRun; // a plan tells that it is needed
-  const target = await openTarget(wish.dest, { overwrite, sizeBytes: description.usedBytes });
+  const target = await openTarget(wish.dest, { overwrite, sizeBytes: usedBytes });
   try {
-    const plan = await planFilesystem(description, target, {
+    const plan = await planFilesystem({ ...saved, usedBytes }, target, {
       ...(wish.mkfs === undefined ? {} : { type: wish.mkfs }),
       ...(wish.label === undefined ? {} : { label: wish.label }),
       ...(wish.uuid === undefined ? {} : { uuid: wish.uuid }),

@@ -10,7 +10,7 @@ import type { CommandContext, Outcome, SalvageDetails, SalvageOptions } from "..
 import { restoreArchive, type RunContext, verifyArchive } from "../restore/restore.ts";
 import { ArchiveRewriter } from "../restore/rewrite.ts";
 import type { RunResult } from "../restore/run-options.ts";
-import { openBelow, openDestination, prefixComponents } from "./destination.ts";
+import { openBelow, openDestination, prefixComponents, tellIfStopped } from "./destination.ts";
 import { salvagedHead } from "./head.ts";
 import { refuseArchiveAsSource } from "./own-files.ts";
 import { countWarnings } from "./reporters.ts";
@@ -61,7 +61,7 @@ async function restoreRemains(
     }
     const selection = selectionOf({ includes: [], excludes: [] });
     const request = { rootFds, workers, selection, stripComponents: 0, restoreRoots: true, overwrite, keepDamaged };
-    return await restoreArchive(source, request, run);
+    return await tellIfStopped(directory, run.reporter, restoreArchive(source, request, run));
   } finally {
     closeSync(destination);
     for (const fd of rootFds) if (fd !== undefined) closeSync(fd);

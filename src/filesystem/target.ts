@@ -62,7 +62,9 @@ async function claimTarget(
       `expected at least ${formatSize(needed)} (${needed} bytes), ${path} has ${formatSize(sizeBytes)}`,
       {
         path,
-        ...(isImage && { hints: [`enlarge the image file: truncate -s ${needed} ${path}`] }),
+        ...(isImage && {
+          hints: [`enlarge the image file, with room for what the file system itself needs: truncate -s SIZE ${path}`],
+        }),
       },
     );
   }

@@ -2,6 +2,7 @@
 // mode and times is made one by one, in the order of metadata.ts.
 // Invariant: nothing is created through a link or over something that exists, unless the policy says to replace it, and then it is removed first.
 
+import { escapeName } from "../base/units.ts";
 import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves } from "../codec/leaves.ts";
 import type { MemberBody } from "../format/memberDecoder.ts";
@@ -239,7 +240,7 @@ export class EntryCreator {
   /** A full or read-only target ends the restore; anything else costs this entry only. */
   #fail(entry: NewEntry, step: number, errno: number): void {
     if (errno === ENOSPC || errno === EDQUOT || errno === EROFS)
-      throw systemError(errno, steps[step] as string, entry.path());
+      throw systemError(errno, `${escapeName(entry.path()).replace(/^\.\//, "")}: ${steps[step]}`, entry.path());
     this.failed.push(entry.index);
     const name = errnoName(errno);
     const why = errno === EEXIST ? "something of that name exists already (--overwrite replaces it)" : name;

@@ -377,13 +377,14 @@ describe("a full disk", () => {
   it("stops a restore with status 2, and what is restored is named as such", async () => {
     await withLab(async (lab) => {
       const source = lab.folder("source");
-      await buildTree(source, directory({ "a-small": file("s"), "b-large": file(noise(6 << 20, 1)) }));
+      await buildTree(source, directory({ "a-small": file("s"), "b-large": file(noise(3 << 20, 1)) }));
       const archive = lab.path("a.tsfsa");
       await expectStatus(0, ["savedir", "-A", archive, source]);
       const small = await lab.tmpfs(2 << 20);
       const result = await tsfsa(["restdir", archive, small]);
       expect(result.status).toBe(2);
-      expect(result.stderr).toMatch(/space/i);
+      expect(result.stderr).toMatch(/^tsfsa: b-large: .*space/m);
+      expect(result.stderr).toMatch(/stopped half-way: what it made so far is there/);
     });
   });
 });

@@ -1,15 +1,16 @@
 // savefs and restfs on every supported file system: what went in comes out, by the word of independent tools.
 
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { expectStatus, jsonLines, pipe, tsfsaArgv } from "../support/cli.ts";
+import { expectStatus, jsonLines, pipe, tsfsa, tsfsaArgv } from "../support/cli.ts";
 import { type FilesystemRecipe, type Lab, recipes, withLab } from "../support/images.ts";
 import { expectSameTree } from "../support/judges.ts";
 import { expectClean, expectSameFilesystem } from "../support/judges/filesystems.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { must } from "../support/run.ts";
-import { buildTree, everythingFor, everythingTree } from "../support/trees.ts";
+import { buildTree, everythingFor, everythingTree, noise } from "../support/trees.ts";
 
 requireOrSkip("root", "loop");
 
@@ -126,6 +127,25 @@ describe("savefs and restfs", () => {
       expect(LABEL).toBe((await blkid(source))["LABEL"]);
       expect([uuid, (await blkid(source))["UUID"]]).not.toContain(UUID);
       await expectClean(fresh, "ext4");
+    });
+  });
+
+  it("need no room on the target for what was left out, at the save or at the restore", async () => {
+    await withLab(async (lab) => {
+      const image = await lab.filesystem(recipes.ext4);
+      const mountpoint = await lab.mount(image);
+      writeFileSync(join(mountpoint, "large"), noise(24 << 20, 1));
+      writeFileSync(join(mountpoint, "small"), "small");
+      await lab.unmount(mountpoint);
+      const [without, whole] = [lab.path("without.tsfsa"), lab.path("whole.tsfsa")];
+      await expectStatus(0, ["savefs", "-e", "/large", without, image]);
+      await expectStatus(0, ["savefs", whole, image]);
+      const target = (): string => `id=0,dest=${lab.image("target", 16 << 20)}`;
+      await expectStatus(13, ["restfs", whole, target()]);
+      for (const words of [[without], ["--include", "/small", whole], ["-e", "/large", whole]]) {
+        const { status } = await tsfsa(["restfs", ...words, target()]);
+        expect(status, "the journal becomes smaller").toBeLessThan(2);
+      }
     });
   });
 
