@@ -173,21 +173,31 @@ static napi_value allocate(napi_env env, napi_callback_info info) {
   return result_or_errno(env, result);
 }
 
-static napi_value clone_range(napi_env env, napi_callback_info info) {
-  napi_value values[5];
+// What two files share, or are to share.
+struct shared {
   int32_t from_fd, to_fd;
   int64_t from_offset, length, to_offset;
-  if (!arguments(env, info, 5, values) || !argument_i32(env, values[0], &from_fd) ||
-      !argument_i64(env, values[1], &from_offset) || !argument_i64(env, values[2], &length) ||
-      !argument_i32(env, values[3], &to_fd) || !argument_i64(env, values[4], &to_offset)) {
-    return NULL;
+};
+
+static bool shared_arguments(napi_env env, napi_callback_info info, struct shared *out) {
+  napi_value values[5];
+  if (!arguments(env, info, 5, values) || !argument_i32(env, values[0], &out->from_fd) ||
+      !argument_i64(env, values[1], &out->from_offset) || !argument_i64(env, values[2], &out->length) ||
+      !argument_i32(env, values[3], &out->to_fd) || !argument_i64(env, values[4], &out->to_offset)) {
+    return false;
   }
-  if (from_offset < 0 || length < 0 || to_offset < 0) return range_error(env, "negative offset or length"), NULL;
-  const struct file_clone_range range = {.src_fd = from_fd,
-                                         .src_offset = (uint64_t)from_offset,
-                                         .src_length = (uint64_t)length,
-                                         .dest_offset = (uint64_t)to_offset};
-  return result_or_errno(env, ioctl(to_fd, FICLONERANGE, &range));
+  const bool is_negative = out->from_offset < 0 || out->length < 0 || out->to_offset < 0;
+  return !is_negative || range_error(env, "negative offset or length");
+}
+
+static napi_value clone_range(napi_env env, napi_callback_info info) {
+  struct shared shared;
+  if (!shared_arguments(env, info, &shared)) return NULL;
+  const struct file_clone_range range = {.src_fd = shared.from_fd,
+                                         .src_offset = (uint64_t)shared.from_offset,
+                                         .src_length = (uint64_t)shared.length,
+                                         .dest_offset = (uint64_t)shared.to_offset};
+  return result_or_errno(env, ioctl(shared.to_fd, FICLONERANGE, &range));
 }
 
 static napi_value start_writeback(napi_env env, napi_callback_info info) {
@@ -198,21 +208,15 @@ static napi_value start_writeback(napi_env env, napi_callback_info info) {
 }
 
 static napi_value dedupe_range(napi_env env, napi_callback_info info) {
-  napi_value values[5];
-  int32_t from_fd, to_fd;
-  int64_t from_offset, length, to_offset;
-  if (!arguments(env, info, 5, values) || !argument_i32(env, values[0], &from_fd) ||
-      !argument_i64(env, values[1], &from_offset) || !argument_i64(env, values[2], &length) ||
-      !argument_i32(env, values[3], &to_fd) || !argument_i64(env, values[4], &to_offset)) {
-    return NULL;
-  }
-  if (from_offset < 0 || length < 0 || to_offset < 0) return range_error(env, "negative offset or length"), NULL;
+  struct shared shared;
+  if (!shared_arguments(env, info, &shared)) return NULL;
   struct {
     struct file_dedupe_range head;
     struct file_dedupe_range_info to;
-  } request = {.head = {.src_offset = (uint64_t)from_offset, .src_length = (uint64_t)length, .dest_count = 1},
-               .to = {.dest_fd = to_fd, .dest_offset = (uint64_t)to_offset}};
-  if (ioctl(from_fd, FIDEDUPERANGE, &request) < 0) return negative_errno(env, errno);
+  } request = {
+      .head = {.src_offset = (uint64_t)shared.from_offset, .src_length = (uint64_t)shared.length, .dest_count = 1},
+      .to = {.dest_fd = shared.to_fd, .dest_offset = (uint64_t)shared.to_offset}};
+  if (ioctl(shared.from_fd, FIDEDUPERANGE, &request) < 0) return negative_errno(env, errno);
   if (request.to.status < 0) return number(env, request.to.status);
   return number(env, request.to.status == FILE_DEDUPE_RANGE_SAME ? (double)request.to.bytes_deduped : 0);
 }

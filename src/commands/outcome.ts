@@ -2,6 +2,7 @@
 // was done.
 
 import { TsfsaError } from "../base/errors.ts";
+import type { Reporter } from "../model/events.ts";
 
 export interface ReadResult {
   readonly damagedBlocks: readonly number[];
@@ -30,4 +31,10 @@ export function throwIfDamaged(
     path: archive,
     hints: ["each part that is lost is named above", ...ways],
   });
+}
+
+/** Whatever the reason of the failure: nobody may take a target for what it was to become. */
+export function tellHalfMade(dest: string, what: "archive" | "image", reporter: Pick<Reporter, "warning">): void {
+  const message = `it is half made: what it held before is lost, and not all of the ${what} is there`;
+  reporter.warning({ code: "ENTRY_NOT_RESTORED", path: Buffer.from(dest), message });
 }

@@ -10,7 +10,6 @@ import { planFilesystem } from "../filesystem/recreate/plan.ts";
 import { openTarget } from "../filesystem/target.ts";
 import type { FilesystemPlan, MountedTarget, OpenTarget } from "../filesystem/types.ts";
 import type { FilesystemDescription, Head } from "../model/archive.ts";
-import type { Reporter } from "../model/events.ts";
 import type {
   CommandContext,
   Outcome,
@@ -21,7 +20,7 @@ import type {
 } from "../model/options.ts";
 import { restoreArchive } from "../restore/restore.ts";
 import { checkIndex } from "./check-index.ts";
-import { throwIfDamaged } from "./outcome.ts";
+import { tellHalfMade, throwIfDamaged } from "./outcome.ts";
 import { refuseArchiveAsTarget } from "./own-files.ts";
 import { chooseIncluded } from "./parts.ts";
 import { selectionOf } from "./selection.ts";
@@ -93,18 +92,12 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
     return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
   } finally {
     for (const { mounted, target, wish, state } of planned.toReversed()) {
-      if (state === "half made") tellHalfMade(wish, context.reporter);
+      if (state === "half made") tellHalfMade(wish.dest, "archive", context.reporter);
       await mounted?.unmount().catch(() => {});
       await target.close();
     }
     await reader.close();
   }
-}
-
-/** Whatever the reason: nobody may take it for a restored file system. */
-function tellHalfMade({ dest }: RestoreTarget, reporter: Reporter): void {
-  const message = `it is half made: what it held before is lost, and not all of the archive is there`;
-  reporter.warning({ code: "ENTRY_NOT_RESTORED", path: Buffer.from(dest), message });
 }
 
 /** `dataBytes`: of what is restored, as far as it is known. */

@@ -5,11 +5,10 @@ import { TsfsaError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import { type ImageTarget, openImageTarget } from "../filesystem/image/image-target.ts";
 import type { Head, ImageDescription } from "../model/archive.ts";
-import type { Reporter } from "../model/events.ts";
 import type { CommandContext, Outcome, RestimgOptions, RestoreDetails, RestoreTarget } from "../model/options.ts";
 import { restoreImages } from "../restore/restore.ts";
 import { checkIndex } from "./check-index.ts";
-import { throwIfDamaged } from "./outcome.ts";
+import { tellHalfMade, throwIfDamaged } from "./outcome.ts";
 import { refuseArchiveAsTarget } from "./own-files.ts";
 import { countWarnings } from "./reporters.ts";
 
@@ -75,17 +74,11 @@ export async function restimg(options: RestimgOptions, context: CommandContext):
     return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
   } finally {
     for (const { target, wish, state } of planned.toReversed()) {
-      if (state === "half made") tellHalfMade(wish, context.reporter);
+      if (state === "half made") tellHalfMade(wish.dest, "image", context.reporter);
       await target.close();
     }
     await reader.close();
   }
-}
-
-/** Whatever the reason: nobody may take it for the image. */
-function tellHalfMade({ dest }: RestoreTarget, reporter: Reporter): void {
-  const message = `it is half made: what it held before is lost, and not all of the image is there`;
-  reporter.warning({ code: "ENTRY_NOT_RESTORED", path: Buffer.from(dest), message });
 }
 
 async function plan(head: Head, wish: RestoreTarget, options: RestimgOptions): Promise<PlannedImage> {
