@@ -140,8 +140,9 @@ export class ArchiveIndex {
     const { input, head, digest } = this.#reader;
     const traits = { archiveId: this.#archiveId, digest, codec: head.codec, sources: head.sources.length };
     const from = number === 0 ? head.preamble.length : (this.blocks[number - 1] as TableBlock).offset;
-    for await (const { record, frameOffset, isRebuilt } of blocksFrom(input, from, traits)) {
-      if (record.number >= number) return isRebuilt && record.number === number ? { record, frameOffset } : undefined;
+    for await (const { record, frameOffset, isRebuilt, isUnproved } of blocksFrom(input, from, traits)) {
+      if (record.number < number) continue;
+      return isRebuilt && record.number === number ? { record, frameOffset, isUnproved } : undefined;
     }
     return undefined;
   }

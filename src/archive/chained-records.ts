@@ -8,7 +8,7 @@ import { extendChain, startChain } from "../format/chain.ts";
 import { decodeFooter } from "../format/footer.ts";
 import { blockPayloadLength, decodeRecordHeader, recordHeaderLength, RecordType } from "../format/record.ts";
 import { limits } from "../base/limits.ts";
-import type { BlockRecord } from "../model/archive.ts";
+import type { BlockRecord, Footer } from "../model/archive.ts";
 import type { Damage } from "./damage.ts";
 import type { ArchiveInput } from "./input.ts";
 import { type BlockTraits, LostBlocks } from "./lost-block.ts";
@@ -16,7 +16,12 @@ import { type FoundRecord, type Gap, RecordWalker } from "./records.ts";
 
 export interface ChainedRecord extends FoundRecord {
   /** Of a record that was made again: the frame behind it, which the input has passed. */
-  readonly frame?: { readonly offset: number; readonly bytes: Uint8Array };
+  readonly frame?: {
+    readonly offset: number;
+    readonly bytes: Uint8Array;
+    /** The chain does not prove the record: it has no digest. */
+    readonly isUnproved: boolean;
+  };
 }
 
 /** Where a block record may have been, by what stands on both sides of it. */
@@ -25,10 +30,15 @@ interface Suspicion {
   readonly offset: number;
   readonly chain: Uint8Array;
   readonly gap: Gap;
+  readonly end: number;
+  /** Nothing else is lost: the chain can prove it. */
+  readonly isAlone: boolean;
 }
 
 /** What is told of a record that was made again. */
 export const rebuiltMessage = "a block record is damaged: it was made again, and the records behind it prove it";
+export const unprovedMessage =
+  "a block record is lost together with what stood before it: its block is taken if the catalog and all digests of its files prove it";
 
 const blockRecordLength = recordHeaderLength + blockPayloadLength;
 /** Bytes of records that are read ahead for the next chain value: a catalog segment, a head. */
@@ -84,7 +94,10 @@ export class ChainedRecords {
     const news = this.#damages.length - known;
     const behind = await this.#readAhead(found);
     const rebuilt = await this.#rebuild(suspicion, behind);
-    if (rebuilt !== undefined) {
+    if (rebuilt?.frame?.isUnproved === true) {
+      this.#damages.push({ offset: rebuilt.offset, message: unprovedMessage });
+      this.#take(rebuilt);
+    } else if (rebuilt !== undefined) {
       this.#damages.splice(known, news, { offset: suspicion.offset, message: rebuiltMessage });
       this.#take(rebuilt);
       behind[0] = { ...found, afterGap: false };
@@ -111,13 +124,15 @@ export class ChainedRecords {
     this.#ready.push(record);
   }
 
-  /** One record is missing before this one, and the bytes there may be those of a block. */
+  /** Records are missing before this one, and the bytes there may be those of a block. With it a segment and a copy of the head may be lost. */
   #suspicionBefore({ header, offset: end, gap }: FoundRecord): Suspicion | undefined {
     const chain = this.#chain;
-    if (chain === undefined || gap === undefined || header.sequence !== this.#sequence + 2) return undefined;
+    const missing = header.sequence - this.#sequence - 1;
+    if (chain === undefined || gap === undefined || missing < 1 || missing > 3) return undefined;
     const offset = Math.max(gap.start, this.#headEnd);
     const frameLength = end - offset - blockRecordLength;
-    return frameLength > 0 && frameLength <= limits.frameBytes ? { offset, chain, gap } : undefined;
+    if (frameLength <= 0 || frameLength > limits.frameBytes) return undefined;
+    return { offset, chain, gap, end, isAlone: missing === 1 };
   }
 
   /** The records up to the one that states the chain; fewer where it cannot be told any more. The input stands behind the last. */
@@ -135,30 +150,43 @@ export class ChainedRecords {
     return found;
   }
 
-  async #rebuild({ offset, chain, gap }: Suspicion, ahead: readonly FoundRecord[]): Promise<ChainedRecord | undefined> {
+  async #rebuild(suspicion: Suspicion, ahead: readonly FoundRecord[]): Promise<ChainedRecord | undefined> {
     const [first, last] = [ahead[0] as FoundRecord, ahead.at(-1) as FoundRecord];
     if (statedChain(last) === undefined || (last.afterGap && last !== first)) return undefined;
-    const frameOffset = offset + blockRecordLength;
-    const frame = await this.#bytesAt(frameOffset, first.offset - frameOffset, gap);
-    if (frame === undefined) return undefined;
-    const bytes = this.#recordOf(frame, chain, ahead);
-    const { header } = bytes === undefined ? {} : decodeRecordHeader(bytes, 0);
-    if (bytes === undefined || header === undefined) return undefined;
-    const payload = bytes.subarray(recordHeaderLength);
-    return { header, payload, offset, bytes, afterGap: false, frame: { offset: frameOffset, bytes: frame } };
-  }
-
-  #recordOf(frame: Uint8Array, chain: Uint8Array, ahead: readonly FoundRecord[]): Uint8Array | undefined {
-    const { header, payload } = ahead.at(-1) as FoundRecord;
+    const { offset, gap, end, isAlone } = suspicion;
+    const start = offset + blockRecordLength;
+    const bytes = await this.#bytesAt(start, end - start, gap);
+    if (bytes === undefined) return undefined;
     try {
+      const { header, payload } = last;
       const next = header.type === RecordType.footer ? decodeFooter(payload) : decodeBlock(payload);
       const previous = this.#block === undefined ? undefined : decodeBlock(this.#block);
-      const behind = ahead.slice(0, -1).map(({ bytes }) => bytes);
-      return this.#lostBlocks.rebuild({ sequence: this.#sequence + 1, chain, previous, frame, behind, next });
+      if (isAlone) return this.#proved(suspicion, bytes, ahead, previous, next);
+      const found = previous === undefined ? undefined : await this.#lostBlocks.find(bytes, previous, next);
+      if (found === undefined) return undefined;
+      const record = this.#lostBlocks.encode(found.record, first.header.sequence - 1);
+      const frameOffset = end - found.frame.length;
+      const frame = { offset: frameOffset, bytes: found.frame, isUnproved: true };
+      return { ...partsOf(record), offset: frameOffset - blockRecordLength, afterGap: true, frame };
     } catch (error) {
       if (error instanceof TsfsaError && error.code === "ARCHIVE_DAMAGED") return undefined; // told by who takes the record
       throw error;
     }
+  }
+
+  #proved(
+    { offset, chain }: Suspicion,
+    frame: Uint8Array,
+    ahead: readonly FoundRecord[],
+    previous: BlockRecord | undefined,
+    next: BlockRecord | Footer,
+  ): ChainedRecord | undefined {
+    const behind = ahead.slice(0, -1).map((record) => record.bytes);
+    const lost = { sequence: this.#sequence + 1, chain, previous, frame, behind, next };
+    const record = this.#lostBlocks.rebuild(lost);
+    if (record === undefined) return undefined;
+    const place = { offset: offset + blockRecordLength, bytes: frame, isUnproved: false };
+    return { ...partsOf(record), offset, afterGap: false, frame: place };
   }
 
   /** Bytes that the input has passed. */
@@ -179,6 +207,8 @@ export interface ChainedBlock {
   readonly offset: number;
   readonly frameOffset: number;
   readonly isRebuilt: boolean;
+  /** See BlockLocation. */
+  readonly isUnproved: boolean;
 }
 
 /**
@@ -203,7 +233,7 @@ export async function* blocksFrom(
     const isRebuilt = found.frame !== undefined;
     const frameOffset = found.frame?.offset ?? input.position;
     if (!isRebuilt) await input.skip(record.compressedLength);
-    yield { record, offset: found.offset, frameOffset, isRebuilt };
+    yield { record, offset: found.offset, frameOffset, isRebuilt, isUnproved: found.frame?.isUnproved === true };
   }
 }
 
@@ -215,6 +245,12 @@ async function nextKnown(records: ChainedRecords): Promise<ChainedRecord | undef
     if (error instanceof TsfsaError && error.code === "ARCHIVE_VERSION") return undefined;
     throw error;
   }
+}
+
+function partsOf(bytes: Uint8Array): Pick<FoundRecord, "header" | "payload" | "bytes"> {
+  const { header } = decodeRecordHeader(bytes, 0);
+  if (header === undefined) throw new TsfsaError("INTERNAL", "a record of our own making has a flaw");
+  return { header, payload: bytes.subarray(recordHeaderLength), bytes };
 }
 
 function legalBlock({ header, payload }: FoundRecord): BlockRecord | undefined {

@@ -24,11 +24,13 @@ import { type ArchiveInput, openInput } from "./input.ts";
 import type { BlockTraits } from "./lost-block.ts";
 import { type FoundRecord, RecordWalker } from "./records.ts";
 
-/** A block whose record is whole. */
+/** A block whose record is whole, or was made again. */
 export interface BlockLocation {
   readonly record: BlockRecord;
   /** Offset of the data frame in the archive. */
   readonly frameOffset: number;
+  /** Its record is lost, and nothing around it proves it: no frame has the digest it states. Its rows may prove it. */
+  readonly isUnproved?: boolean;
   /** The frame, where the archive comes from a pipe and frames were asked for. */
   readonly frame?: Uint8Array;
 }
@@ -209,8 +211,9 @@ export class ArchiveReader {
     this.#nextBlock = record.number + 1;
     this.#end.addBlock(found.offset, record);
     if (found.frame !== undefined) {
-      const { offset, bytes } = found.frame;
-      return { record, frameOffset: offset, ...(this.input.fd === undefined ? { frame: bytes } : {}) };
+      const { offset, bytes, isUnproved } = found.frame;
+      const location = { record, frameOffset: offset, isUnproved };
+      return this.input.fd === undefined ? { ...location, frame: bytes } : location;
     }
     const frameOffset = this.input.position;
     const { compressedLength } = record;

@@ -23,6 +23,8 @@ export interface FoundBlock {
   readonly frameOffset: number;
   /** The frame has the digest that the record states. */
   readonly proven: boolean;
+  /** See BlockLocation. */
+  readonly isUnproved?: boolean;
 }
 
 /** A catalog segment whose payload is whole. */
@@ -183,10 +185,11 @@ class Scan {
     const { codec } = head ?? first.record;
     const traits = { archiveId, digest, codec, sources: head?.sources.length ?? limits.sources };
     const start = head?.preamble.length ?? 0;
-    for await (const { record, frameOffset, isRebuilt } of blocksFrom(this.#input, start, traits, headRecord)) {
+    for await (const block of blocksFrom(this.#input, start, traits, headRecord)) {
       this.#signal.throwIfAborted();
+      const { record, frameOffset, isRebuilt, isUnproved } = block;
       if (!isRebuilt || blocks.get(record.number)?.proven === true) continue;
-      blocks.set(record.number, { record, frameOffset, proven: true });
+      blocks.set(record.number, { record, frameOffset, proven: !isUnproved, isUnproved });
       whole.push({ start: frameOffset, end: frameOffset + record.compressedLength });
     }
   }

@@ -141,8 +141,8 @@ export class SalvageSource implements GroupSource {
   }
 }
 
-function locationOf({ record, frameOffset }: FoundBlock): BlockLocation {
-  return { record, frameOffset };
+function locationOf({ record, frameOffset, isUnproved = false }: FoundBlock): BlockLocation {
+  return { record, frameOffset, isUnproved };
 }
 
 function summaryOf({ summary }: Remains): Summary | undefined {

@@ -3,6 +3,12 @@
 import type { Codec } from "../model/archive.ts";
 import type { FrameDecoder, FrameEncoder } from "./frame.ts";
 
+/** First bytes of a data frame. */
+export const frameMagics: Readonly<Record<Codec, Uint8Array>> = {
+  zstd: Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd),
+  lz4: Uint8Array.of(0x04, 0x22, 0x4d, 0x18),
+};
+
 export type { FrameDecoder, FrameEncoder };
 
 /** level: zstd −131072 to 22, 0 = store; not looked at for lz4. */

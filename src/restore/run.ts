@@ -104,7 +104,9 @@ export class ReadRun {
         return false;
       }
       firstEntry += outline.count;
-      await this.#blocks.block(number, location, placed, outline);
+      const isUnproved = location?.isUnproved === true;
+      const proved = isUnproved ? await this.#proveByRows(location, placed, outline, catalog) : location;
+      await this.#blocks.block(number, proved, placed, outline);
       this.#endLargeAt(number, catalog, places);
     }
     return true;
@@ -159,6 +161,30 @@ export class ReadRun {
         `block record and catalog name different sources, ${sourceId} and ${first}`,
       );
     }
+  }
+
+  /** A block that its record does not prove, with the digest that its rows have proved; as it is, and thus damaged, where they do not. */
+  async #proveByRows(
+    location: BlockLocation,
+    placed: PlacedBlock,
+    outline: BlockOutline,
+    { completions }: GroupCatalog,
+  ): Promise<BlockLocation> {
+    const { pool, reader } = this.#options;
+    const { parentPath, firstDepth, prefixes } = placed;
+    const digest = await pool.run("prove", {
+      frame: framePlace(location, reader.input.fd),
+      count: outline.count,
+      rows: outline.rows.slice(),
+      digests: outline.digests.slice(),
+      parentPath,
+      firstDepth,
+      prefixes,
+      end: false,
+      isFileCompleted: completions.some(({ entry }) => entry === placed.firstEntry + outline.count - 1),
+    });
+    if (digest === undefined) return location;
+    return { ...location, record: { ...location.record, digest }, isUnproved: false };
   }
 
   /** Ends the large file if its completion is in this group and none of its blocks follows. */

@@ -99,6 +99,33 @@ function sectorsAt(parts: readonly Part[], length: number): { readonly start: nu
   return sectors.filter(({ start, end }) => start < end);
 }
 
+describe("a block whose record is lost together with the catalog segment before it", () => {
+  it("is taken only if every file in it has the digest of its row", async () => {
+    const dir = mkdtempSync("/dev/shm/tsfsa-sectors-");
+    try {
+      for (const [row, there] of [
+        [{}, ["a", "b", "c"]],
+        [{ digest: new Uint8Array(16).fill(1) }, ["a"]],
+      ] as const) {
+        const second = { entries: [file(1, "b", "b"), file(1, "c", "c", { row })] };
+        const archive = await forge({
+          groups: [{ blocks: [{ entries: [root, file(1, "a", "a")] }] }, { blocks: [second], ancestors: [""] }],
+        });
+        const [, , segment, , block] = partsOf(archive) as [Part, Part, Part, Part, Part];
+        expect([segment.type, block.type]).toEqual([record.segment, record.block]);
+        writeFileSync(join(dir, "damaged"), archive.fill(0, segment.start, block.frame));
+        const { status, named } = await inlineRestore(join(dir, "damaged"), join(dir, "to"));
+        expect(status).toBe(10);
+        expect([...treeState(join(dir, "to"), false).keys()].slice(1)).toEqual(there);
+        if (there.length === 1) expect([...named]).toEqual(expect.arrayContaining(["b", "c"]));
+        rmSync(join(dir, "to"), { recursive: true });
+      }
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+});
+
 const ways = ["file", "pipe", "extract", "salvage --to", "salvage --out"] as const;
 const codecs = [
   ["zstd", 3],
@@ -147,13 +174,7 @@ describe.each(codecs)("an archive (%s, level %i) with a bad sector", (codec, lev
   it("loses at most the files of the blocks whose frames it touches", async () => {
     for (const [i, { start, end }] of sectorsAt(parts, lab.archive.length).entries()) {
       const isHit = (from: number, to: number): boolean => from < end && to > start;
-      const touched = parts.filter((part, index) => {
-        if (part.type !== record.block) return false;
-        const before = parts[index - 1];
-        // Nothing proves a block whose record is lost together with the record before it.
-        const isUnproved = before !== undefined && isHit(part.start, part.frame) && isHit(before.start, before.frame);
-        return isHit(part.frame, part.end) || (isUnproved && index > 1);
-      });
+      const touched = parts.filter((part) => part.type === record.block && isHit(part.frame, part.end));
       const isHeadless = isHit(0, parts[0]?.end ?? 0);
       const damaged = Buffer.from(lab.archive).fill(i % 2 === 0 ? 0 : 0x8f, start, end);
       if (damaged.equals(lab.archive)) continue;
