@@ -7,15 +7,15 @@ import { formatRanges } from "../base/units.ts";
 import type { RandomAccess } from "../filesystem/random-access.ts";
 import { prefixBytes } from "../format/head.ts";
 import { decodeMember } from "../format/memberDecoder.ts";
-import type { ImageDescription, SourceDescription } from "../model/archive.ts";
+import type { Codec, DigestName, ImageDescription, SourceDescription } from "../model/archive.ts";
 import { sumOfSegments } from "../sys/data-runs.ts";
 import { lastAtMost } from "./archive-index.ts";
 import type { Damage } from "./damage.ts";
 import { damageOf, framePlace, FrameReader } from "./frames.ts";
 import type { ArchiveReader, BlockLocation } from "./reader.ts";
 
-/** Bytes of blocks that are kept, one block at least: reading comes back to the same ones. */
-const keptBytesMax = 64 * 1024 * 1024;
+/** Bytes of blocks that each thread keeps: reading comes back to the same ones. */
+const keptBytesMax = 32 * 1024 * 1024;
 
 /** A block with the bytes of the image that it holds: those from `dataStart` on, not counting holes. */
 interface Slice {
@@ -45,45 +45,54 @@ export async function blocksOfSources(reader: ArchiveReader): Promise<Map<number
   return found;
 }
 
-export class ArchivedImage implements RandomAccess {
+/** What each thread opens the image with. */
+export interface ImagePlan {
+  /** Of the archive; it stays the reader's. */
+  readonly fd: number;
+  readonly codec: Codec;
+  readonly digest: DigestName;
   readonly sizeBytes: number;
-  /** What was asked for and is lost. */
-  readonly damages: Damage[] = [];
   /** What the archive holds of it: pairs of offset, length. */
   readonly runs: Float64Array;
-  readonly #reader: ArchiveReader;
+  /** In order. */
+  readonly blocks: readonly BlockLocation[];
+  /** Of the first data in the tar bytes of the first block. */
+  readonly dataOffset: number;
+  /** Shared by all threads. Of each block: 1 where it was asked for and is damaged, 1 where what follows it was asked for and is missing. */
+  readonly lost: Int32Array;
+}
+
+export class ArchivedImage implements RandomAccess {
+  readonly plan: ImagePlan;
+  readonly sizeBytes: number;
+  readonly runs: Float64Array;
   readonly #frames: FrameReader;
   /** Bytes of data before each run, and of all. */
   readonly #before: Float64Array;
   readonly #dataBytes: number;
   readonly #slices: readonly Slice[];
-  /** Tar bytes by block number, the least recently used first; undefined: damaged. */
-  readonly #kept: Map<number, Uint8Array | undefined>;
+  /** Tar bytes by index of the slice, the least recently used first; undefined: damaged. */
+  readonly #kept = new Map<number, Uint8Array | undefined>();
   #keptBytes = 0;
 
-  private constructor(
-    reader: ArchiveReader,
-    frames: FrameReader,
-    sizeBytes: number,
-    runs: Float64Array,
-    first: { readonly location: BlockLocation; readonly tar: Uint8Array; readonly dataOffset: number },
-    rest: readonly BlockLocation[],
-  ) {
-    this.#reader = reader;
+  private constructor(plan: ImagePlan, frames: FrameReader) {
+    this.plan = plan;
     this.#frames = frames;
+    const { sizeBytes, runs, blocks, dataOffset } = plan;
     this.sizeBytes = sizeBytes;
     this.runs = runs;
     this.#before = sumsBefore(runs);
     this.#dataBytes = sumOfSegments(runs);
-    const { location, tar, dataOffset } = first;
-    const slices: Slice[] = [{ location, dataStart: 0, dataLength: tar.length - dataOffset, tarOffset: dataOffset }];
-    for (const each of rest) {
-      const dataStart = this.#dataBefore(each.record.continuation?.fileOffset ?? 0);
-      slices.push({ location: each, dataStart, dataLength: each.record.uncompressedLength, tarOffset: 0 });
-    }
-    this.#slices = slices;
-    this.#kept = new Map([[location.record.number, tar]]);
-    this.#keptBytes = tar.length;
+    this.#slices = blocks.map((location, index) => {
+      const tarOffset = index === 0 ? dataOffset : 0;
+      const dataStart = index === 0 ? 0 : this.#dataBefore(location.record.continuation?.fileOffset ?? 0);
+      return { location, dataStart, dataLength: location.record.uncompressedLength - tarOffset, tarOffset };
+    });
+  }
+
+  /** The same image in another thread. */
+  static async of(plan: ImagePlan): Promise<ArchivedImage> {
+    return new ArchivedImage(plan, await FrameReader.create(plan.codec, plan.digest));
   }
 
   /** `blocks`: all of the source. Throws ARCHIVE_DAMAGED, ARCHIVE_HOSTILE where the first of them, with the map of the image, is not whole. */
@@ -92,7 +101,9 @@ export class ArchivedImage implements RandomAccess {
     source: SourceDescription & { readonly image: ImageDescription },
     blocks: readonly BlockLocation[],
   ): Promise<ArchivedImage> {
-    const frames = await FrameReader.create(reader.head.codec, reader.head.digest);
+    const { codec, digest } = reader.head;
+    const frames = await FrameReader.create(codec, digest);
+    const fd = reader.input.fd as number;
     const [location, ...rest] = blocks;
     // Salvage leaves out an image that is not whole.
     if (location === undefined || location.record.continuation !== undefined || location.record.entryCount < 2) {
@@ -100,7 +111,7 @@ export class ArchivedImage implements RandomAccess {
         path: reader.input.name,
       });
     }
-    const tar = decode(reader, frames, location);
+    const tar = decode(fd, frames, location);
     if (typeof tar === "string") {
       throw new TsfsaError("ARCHIVE_DAMAGED", `block ${location.record.number}, with the map of the image: ${tar}`, {
         path: reader.input.name,
@@ -117,15 +128,42 @@ export class ArchivedImage implements RandomAccess {
     );
     const isNext = ascending();
     const following = rest.filter(({ record }) => isNext(record.continuation?.fileOffset ?? 0));
-    const { dataOffset } = member;
-    return new ArchivedImage(
-      reader,
-      frames,
+    const plan = {
+      fd,
+      codec,
+      digest,
       sizeBytes,
-      Float64Array.from(runs),
-      { location, tar, dataOffset },
-      following,
-    );
+      runs: Float64Array.from(runs),
+      blocks: [location, ...following],
+      dataOffset: member.dataOffset,
+      lost: new Int32Array(new SharedArrayBuffer(8 * (following.length + 1))),
+    };
+    return new ArchivedImage(plan, frames);
+  }
+
+  /** What was asked for and is lost, in whatever thread. */
+  get damages(): Damage[] {
+    const { fd, lost } = this.plan;
+    return this.#slices.flatMap(({ location, dataStart, dataLength }, index) => {
+      const { record, frameOffset } = location;
+      const found: Damage[] = [];
+      const dataEnd = dataStart + dataLength;
+      if (Atomics.load(lost, 2 * index) === 1) {
+        const why = decode(fd, this.#frames, location);
+        const reason = typeof why === "string" ? why : "it could not be read";
+        found.push({
+          offset: frameOffset,
+          message: `${reason}; ${this.#lossOf(dataStart, dataEnd)}`,
+          block: record.number,
+        });
+      }
+      if (Atomics.load(lost, 2 * index + 1) === 1) {
+        const loss = this.#lossOf(dataEnd, this.#slices[index + 1]?.dataStart ?? Number.MAX_SAFE_INTEGER);
+        const offset = frameOffset + record.compressedLength;
+        found.push({ offset, message: `what follows block ${record.number} is lost; ${loss}` });
+      }
+      return found;
+    });
   }
 
   /** Throws ARCHIVE_DAMAGED with errno EIO where a block that is needed is not whole. */
@@ -148,53 +186,46 @@ export class ArchivedImage implements RandomAccess {
     for (let done = 0; done < length; ) {
       const position = start + done;
       const index = lastAtMost(this.#slices, position, ({ dataStart }) => dataStart);
-      const slice = this.#slices[index] as Slice;
-      const within = position - slice.dataStart;
-      const count = Math.min(length - done, slice.dataLength - within);
-      if (count <= 0) throw this.#lostBehind(slice, this.#slices[index + 1]);
-      const tar = this.#block(slice);
-      target.set(tar.subarray(slice.tarOffset + within, slice.tarOffset + within + count), at + done);
+      const { location, dataStart, dataLength, tarOffset } = this.#slices[index] as Slice;
+      const within = position - dataStart;
+      const count = Math.min(length - done, dataLength - within);
+      if (count <= 0) throw this.#lost(2 * index + 1, `what follows block ${location.record.number} is lost`);
+      const tar = this.#tarOf(index, location);
+      target.set(tar.subarray(tarOffset + within, tarOffset + within + count), at + done);
       done += count;
     }
   }
 
-  #block(slice: Slice): Uint8Array {
-    const { location } = slice;
-    const { number, uncompressedLength } = location.record;
-    const isKnown = this.#kept.has(number);
-    let tar = this.#kept.get(number);
-    this.#kept.delete(number);
+  #tarOf(index: number, location: BlockLocation): Uint8Array {
+    const isKnown = this.#kept.has(index);
+    let tar = this.#kept.get(index);
+    this.#kept.delete(index);
     if (!isKnown) {
-      const found = decode(this.#reader, this.#frames, location);
-      if (typeof found === "string") {
-        const message = `${found}; ${this.#lossOf(slice.dataStart, slice.dataStart + slice.dataLength)}`;
-        this.damages.push({ offset: location.frameOffset, message, block: number });
-      } else {
-        tar = found;
-        this.#keptBytes += uncompressedLength;
-      }
-      for (const [oldest, bytes] of this.#kept) {
-        if (this.#keptBytes <= keptBytesMax) break;
-        if (bytes === undefined) continue;
-        this.#kept.delete(oldest);
-        this.#keptBytes -= bytes.length;
-      }
+      const found = decode(this.plan.fd, this.#frames, location, this.#room(location.record.uncompressedLength));
+      tar = typeof found === "string" ? undefined : found;
+      this.#keptBytes += tar?.length ?? 0;
     }
-    this.#kept.set(number, tar);
-    if (tar === undefined) throw lostError(`block ${number} of the archive is damaged`);
+    this.#kept.set(index, tar);
+    if (tar === undefined) throw this.#lost(2 * index, `block ${location.record.number} of the archive is damaged`);
     return tar;
   }
 
-  /** `next`: the slice that the archive has behind it. */
-  #lostBehind({ location, dataStart, dataLength }: Slice, next: Slice | undefined): TsfsaError {
-    const { record, frameOffset } = location;
-    const message = `what follows block ${record.number} is lost`;
-    const offset = frameOffset + record.compressedLength;
-    if (!this.damages.some((known) => known.offset === offset)) {
-      const loss = this.#lossOf(dataStart + dataLength, next?.dataStart ?? Number.MAX_SAFE_INTEGER);
-      this.damages.push({ offset, message: `${message}; ${loss}` });
+  /** Bytes for a block, those of one that was kept where they fit. */
+  #room(length: number): Uint8Array {
+    let freed: Uint8Array | undefined;
+    for (const [oldest, bytes] of this.#kept) {
+      if (this.#keptBytes + length <= keptBytesMax) break;
+      if (bytes === undefined) continue;
+      this.#kept.delete(oldest);
+      this.#keptBytes -= bytes.length;
+      freed = bytes;
     }
-    return lostError(message);
+    return freed?.length === length ? freed : new Uint8Array(length);
+  }
+
+  #lost(flag: number, message: string): TsfsaError {
+    Atomics.store(this.plan.lost, flag, 1);
+    return new TsfsaError("ARCHIVE_DAMAGED", message, { errno: "EIO" });
   }
 
   /** What is lost with these bytes of data, in words. */
@@ -231,19 +262,19 @@ export class ArchivedImage implements RandomAccess {
   }
 }
 
-/** The tar bytes of a block, or why there are none. */
-function decode({ input }: ArchiveReader, frames: FrameReader, location: BlockLocation): Uint8Array | string {
-  const tar = new Uint8Array(location.record.uncompressedLength);
+/** `tar`, filled with the tar bytes of a block; or why there are none. */
+function decode(
+  fd: number,
+  frames: FrameReader,
+  location: BlockLocation,
+  tar: Uint8Array = new Uint8Array(location.record.uncompressedLength),
+): Uint8Array | string {
   try {
-    frames.decode(framePlace(location, input.fd), tar);
+    frames.decode(framePlace(location, fd), tar);
     return tar;
   } catch (error) {
     return damageOf(error).damage;
   }
-}
-
-function lostError(message: string): TsfsaError {
-  return new TsfsaError("ARCHIVE_DAMAGED", message, { errno: "EIO" });
 }
 
 function sumsBefore(runs: Float64Array): Float64Array {

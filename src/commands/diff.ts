@@ -75,7 +75,7 @@ async function diffImages(
   const { reporter, warnings } = countWarnings(context.reporter);
   const [files] = await openImageFiles(reader, [id], reporter);
   const rootFd = openSync(target, constants.O_RDONLY | constants.O_DIRECTORY);
-  const inner = { filter: { excludes, includes, only: undefined }, reporter, signal: context.signal };
+  const inner = { filter: { excludes, includes, only: undefined }, workers, reporter, signal: context.signal };
   try {
     const result = await asArchive(files as ImageFiles, inner, (archive, signal) => {
       const tell = (difference: Difference): void | Promise<void> => onDifference({ ...difference, source: id });

@@ -79,7 +79,7 @@ async function extractFromImages(
     const silent = { ...reporter, warning: () => {} };
     if (imageEntries(files, selection, silent).next().done === true) continue;
     const filter = { excludes: [], includes: patterns, only: undefined };
-    await asArchive(files, { filter, reporter, signal }, async (inner, innerSignal) => {
+    await asArchive(files, { filter, workers, reporter, signal }, async (inner, innerSignal) => {
       const root = openDestination(destination);
       const rootFds = [openBelow(root, below)];
       closeSync(root);

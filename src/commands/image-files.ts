@@ -94,6 +94,7 @@ export function throwIfLost(
 
 export interface InnerArchive {
   readonly filter: FilterOptions;
+  readonly workers: number;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
@@ -102,8 +103,8 @@ const compression = { codec: "zstd", level: 0, blockSize: 4 * 1024 * 1024 } as c
 
 /** Lets `use` read the files as an archive with one source, which is made meanwhile. What the file system does not give is told, and stands there as not saved. */
 export async function asArchive<Result>(
-  { source, fs }: ImageFiles,
-  { filter, reporter, signal: outer }: InnerArchive,
+  { source, image, fs }: ImageFiles,
+  { filter, workers, reporter, signal: outer }: InnerArchive,
   use: (reader: ArchiveReader, signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const failed = new AbortController();
@@ -112,7 +113,7 @@ export async function asArchive<Result>(
   const save = async (): Promise<void> => {
     const sources = [{ kind: "directory", prefix: "./", origin: "" }] as const;
     const head = newHead({ compression, label: "", digest: "xxh128" }, sources, {});
-    const root = { rootFd: rootInode, block: { fd: -1, overlay: fs.overlay }, filter };
+    const root = { rootFd: rootInode, block: { fd: -1, overlay: fs.overlay, image: image.plan }, filter };
     const roots = [{ ...root, excludeCaches: false, crossMounts: false }];
     const tree = new ExtTree(fs);
     const context = {
@@ -120,7 +121,7 @@ export async function asArchive<Result>(
       signal,
       trees: { of: () => tree },
     };
-    await saveArchive({ head, roots, compression, workers: 1, recheck: false }, sink, context);
+    await saveArchive({ head, roots, compression, workers, recheck: false }, sink, context);
     await sink.commit();
   };
   const read = async (): Promise<Result> => {

@@ -1,6 +1,7 @@
 // The jobs of saving: what the main thread asks of a worker and what comes back. File content never passes here: a job names
 // what to read (an open directory and a name), a result is a sealed, compressed block.
 
+import type { ImagePlan } from "../archive/archived-image.ts";
 import type { Leaves } from "../codec/leaves.ts";
 import type { DigestName, SourceTotals } from "../model/archive.ts";
 import type { Compression } from "../model/options.ts";
@@ -40,10 +41,12 @@ export interface SourceConfig {
 
 /** An ext file system that is not mounted. */
 export interface BlockSource {
-  /** Descriptor of the device or image. */
+  /** Descriptor of the device or image file. */
   readonly fd: number;
   /** What its journal holds newer (filesystem/ext/device.ts). */
   readonly overlay: ReadonlyMap<number, number>;
+  /** It is an image in an archive. */
+  readonly image?: ImagePlan;
 }
 
 /** Which entries a save leaves out (filter.ts). */

@@ -11,7 +11,6 @@ import { emptyTotals } from "../format/summary.ts";
 import type { Head, Summary } from "../model/archive.ts";
 import type { Reporter } from "../model/events.ts";
 import type { Compression } from "../model/options.ts";
-import { LocalPool } from "../pipeline/local-pool.ts";
 import { WorkerPool } from "../pipeline/pool.ts";
 import { SlotPool } from "../pipeline/slots.ts";
 import { workerUrl } from "../pipeline/worker-url.ts";
@@ -75,7 +74,7 @@ export interface SaveContext {
   readonly prove?: () => Promise<Readonly<Record<string, unknown>> | undefined>;
   /** Jobs run in worker threads unless this starts something else. */
   readonly startPool?: (data: SaveWorkerData) => SavePool;
-  /** Answers for the roots with `block`, in this thread; else each thread opens their devices. */
+  /** Answers for the roots in this thread; the others open devices and images themselves. */
   readonly trees?: Trees;
 }
 
@@ -124,10 +123,9 @@ export async function saveArchive(
 
 function startPool(data: SaveWorkerData, workers: number, { startPool: start, trees, signal }: SaveContext): SavePool {
   if (start !== undefined) return start(data);
-  if (trees !== undefined) return new LocalPool(saveJobs(data, trees));
   const startThreads = (): WorkerPool<SaveJobs> =>
     new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data, signal });
-  return new SmallSavePool(data, signal, startThreads);
+  return new SmallSavePool(saveJobs(data, trees), signal, startThreads);
 }
 
 /** Room in a slot for the headers of a block's entries beside its data. */

@@ -3,9 +3,9 @@
 
 import { viewOf } from "../base/bytes.ts";
 import type { JobOptions, WorkerPool } from "../pipeline/pool.ts";
+import type { JobHandlers } from "../pipeline/protocol.ts";
 import { readInt64, statLayout } from "../sys/layout.ts";
-import { saveJobs } from "./handlers.ts";
-import type { SaveJobs, SavePool, SaveWorkerData, ScanInput, ScanOutput } from "./protocol.ts";
+import type { SaveJobs, SavePool, ScanInput, ScanOutput } from "./protocol.ts";
 
 /** A tree with more entries or bytes is saved by threads. */
 const smallEntries = 500;
@@ -14,14 +14,15 @@ const smallBytes = 1024 * 1024;
 export class SmallSavePool implements SavePool {
   readonly #startThreads: () => WorkerPool<SaveJobs>;
   readonly #signal: AbortSignal;
-  readonly #here: ReturnType<typeof saveJobs>;
+  readonly #here: JobHandlers<SaveJobs>;
   #threads: WorkerPool<SaveJobs> | undefined;
   #isSmall = false;
 
-  constructor(data: SaveWorkerData, signal: AbortSignal, startThreads: () => WorkerPool<SaveJobs>) {
+  /** `here`: for jobs in this thread. */
+  constructor(here: JobHandlers<SaveJobs>, signal: AbortSignal, startThreads: () => WorkerPool<SaveJobs>) {
     this.#startThreads = startThreads;
     this.#signal = signal;
-    this.#here = saveJobs(data);
+    this.#here = here;
   }
 
   async run<Kind extends keyof SaveJobs>(

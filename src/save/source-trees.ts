@@ -1,5 +1,6 @@
 // The trees of a run's sources: the kernel's for what is mounted, a block-level reader for what is not. One object serves a thread.
 
+import { ArchivedImage } from "../archive/archived-image.ts";
 import { ExtFilesystem } from "../filesystem/ext/filesystem.ts";
 import { ExtTree } from "../filesystem/ext/tree.ts";
 import { accessOfFd } from "../filesystem/random-access.ts";
@@ -14,10 +15,21 @@ export interface Trees {
 
 export class SourceTrees implements Trees {
   readonly #sources: readonly SourceConfig[];
+  readonly #images: ReadonlyMap<number, ArchivedImage>;
   readonly #trees = new Map<number, TreeSource>();
 
-  constructor(sources: readonly SourceConfig[]) {
+  constructor(sources: readonly SourceConfig[], images: ReadonlyMap<number, ArchivedImage> = new Map()) {
     this.#sources = sources;
+    this.#images = images;
+  }
+
+  /** Those of images in archives, too. */
+  static async open(sources: readonly SourceConfig[]): Promise<SourceTrees> {
+    const images = new Map<number, ArchivedImage>();
+    for (const [source, { block }] of sources.entries()) {
+      if (block?.image !== undefined) images.set(source, await ArchivedImage.of(block.image));
+    }
+    return new SourceTrees(sources, images);
   }
 
   of(source: number): TreeSource {
@@ -25,7 +37,7 @@ export class SourceTrees implements Trees {
     if (block === undefined) return addon();
     let tree = this.#trees.get(source);
     if (tree === undefined) {
-      tree = new ExtTree(ExtFilesystem.open(accessOfFd(block.fd), block.overlay));
+      tree = new ExtTree(ExtFilesystem.open(this.#images.get(source) ?? accessOfFd(block.fd), block.overlay));
       this.#trees.set(source, tree);
     }
     return tree;

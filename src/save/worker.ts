@@ -4,5 +4,7 @@ import { workerData } from "node:worker_threads";
 import { serveJobs } from "../pipeline/serve.ts";
 import { saveJobs } from "./handlers.ts";
 import type { SaveJobs, SaveWorkerData } from "./protocol.ts";
+import { SourceTrees } from "./source-trees.ts";
 
-serveJobs<SaveJobs>(saveJobs(workerData as SaveWorkerData));
+const data = workerData as SaveWorkerData;
+serveJobs<SaveJobs>(saveJobs(data, await SourceTrees.open(data.sources)));

@@ -172,6 +172,11 @@ describe("files inside an image", () => {
       expect(lost.stderr).toContain("a/large");
       expect(lost.stderr).toContain(`block ${damaged}`);
       expect(lost.stderr).not.toContain("in the archive");
+      // By whatever thread, and however many of them met it.
+      for (const jobs of ["-j1", "-j4"]) {
+        const again = await expectStatus(10, ["extract", "-q", jobs, "--to", lab.folder("again"), copy, "/a", "/b"]);
+        expect(again.stderr).toBe(lost.stderr);
+      }
       const [, from, to] = /the image held in bytes (\d+) to (\d+) is lost/.exec(lost.stderr) ?? [];
       const there = readFileSync(image).indexOf(noise(9 * MiB + 77, 5).subarray(5 * MiB, 5 * MiB + 64));
       expect([Number(from) <= there, there < Number(to)]).toEqual([true, true]);
