@@ -454,6 +454,7 @@ function mergeOutputs(outputs: readonly UnpackOutput[]): UnpackOutput {
     damage: outputs.find(({ damage }) => damage !== undefined)?.damage,
     warnings: outputs.flatMap(({ warnings }) => warnings),
     inodes: outputs.flatMap(({ inodes }) => inodes),
+    bytes: outputs.reduce((sum, { bytes }) => sum + bytes, 0),
     failed: outputs.flatMap(({ failed }) => failed),
     kept: new Map(outputs.flatMap(({ kept }) => [...(kept ?? [])])),
   };

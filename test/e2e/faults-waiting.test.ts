@@ -16,7 +16,7 @@ import { constants as systemConstants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { expectStatus, tsfsa, tsfsaArgv } from "../support/cli.ts";
+import { expectStatus, jsonLines, tsfsa, tsfsaArgv } from "../support/cli.ts";
 import { looksLikeDefect, silentLosses, smallTree, treeState } from "../support/faults.ts";
 import { type Lab, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
@@ -192,6 +192,24 @@ describe("few descriptors", () => {
         expect(isHonestFailure(restore), `restore with ${limit}: ${restore.status} ${restore.stderr}`).toBe(true);
         if (restore.status === 0) expect(silentLosses(expected, await treeState(restored), [])).toEqual([]);
       }
+    });
+  });
+});
+
+describe("so few descriptors that a block needs several jobs", () => {
+  it("change nothing of what a restore counts", async () => {
+    await withLab(async (lab) => {
+      const source = lab.folder("source");
+      await buildTree(source, smallTree());
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["savedir", "-q", "-A", archive, source]);
+      const counted = async (limit: number): Promise<unknown> => {
+        const argv = tsfsaArgv("restdir", "--json", archive, lab.folder("restored"));
+        const { status, stdout } = await shell(`ulimit -n ${limit}; exec "$@"`, argv);
+        const summary = jsonLines(stdout).at(-1);
+        return { status, entries: summary?.["entries"], bytes: summary?.["bytes"] };
+      };
+      expect(await counted(64)).toEqual(await counted(1024));
     });
   });
 });
