@@ -14,7 +14,7 @@ import { chosenSources, nextTurn } from "./parts.ts";
 import { countWarnings } from "./reporters.ts";
 import { SortedEntries } from "./sorted-entries.ts";
 
-/** Entries of an image between two turns of the event loop. */
+/** Entries of an image, or sorted ones, between two turns of the event loop. */
 const entriesPerTurn = 100;
 
 type OnEntry = (entry: ListedEntry) => void | Promise<void>;
@@ -31,7 +31,9 @@ export async function list(
     entries++;
     return sorted === undefined ? onEntry(entry) : sorted.add(entry);
   });
-  for (const entry of sorted?.inOrder() ?? []) {
+  let turn = 0;
+  for (const entry of (await sorted?.inOrder(context.signal)) ?? []) {
+    if (turn++ % entriesPerTurn === 0) await nextTurn();
     const done = onEntry(entry);
     if (done !== undefined) await done;
   }

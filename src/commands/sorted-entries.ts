@@ -6,6 +6,7 @@ import { encodeRow } from "../format/row.ts";
 import { decodeRow } from "../format/rowDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import type { ListedEntry, ListOrder } from "../model/options.ts";
+import { sortByTurns } from "./sort-by-turns.ts";
 
 /** Bytes held in one buffer. */
 const chunkBytes = 4 * 1024 * 1024;
@@ -39,11 +40,14 @@ export class SortedEntries {
     encodeRow(chunk, row);
   }
 
-  /** The largest size and the latest mtime first, names and paths ascending; equal ones in the archive's order. */
-  *inOrder(): Generator<ListedEntry, void> {
+  /** The largest size and the latest mtime first, names and paths ascending; equal ones in the archive's order. Throws the signal's reason. */
+  async inOrder(signal: AbortSignal): Promise<Generator<ListedEntry, void>> {
     const chunks = [...this.#full, this.#chunk.view()];
     const compare = this.#order === "name" || this.#order === "path" ? this.#compareTexts(chunks) : this.#compareKeys;
-    const order = [...this.#places.keys()].toSorted((a, b) => compare(a, b) || a - b);
+    return this.#each(chunks, await sortByTurns(this.#places.length, compare, signal));
+  }
+
+  *#each(chunks: readonly Uint8Array[], order: Uint32Array): Generator<ListedEntry, void> {
     for (const index of order) yield this.#read(chunks, index);
   }
 
