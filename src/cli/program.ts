@@ -1,7 +1,9 @@
 // The command line as commander sees it: commands, operands, help. Turns argv into an Invocation and does nothing else.
 
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { Command, CommanderError, Option } from "commander";
+import { decodeUtf8 } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { nonEmpty, oneOf, wholeNumber } from "./arguments.ts";
 import { normaliseArguments, type OptionShapes } from "./argv.ts";
@@ -39,6 +41,7 @@ export async function parseCommandLine(
   argv: readonly string[],
   surroundings: Surroundings,
 ): Promise<Invocation | Help> {
+  refuseMangled(argv);
   let invocation: Invocation | undefined;
   let help = "";
   const program = new Command("tsfsa").exitOverride().configureOutput({
@@ -61,6 +64,15 @@ export async function parseCommandLine(
   }
   if (invocation === undefined) throw new TsfsaError("INTERNAL", "the command line was parsed, but names no command");
   return invocation;
+}
+
+/** Node decodes its arguments: of bytes that are not UTF-8 only U+FFFD is left, which would name another file. */
+function refuseMangled(argv: readonly string[]): void {
+  const mangled = argv.find((word) => word.includes("\uFFFD"));
+  if (mangled === undefined || decodeUtf8(readFileSync("/proc/self/cmdline")) !== undefined) return;
+  throw new TsfsaError("USAGE", `the argument "${mangled}" is not UTF-8, and no other can be given`, {
+    hints: ["in a pattern ? stands for any byte", "a path can be given by a link to it, or by a directory above it"],
+  });
 }
 
 /** Below the help of the commands that are not plain from their options. */

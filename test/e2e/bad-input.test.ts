@@ -318,6 +318,27 @@ describe("a standard output that is closed", () => {
   });
 });
 
+describe("an argument that is not UTF-8", () => {
+  it("is refused, and does not name another file", async () => {
+    await withLab(async (lab) => {
+      const argv = tsfsaArgv("savedir", "-A");
+      const out = lab.folder("out");
+      const result = await run([
+        "bash",
+        "-c",
+        'exec "${@:3}" "$1"/$\'\\xff\' "$2"',
+        "bash",
+        out,
+        lab.folder(),
+        ...argv,
+      ]);
+      expect(result.status, result.stderr).toBe(64);
+      expectOneSentence(result.stderr, /is not UTF-8/);
+      expect(readdirSync(out)).toEqual([]);
+    });
+  });
+});
+
 describe("a missing tool", () => {
   it("is named before the target is touched, with the package it is in", async () => {
     await withLab(async (lab) => {
