@@ -7,7 +7,8 @@ import { lostFoundOf } from "../filesystem/lost-found.ts";
 import { mountTarget } from "../filesystem/mount-target.ts";
 import { argvOf, commandText, makeFilesystem } from "../filesystem/recreate/make.ts";
 import { planFilesystem } from "../filesystem/recreate/plan.ts";
-import { openTarget } from "../filesystem/target.ts";
+import { probe } from "../filesystem/probe.ts";
+import { openTarget, refused } from "../filesystem/target.ts";
 import type { FilesystemPlan, MountedTarget, OpenTarget } from "../filesystem/types.ts";
 import type { FilesystemDescription, Head } from "../model/archive.ts";
 import type {
@@ -120,11 +121,23 @@ async function planTarget(
       ...(wish.uuid === undefined ? {} : { uuid: wish.uuid }),
       ...(wish.mkfsopt === undefined ? {} : { mkfsOptions: wish.mkfsopt }),
     });
+    if (!options.dryRun) await refuseSecondBtrfs(plan, target);
     return { wish, target, plan };
   } catch (error) {
     await target.close();
     throw error;
   }
+}
+
+/** mkfs.btrfs makes no UUID that another device has: told here, before the target is touched. */
+async function refuseSecondBtrfs({ type, uuid }: FilesystemPlan, { path, current }: OpenTarget): Promise<void> {
+  if (type !== "btrfs" || current?.uuid === uuid) return;
+  const other = (await probe()).find((device) => device.uuid === uuid);
+  if (other === undefined) return;
+  throw refused(path, `${other.path} has the UUID ${uuid}, and mkfs.btrfs makes no second one`, [
+    "give uuid=new",
+    `or detach ${other.path} first`,
+  ]);
 }
 
 function descriptionOf(head: Head, id: number): FilesystemDescription {

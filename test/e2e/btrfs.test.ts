@@ -187,6 +187,21 @@ describe("a btrfs with subvolumes", () => {
     });
   });
 
+  it("is not made beside the original: refused before the target is touched, but with another UUID", async () => {
+    await withLab(async (lab) => {
+      const image = await lab.filesystem(recipes.btrfs);
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["savefs", archive, image]);
+      const original = await lab.attach(image);
+      const target = await lab.filesystem({ ...recipes.ext4, sizeBytes: recipes.btrfs.sizeBytes });
+      const words = ["restfs", "--overwrite", "--yes", archive];
+      const { stderr } = await expectStatus(12, [...words, `id=0,dest=${target}`]);
+      expect(stderr).toContain(`${original} has the UUID`);
+      expect((await must(["blkid", "-p", "-o", "value", "-s", "TYPE", target])).stdout.toString()).toBe("ext4\n");
+      await expectStatus(0, [...words, `id=0,dest=${target},uuid=new`]);
+    });
+  });
+
   it("keeps files of the same inode number in different subvolumes apart", async () => {
     await withLab(async (lab) => {
       const image = await lab.filesystem(recipes.btrfs);
