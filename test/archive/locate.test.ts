@@ -18,6 +18,7 @@ import { RowEncoder } from "../../src/format/segment.ts";
 import { emptyTotals } from "../../src/format/summary.ts";
 import type { CatalogRow } from "../../src/model/catalog.ts";
 import { EntryKind } from "../../src/model/entry.ts";
+import { catalogRow } from "../support/rows.ts";
 
 interface Entry {
   readonly source: number;
@@ -279,25 +280,6 @@ function headOf(sources: number): Parameters<typeof ArchiveWriter.create>[1] {
 }
 
 function rowOf({ path, isDirectory }: Entry, index: number): CatalogRow {
-  const time = { seconds: 0, nanoseconds: 0 };
-  return {
-    kind: isDirectory ? EntryKind.directory : EntryKind.fifo,
-    depth: path.length,
-    name: Buffer.from(path.at(-1) ?? ""),
-    offset: index * 512,
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    mtime: time,
-    atime: time,
-    inodeFlags: 0,
-    projectId: 0,
-    linked: false,
-    changed: false,
-    damaged: false,
-    sparse: false,
-    attributesLost: false,
-    continued: false,
-  };
+  const kind = isDirectory ? EntryKind.directory : EntryKind.fifo;
+  return catalogRow({ kind, depth: path.length, name: Buffer.from(path.at(-1) ?? ""), offset: index * 512 });
 }

@@ -10,6 +10,7 @@ import { emptyTotals } from "../../src/format/summary.ts";
 import type { CatalogRow } from "../../src/model/catalog.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import { MemorySink } from "../save/support/memory-sink.ts";
+import { catalogRow } from "../support/rows.ts";
 
 const MiB = 1024 * 1024;
 const head = {
@@ -26,26 +27,8 @@ const head = {
   sources: [0, 1].map((id) => ({ kind: "directory" as const, prefix: `${id}/`, origin: "test" })),
 };
 
-function row(name: string, fields: Partial<CatalogRow> = {}): CatalogRow {
-  const time = { seconds: 0, nanoseconds: 0 };
-  const flags = { linked: false, changed: false, damaged: false, sparse: false, attributesLost: false };
-  return {
-    kind: EntryKind.fifo,
-    depth: 1,
-    name: Buffer.from(name),
-    offset: 0,
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    mtime: time,
-    atime: time,
-    inodeFlags: 0,
-    projectId: 0,
-    continued: false,
-    ...flags,
-    ...fields,
-  };
+function fifo(name: string, fields: Partial<CatalogRow> = {}): CatalogRow {
+  return catalogRow({ kind: EntryKind.fifo, name: Buffer.from(name), ...fields });
 }
 
 function rowsOf(...rows: readonly CatalogRow[]): SealedBlock["rows"] {
@@ -59,7 +42,7 @@ let frames = 0;
 /** A block of which only what the writer looks at is true. */
 function block(digest: Digest, fields: Partial<SealedBlock> = {}): SealedBlock {
   const frame = Buffer.from(`frame ${frames++}`);
-  const rows = rowsOf(row("x"));
+  const rows = rowsOf(fifo("x"));
   return { frame, uncompressedLength: 512, sourceId: 0, rows, digest: digest.block(frame), ancestors: [], ...fields };
 }
 
@@ -134,7 +117,7 @@ describe("ArchiveWriter", () => {
 
   it("closes a group before its rows pass what a segment holds", async () => {
     const extents = Array.from({ length: 1_000_000 }, (_, i) => ({ offset: 2 ** 45 + i * 8192, length: 4096 }));
-    const rows = rowsOf(row("x", { kind: EntryKind.file, unwrittenExtents: extents }));
+    const rows = rowsOf(fifo("x", { kind: EntryKind.file, unwrittenExtents: extents }));
     expect(rows.rows.length).toBeGreaterThan(8 * MiB);
     const found = await write(async (writer, digest) => {
       for (let i = 0; i < 12; i++) await writer.writeBlock(block(digest, { rows }));
@@ -144,7 +127,7 @@ describe("ArchiveWriter", () => {
   });
 
   it("gives carried rows to the next block, with the source and the ancestors of the first of them", async () => {
-    const socket = rowsOf(row("s", { kind: EntryKind.socket, depth: 3 }));
+    const socket = rowsOf(fifo("s", { kind: EntryKind.socket, depth: 3 }));
     const found = await write(async (writer, digest) => {
       for (let i = 0; i < 16; i++) await writer.writeBlock(block(digest));
       writer.carry(
@@ -152,9 +135,9 @@ describe("ArchiveWriter", () => {
         0,
         ["", "a", "b"].map((name) => Buffer.from(name)),
       );
-      writer.carry(rowsOf(row("t", { kind: EntryKind.socket })), 0, [new Uint8Array(0)]);
+      writer.carry(rowsOf(fifo("t", { kind: EntryKind.socket })), 0, [new Uint8Array(0)]);
       expect(writer.entries).toBe(18);
-      const root = rowsOf(row("", { kind: EntryKind.directory, depth: 0 }));
+      const root = rowsOf(fifo("", { kind: EntryKind.directory, depth: 0 }));
       await writer.writeBlock(block(digest, { sourceId: 1, rows: root, ancestors: [] }));
       await writer.writeBlock(block(digest, { sourceId: 1 }));
     });
@@ -202,7 +185,7 @@ describe("ArchiveWriter", () => {
 
   it("puts carried rows that nothing follows into the end block", async () => {
     const found = await write(async (writer) => {
-      writer.carry(rowsOf(row("s", { kind: EntryKind.socket })), 0, [new Uint8Array(0)]);
+      writer.carry(rowsOf(fifo("s", { kind: EntryKind.socket })), 0, [new Uint8Array(0)]);
     });
     const end = decodeBlock(found.find(({ type }) => type === RecordType.block)?.payload as Uint8Array);
     expect(end).toMatchObject({ end: true, sourceId: 0xffff, entryCount: 1 });

@@ -6,8 +6,6 @@ import type { CommandTable } from "../../src/cli/commands.ts";
 import type { Host } from "../../src/cli/host.ts";
 import { run } from "../../src/cli/run.ts";
 import type { Head, SourceTotals, Summary } from "../../src/model/archive.ts";
-import type { CatalogRow } from "../../src/model/catalog.ts";
-import { EntryKind } from "../../src/model/entry.ts";
 import type { Outcome } from "../../src/model/options.ts";
 
 export class Capture extends Writable {
@@ -105,30 +103,6 @@ export function jsonLines(text: string): Record<string, unknown>[] {
 
 export function done<Details>(details: Details, warnings = 0): Outcome<Details> {
   return { status: warnings === 0 ? 0 : 1, warnings, details };
-}
-
-export function row(fields: Partial<CatalogRow> = {}): CatalogRow {
-  return {
-    kind: EntryKind.file,
-    depth: 1,
-    name: bytes("f"),
-    offset: 0,
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    mtime: { seconds: 0, nanoseconds: 0 },
-    atime: { seconds: 0, nanoseconds: 0 },
-    inodeFlags: 0,
-    projectId: 0,
-    linked: false,
-    changed: false,
-    damaged: false,
-    sparse: false,
-    attributesLost: false,
-    continued: false,
-    ...fields,
-  };
 }
 
 export const totals: SourceTotals = {

@@ -3,10 +3,11 @@ import { modeText, rowJson, rowText, timeText } from "../../src/cli/listing.ts";
 import type { CatalogRow } from "../../src/model/catalog.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import type { ListedEntry } from "../../src/model/options.ts";
-import { bytes, row } from "./fake-host.ts";
+import { catalogRow } from "../support/rows.ts";
+import { bytes } from "./fake-host.ts";
 
 function entry(path: string, fields: Partial<CatalogRow> = {}, link?: string): ListedEntry {
-  const found = { source: 0, number: 3, path: bytes(path), row: row(fields) };
+  const found = { source: 0, number: 3, path: bytes(path), row: catalogRow(fields) };
   return link === undefined ? found : { ...found, linkPath: bytes(link) };
 }
 

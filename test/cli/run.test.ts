@@ -4,7 +4,8 @@ import { TsfsaError } from "../../src/base/errors.ts";
 import type { Difference } from "../../src/model/difference.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import type { CommandContext } from "../../src/model/options.ts";
-import { bytes, done, FakeHost, head, jsonLines, row, saved, summary } from "./fake-host.ts";
+import { catalogRow } from "../support/rows.ts";
+import { bytes, done, FakeHost, head, jsonLines, saved, summary } from "./fake-host.ts";
 
 /** A save that works until it is stopped, then undoes its work. */
 function endless(undo: () => Promise<void> = () => Promise.resolve()) {
@@ -99,8 +100,8 @@ describe("a run that ends well", () => {
 
   it("shows rows on standard output, with a heading where another source begins", async () => {
     const entries = [
-      { source: 0, number: 0, path: bytes(""), row: row({ kind: EntryKind.directory, mode: 0o755 }) },
-      { source: 1, number: 1, path: bytes("x"), row: row({ uid: 1000, size: 12 }) },
+      { source: 0, number: 0, path: bytes(""), row: catalogRow({ kind: EntryKind.directory, mode: 0o755 }) },
+      { source: 1, number: 1, path: bytes("x"), row: catalogRow({ uid: 1000, size: 12 }) },
     ];
     const host = new FakeHost({
       list: async (_options, _context, onEntry) => {
@@ -445,7 +446,7 @@ describe("standard output that is lost", () => {
     source: 0,
     number,
     path: bytes(`f${number}`),
-    row: row(),
+    row: catalogRow(),
   }));
   const host = (failure: string): FakeHost => {
     const made = new FakeHost({

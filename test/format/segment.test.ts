@@ -14,6 +14,7 @@ import {
 import { decodeBlockRows, RowOrder, splitSegment } from "../../src/format/segmentDecoder.ts";
 import type { CatalogRow, Completion } from "../../src/model/catalog.ts";
 import { EntryKind } from "../../src/model/entry.ts";
+import { catalogRow } from "../support/rows.ts";
 import { componentBytes, extents, type LooseRow, looseRow } from "./arbitraries.ts";
 import { codeOf, readingOutcomes } from "./expect.ts";
 
@@ -25,23 +26,7 @@ interface Segment {
   readonly firstEntry: number;
 }
 
-const directory: Omit<LooseRow, "digest"> = {
-  kind: EntryKind.directory,
-  mode: 0o755,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtime: { seconds: 0, nanoseconds: 0 },
-  atime: { seconds: 0, nanoseconds: 0 },
-  inodeFlags: 0,
-  projectId: 0,
-  linked: false,
-  changed: false,
-  damaged: false,
-  sparse: false,
-  attributesLost: false,
-  continued: false,
-};
+const directory = catalogRow({ kind: EntryKind.directory, mode: 0o755 });
 
 /** Gives loose rows legal places: all children of one directory, in order, as many in each block as `cuts` says. */
 function place(rows: LooseRow[], names: Uint8Array[], ancestors: Uint8Array[], cuts: number[]): CatalogRow[][] {

@@ -6,10 +6,12 @@ import { concatBytes, utf8 } from "../../src/base/bytes.ts";
 import { limits } from "../../src/base/limits.ts";
 import { createEncoder } from "../../src/codec/codec.ts";
 import { encodeSegmentContent, RowEncoder } from "../../src/format/segment.ts";
+import type { CatalogRow } from "../../src/model/catalog.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import { directory, file, forge, forgeEntries, type ForgedEntry, hardlink, root } from "../support/forge.ts";
 import { inlineList, inlineRestore, inlineVerify } from "../support/inline.ts";
 import { requireOrSkip } from "../support/require.ts";
+import { catalogRow } from "../support/rows.ts";
 import { Canary } from "./canary.ts";
 
 requireOrSkip("root");
@@ -218,16 +220,6 @@ function ghost(entry: ForgedEntry, index: number): ForgedEntry {
   return { ...entry, only: "catalog", row: { ...entry.row, offset: 512 * (index + 1) } };
 }
 
-function socketRow(depth: number, name: string) {
-  const time = { seconds: 0, nanoseconds: 0 };
-  const flags = {
-    linked: false,
-    changed: false,
-    damaged: false,
-    sparse: false,
-    attributesLost: false,
-    continued: false,
-  };
-  const numbers = { offset: 0, mode: 0, uid: 0, gid: 0, size: 0, inodeFlags: 0, projectId: 0 };
-  return { kind: EntryKind.socket, depth, name: utf8(name), mtime: time, atime: time, ...flags, ...numbers };
+function socketRow(depth: number, name: string): CatalogRow {
+  return catalogRow({ kind: EntryKind.socket, depth, name: utf8(name), mode: 0 });
 }

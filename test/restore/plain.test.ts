@@ -13,6 +13,7 @@ import { EntryKind, type Timestamp } from "../../src/model/entry.ts";
 import { differenceOf } from "../../src/restore/member-row.ts";
 import { RowPath } from "../../src/restore/row-path.ts";
 import { addon } from "../../src/sys/addon.ts";
+import { catalogRow } from "../support/rows.ts";
 
 interface Entry {
   readonly kind: EntryKind;
@@ -99,32 +100,11 @@ function build(all: readonly Entry[], ancestors: readonly Uint8Array[] = []): Bl
       if (isFile) tar.set(content, at);
       at = padded(at + (isFile ? size : 0));
     }
-    const base: CatalogRow = {
-      kind,
-      depth,
-      name: last,
-      offset,
-      mode,
-      uid,
-      gid: 5,
-      size,
-      mtime: entry.mtime,
-      atime: entry.mtime,
-      linked: entry.linked,
-      changed: false,
-      damaged: false,
-      sparse: false,
-      attributesLost: false,
-      inodeFlags: 0,
-      projectId: 0,
-      continued: false,
-    };
-    encoder.add({
-      ...base,
-      digest: isFile ? fileDigest(content) : undefined,
-      symlinkTarget: kind === symlink ? target : undefined,
-      device,
-    });
+    const times = { mtime: entry.mtime, atime: entry.mtime };
+    const what = { kind, depth, name: last, offset, mode, uid, gid: 5, size, ...times, linked: entry.linked };
+    const digest = isFile ? fileDigest(content) : undefined;
+    const symlinkTarget = kind === symlink ? target : undefined;
+    encoder.add({ ...catalogRow(what), digest, symlinkTarget, device });
   }
   const { count, rows, digests } = encoder.finish();
   return { tar: tar.slice(0, at), count, rows: rows.slice(), digests: digests.slice() };

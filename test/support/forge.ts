@@ -20,6 +20,7 @@ import { padded } from "../../src/format/ustar.ts";
 import type { BlockRecord, Footer, Head, Summary, Table } from "../../src/model/archive.ts";
 import type { CatalogRow, Completion } from "../../src/model/catalog.ts";
 import { EntryKind } from "../../src/model/entry.ts";
+import { catalogRow } from "./rows.ts";
 
 export type Name = string | Uint8Array;
 
@@ -290,30 +291,21 @@ class Forge {
     const isSymlink = kind === EntryKind.symlink;
     const link = target === undefined ? noBytes : bytesOf(target);
     const continued = isFile && entry.contentHere !== undefined;
-    return {
+    return catalogRow({
       kind,
       depth,
       name: bytesOf(name),
       offset,
       mode,
-      uid: 0,
-      gid: 0,
       size: isFile ? content.length : isSymlink ? link.length : 0,
       mtime: times,
       atime: times,
-      inodeFlags: 0,
-      projectId: 0,
-      linked: false,
-      changed: false,
-      damaged: false,
-      sparse: false,
-      attributesLost: false,
       continued,
       ...(isFile && !continued ? { digest: fileDigest(this.#digest, content) } : {}),
       ...(isSymlink ? { symlinkTarget: link } : {}),
       ...(kind === EntryKind.charDevice || kind === EntryKind.blockDevice ? { device: { major: 1, minor: 3 } } : {}),
       ...entry.row,
-    };
+    });
   }
 }
 
