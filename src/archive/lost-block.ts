@@ -47,8 +47,8 @@ export interface UnprovedBlock {
 /** Frames that are tried, for one archive: each may be decompressed to the length of a block before it fails. */
 const triedFramesMax = 64;
 const noDigest = new Uint8Array(recordDigestLength);
-/** Bytes that are hashed to try records, for one archive: offsets in a file with a hole of 80 GiB. */
-const triedBytesMax = 16 * 1024 * 1024;
+/** Bytes that are hashed to try records, for one archive: offsets in a file with a hole of 40 GiB. */
+const triedBytesMax = 8 * 1024 * 1024;
 /** Bytes of tar that a preamble may have. */
 const preambleBytesMax = 64 * 1024;
 const tarBlock = 512;
