@@ -1,4 +1,4 @@
-// savefs --snapshot on a device of device-mapper without LVM: the table is swapped below the mounted file system, and back.
+// savefs and saveimg --snapshot on a device of device-mapper without LVM: the table is swapped below the mounted file system, and back.
 
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync } from "node:fs";
@@ -29,24 +29,34 @@ async function linearVolume(
 await inMachine(import.meta.url, {
   disks: [400 * MiB, 400 * MiB],
   scenarios: {
-    "dm: ext4 and xfs are saved as they were at one instant, and the tables are what they were": async (guest) => {
-      const { mounted, store } = await linearVolume(guest);
-      const { mounted: other } = await linearVolume(guest, "xfs", { name: "other", disk: "/dev/vdb" });
-      guest.bulk(mounted, 4 * MiB);
-      const changes = await guest.changes(mounted, 12);
-      const volumes = [mounted, other];
-      const load = await guest.load(volumes);
-      const before = await guest.state();
-      const words = ["--snapshot=dm", "--snapshot-store", store, "--snapshot-size", "64M", ...changes.words];
-      const save = await saveUnderLoad(load, volumes, words, (name) => guest.path(name));
-      Object.assign(guest.figures, save.figures);
-      assert.equal(save.recorded.oneInstant, true);
-      guest.expectPeak(save.recorded.volumes[0] as RecordedVolume, changes.predictedBytes);
-      await guest.expectState(before);
-      for (const each of volumes) await guest.unmount(each);
-      await must(["e2fsck", "-fn", "/dev/mapper/data"]);
-      await must(["xfs_repair", "-n", "/dev/mapper/other"]);
-    },
+    "dm: ext4 and xfs, and images of them, are saved as they were at one instant, and the tables are what they were":
+      async (guest) => {
+        const { mounted, store } = await linearVolume(guest);
+        const { mounted: other } = await linearVolume(guest, "xfs", { name: "other", disk: "/dev/vdb" });
+        guest.bulk(mounted, 4 * MiB);
+        const changes = await guest.changes(mounted, 12);
+        const volumes = [mounted, other];
+        const load = await guest.load(volumes);
+        const before = await guest.state();
+        const method = ["--snapshot=dm", "--snapshot-store", store, "--snapshot-size", "64M"];
+        const words = [...method, ...changes.words];
+        await guest.imagesUnderLoad(
+          load,
+          [
+            { mounted, type: "ext4" },
+            { mounted: other, type: "xfs" },
+          ],
+          method,
+        );
+        const save = await saveUnderLoad(load, volumes, words, (name) => guest.path(name));
+        Object.assign(guest.figures, save.figures);
+        assert.equal(save.recorded.oneInstant, true);
+        guest.expectPeak(save.recorded.volumes[0] as RecordedVolume, changes.predictedBytes);
+        await guest.expectState(before);
+        for (const each of volumes) await guest.unmount(each);
+        await must(["e2fsck", "-fn", "/dev/mapper/data"]);
+        await must(["xfs_repair", "-n", "/dev/mapper/other"]);
+      },
 
     "dm: a store on the file system that is saved is refused": async (guest) => {
       const { mounted } = await linearVolume(guest);

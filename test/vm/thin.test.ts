@@ -1,4 +1,4 @@
-// savefs --snapshot on thin volumes, under a writer. A full pool takes its toll of the volumes themselves: the snapshot must not come so far.
+// savefs and saveimg --snapshot on thin volumes, under a writer. A full pool takes its toll of the volumes themselves: the snapshot must not come so far.
 
 import assert from "node:assert/strict";
 import { tsfsa } from "../support/cli.ts";
@@ -13,11 +13,12 @@ const MiB = 1024 * 1024;
 await inMachine(import.meta.url, {
   disks: [1024 * MiB],
   scenarios: {
-    "lvm-thin: xfs is saved as it was at one instant, and nothing is left": async (guest) => {
+    "lvm-thin: xfs and an image of it are saved as it was at one instant, and nothing is left": async (guest) => {
       const mounted = await thinVolume(guest, 400, 304, "xfs");
       guest.bulk(mounted, 4 * MiB);
       const load = await guest.load([mounted]);
       const before = await guest.state();
+      await guest.imagesUnderLoad(load, [{ mounted, type: "xfs" }], ["--snapshot=lvm-thin"]);
       const save = await saveUnderLoad(load, [mounted], ["--snapshot"], (name) => guest.path(name));
       Object.assign(guest.figures, save.figures);
       assert.equal(save.recorded.volumes[0]?.method, "lvm-thin");

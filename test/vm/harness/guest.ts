@@ -5,14 +5,27 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { expectStatus } from "../../support/cli.ts";
+import { judge } from "../../support/load/judge.ts";
 import { Load } from "../../support/load/load.ts";
-import { type RecordedVolume, StalledSave } from "../../support/load/save.ts";
+import { recordOf, type RecordedVolume, StalledSave } from "../../support/load/save.ts";
 import type { WriterOptions } from "../../support/load/writer.ts";
 import { loadWriter } from "../../support/programs.ts";
 import { must, type RunResult, run, shell } from "../../support/run.ts";
 import { noise } from "../../support/trees/model.ts";
 
 export type VolumeType = "ext4" | "xfs";
+
+export interface ImageVolume {
+  readonly mounted: string;
+  readonly type: VolumeType;
+}
+
+/** Who judges an image, and options of mounting it beside its original. */
+const imageChecks = {
+  ext4: { checker: ["e2fsck", "-fn"], options: "ro,loop" },
+  xfs: { checker: ["xfs_repair", "-n"], options: "ro,loop,nouuid" },
+} as const;
 
 export class Guest {
   /** What the scenario measured, by name with its unit: printed by the host. */
@@ -140,6 +153,35 @@ export class Guest {
     const save = new StalledSave(volumes, words);
     this.#saves.push(save);
     return save;
+  }
+
+  /** Saves images of volumes that a load changes, and restores them: they must be sound, and of one instant within the save. Returns the archive. */
+  async imagesUnderLoad(load: Load, volumes: readonly ImageVolume[], words: readonly string[]): Promise<string> {
+    const archive = this.path("images");
+    const restored = volumes.map(() => this.path("restored.img"));
+    const [before, began] = [load.finished(), Date.now()];
+    const saved = await expectStatus(0, [
+      "saveimg",
+      "--json",
+      ...words,
+      archive,
+      ...volumes.map(({ mounted }) => mounted),
+    ]);
+    const after = load.finished();
+    assert.equal(recordOf(saved.stdout).oneInstant, true);
+    await expectStatus(0, ["restimg", "-q", archive, ...restored.map((image, id) => `id=${id},dest=${image}`)]);
+    const copies: string[] = [];
+    for (const [id, { type }] of volumes.entries()) {
+      const image = restored[id] as string;
+      await must([...imageChecks[type].checker, image]);
+      copies.push(await this.mount(image, imageChecks[type].options));
+    }
+    const { faults, step } = judge(copies);
+    for (const copy of copies) await this.unmount(copy);
+    assert.deepEqual(faults, []);
+    this.figures["imagesMs"] = Date.now() - began;
+    assert.ok(step >= before && step <= after + 1, `step ${step}: not between ${before} and ${after}`);
+    return archive;
   }
 
   /** Copies a tree as it is, in the order of names, as an archiver reads it. */
