@@ -10,7 +10,7 @@ import type { CommandContext, ListedEntry, ListOptions, Outcome } from "../model
 import { imageEntries } from "./image-entries.ts";
 import { imagesAmong, openImageFiles, throwIfLost } from "./image-files.ts";
 import { throwIfDamaged } from "./outcome.ts";
-import { chosenSources, nextTurn } from "./parts.ts";
+import { chosenSources, nextTurn, nothingFits } from "./parts.ts";
 import { countWarnings } from "./reporters.ts";
 import { SortedEntries } from "./sorted-entries.ts";
 
@@ -19,7 +19,7 @@ const entriesPerTurn = 100;
 
 type OnEntry = (entry: ListedEntry) => void | Promise<void>;
 
-/** Calls `onEntry` for each selected entry. Throws ARCHIVE_DAMAGED afterwards when a part of the catalog is lost. */
+/** Calls `onEntry` for each selected entry. Throws ARCHIVE_DAMAGED afterwards when a part of the catalog is lost, FAILED where patterns fit nothing. */
 export async function list(
   options: ListOptions,
   context: CommandContext,
@@ -31,6 +31,7 @@ export async function list(
     entries++;
     return sorted === undefined ? onEntry(entry) : sorted.add(entry);
   });
+  if (entries === 0 && options.patterns.length > 0) throw nothingFits(options.archive, options.patterns);
   let turn = 0;
   for (const entry of (await sorted?.inOrder(context.signal)) ?? []) {
     if (turn++ % entriesPerTurn === 0) await nextTurn();

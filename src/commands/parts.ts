@@ -56,7 +56,7 @@ export function nothingFits(archive: string, patterns: readonly string[]): Tsfsa
   const what = patterns.map((pattern) => JSON.stringify(pattern)).join(", ");
   return new TsfsaError("FAILED", `${archive} holds nothing that fits ${what}`, {
     path: archive,
-    hints: ["`tsfsa list ARCHIVE PATTERN...` shows what fits; paths begin at the root of what was saved"],
+    hints: ["`tsfsa list` shows what it holds; paths begin at the root of what was saved"],
   });
 }
 

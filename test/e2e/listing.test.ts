@@ -49,6 +49,15 @@ describe("list", () => {
     });
   });
 
+  it.each(["list", "du"])("%s says when a pattern fits nothing", async (command) => {
+    await withLab(async (lab) => {
+      const archive = await archiveOf(lab);
+      const { stdout, stderr } = await expectStatus(2, [command, archive, "/b/none"]);
+      expect(stdout.length).toBe(0);
+      expect(stderr).toContain('holds nothing that fits "/b/none"');
+    });
+  });
+
   it.each([
     ["size", ["holes", "b/deep/z", "b/a file"]],
     ["mtime", ["b/deep/z", "b/a file"]],
