@@ -19,6 +19,8 @@ export const journalMagic = 0xc03b3998;
 export interface Chunk {
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  /** For each 128 bytes the inode that begins there and whose checksum is right; 0: none is known. */
+  readonly proved: Uint32Array;
 }
 
 /** Metadata in its chunk. */
@@ -45,18 +47,25 @@ export class ExtDevice implements ByteReader {
 
   /** One block; not to be changed. Throws ExtFlaw. */
   block(number: number, what: string): Uint8Array {
-    const { chunk, at } = this.metadata(number * this.blockSize, this.blockSize, () => what);
+    const { chunk, at } = this.#metadata(number * this.blockSize, this.blockSize, what);
     return chunk.bytes.subarray(at, at + this.blockSize);
   }
 
-  /** Bytes that lie within one block. Throws ExtFlaw. */
-  metadata(position: number, length: number, what: () => string): Metadata {
+  /** The bytes of an inode, which lie within one block. Throws ExtFlaw. */
+  inode(position: number, length: number, number: number): Metadata {
+    return this.#metadata(position, length, "inode", number);
+  }
+
+  /** `what`, `number`: for messages. */
+  #metadata(position: number, length: number, what: string, number?: number): Metadata {
     if (!(position >= 0 && position + length <= this.sizeBytes))
-      throw damaged(`${what()} lies beyond the end of the device`);
-    const number = Math.floor(position / chunkBytes);
-    const chunk = this.#chunk(number);
-    if (chunk !== undefined) return { chunk, at: position - number * chunkBytes };
-    return { chunk: this.#single(position, length, what), at: 0 };
+      throw damaged(`${named(what, number)} lies beyond the end of the device`);
+    const index = Math.floor(position / chunkBytes);
+    const chunk = this.#chunk(index);
+    if (chunk !== undefined) return { chunk, at: position - index * chunkBytes };
+    const single = this.#read(position, length); // beside a bad place of the device
+    if (single === undefined) throw unreadable(named(what, number));
+    return { chunk: single, at: 0 };
   }
 
   /** ByteReader: bytes from anywhere, as far as they exist. Throws what the system says. */
@@ -81,13 +90,6 @@ export class ExtDevice implements ByteReader {
     return chunk && this.#chunks.add(number, chunk);
   }
 
-  /** Beside a bad place of the device. */
-  #single(position: number, length: number, what: () => string): Chunk {
-    const chunk = this.#read(position, length);
-    if (chunk === undefined) throw unreadable(what());
-    return chunk;
-  }
-
   #read(position: number, length: number): Chunk | undefined {
     const { buffer } = Buffer.allocUnsafeSlow(length);
     const bytes = new Uint8Array(buffer);
@@ -96,7 +98,7 @@ export class ExtDevice implements ByteReader {
     } catch {
       return undefined;
     }
-    return { bytes, view: new DataView(buffer) };
+    return { bytes, view: new DataView(buffer), proved: new Uint32Array(length >>> 7) };
   }
 
   #overlayInto(target: Uint8Array, at: number, length: number, position: number): void {
@@ -113,6 +115,11 @@ export class ExtDevice implements ByteReader {
       if (place % 2 === 1) restoreMagic(target, targetAt, to - from, inBlock);
     }
   }
+}
+
+/** Made for messages only: numbers become text slowly. */
+function named(what: string, number: number | undefined): string {
+  return number === undefined ? what : `${what} ${number}`;
 }
 
 /** Puts back the first bytes of an escaped block, as far as they are in [inBlock, inBlock + length). */

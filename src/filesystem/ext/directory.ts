@@ -176,13 +176,13 @@ function recordLength(field: number, blockLength: number): number {
 /** Position of a name; −1: there is none. `near`: looked at first. */
 export function findName(directory: ExtDirectory, name: Uint8Array, near: number): number {
   const { names, offsets } = directory;
-  const order = (index: number): number => compareName(names, offsets[index] as number, name, 0, name.length);
-  if (near < offsets.length && order(near) === 0) return near;
+  const { length } = name;
+  if (near < offsets.length && compareName(names, offsets[near] as number, name, 0, length) === 0) return near;
   let low = 0;
   let high = offsets.length - 1;
   while (low <= high) {
     const middle = (low + high) >>> 1;
-    const difference = order(middle);
+    const difference = compareName(names, offsets[middle] as number, name, 0, length);
     if (difference === 0) return middle;
     if (difference < 0) low = middle + 1;
     else high = middle - 1;

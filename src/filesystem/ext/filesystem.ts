@@ -21,7 +21,7 @@ import { compat, incompat } from "./features.ts";
 import { damaged, encrypted, errnoOfFailure, unsupported, wrongChecksum } from "./flaw.ts";
 import { type ExtGeometry, readGeometry } from "./geometry.ts";
 import { readGroups } from "./groups.ts";
-import { ExtInode, inodeFlags } from "./inode.ts";
+import { ExtInode, inodeFlags, timeFields } from "./inode.ts";
 import { replayJournal } from "./journal.ts";
 import { type RunVisitor, walkRuns } from "./runs.ts";
 
@@ -44,6 +44,8 @@ export interface FoundAttributes {
   /** First errno of reading them; 0: all are there. */
   readonly errno: number;
 }
+
+const noAttributes: FoundAttributes = { attributes: [], errno: 0 };
 
 export class ExtFilesystem {
   readonly geometry: ExtGeometry;
@@ -135,6 +137,7 @@ export class ExtFilesystem {
     } catch (error) {
       return { attributes: [], errno: errnoOfFailure(error) };
     }
+    if (raw.length === 0) return noAttributes;
     const attributes: ExtendedAttribute[] = [];
     let errno = 0;
     for (const each of raw) {
@@ -211,11 +214,7 @@ export class ExtFilesystem {
     const group = Math.floor((number - 1) / inodesPerGroup);
     const offset = ((number - 1) % inodesPerGroup) * inodeSize;
     const position = (this.#inodeTables[group] as number) * blockSize + offset;
-    const inode = new ExtInode(
-      this.geometry,
-      number,
-      this.device.metadata(position, inodeSize, () => `inode ${number}`),
-    );
+    const inode = new ExtInode(this.geometry, number, this.device.inode(position, inodeSize, number));
     if (inode.links === 0 || inode.mode === 0) throw damaged(`inode ${number} is not in use`);
     return inode;
   }
@@ -288,7 +287,7 @@ export class ExtFilesystem {
     }
     const value = new Uint8Array(valueBytes);
     this.read(inode, value, 0, valueBytes, 0);
-    const hash = inode.atime.seconds >>> 0;
+    const hash = inode.seconds(timeFields.access) >>> 0;
     if (crc32cRaw(this.geometry.checksumSeed, value) !== hash) throw wrongChecksum(`the value in inode ${valueInode}`);
     return value;
   }

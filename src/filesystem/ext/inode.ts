@@ -23,10 +23,14 @@ const goodOldSize = 128; // EXT4_GOOD_OLD_INODE_SIZE
 /** What attributes begin with, in an inode and in a block of their own: EXT4_XATTR_MAGIC. */
 export const attributeMagic = 0xea020000;
 
-export interface ExtTime {
-  readonly seconds: number;
-  readonly nanoseconds: number;
-}
+/** Where the times stand: the seconds, and more bits of them with the nanoseconds. */
+export const timeFields = {
+  access: { at: 0x08, extra: 0x8c },
+  change: { at: 0x0c, extra: 0x84 },
+  modification: { at: 0x10, extra: 0x88 },
+  birth: { at: 0x90, extra: 0x94 },
+} as const;
+export type TimeField = (typeof timeFields)[keyof typeof timeFields];
 
 /** An inode whose checksum is proved. It keeps the piece of the device that it stands in: not for holding many of. */
 export class ExtInode {
@@ -52,9 +56,7 @@ export class ExtInode {
     this.#end = goodOldSize + extra;
     if (this.#end > inodeSize || extra % 4 !== 0) throw damaged(`inode ${number} has ${extra} bytes of extra fields`);
     this.checksumSeed = seedOf(geometry, number, this.generation);
-    if ((geometry.roCompat & roCompat.metadataChecksum) !== 0 && !this.#isChecksumRight()) {
-      throw wrongChecksum(`inode ${number}`);
-    }
+    if ((geometry.roCompat & roCompat.metadataChecksum) !== 0) this.#prove();
     const isDirectory = (this.mode & 0xf000) === 0x4000;
     const isLong = !isDirectory || (geometry.incompat & incompat.largeDirectory) !== 0;
     this.size = this.#u32(0x04) + (isLong ? this.#u32(0x6c) * 2 ** 32 : 0);
@@ -104,20 +106,16 @@ export class ExtInode {
     return this.#u32(0x68) + high * 2 ** 32;
   }
 
-  get atime(): ExtTime {
-    return this.#time(0x08, 0x8c);
+  get hasBirthTime(): boolean {
+    return this.#end >= 0x94;
   }
 
-  get ctime(): ExtTime {
-    return this.#time(0x0c, 0x84);
+  seconds({ at, extra }: TimeField): number {
+    return (this.#u32(at) | 0) + (this.#extraTime(extra) & 3) * 2 ** 32;
   }
 
-  get mtime(): ExtTime {
-    return this.#time(0x10, 0x88);
-  }
-
-  get btime(): ExtTime | undefined {
-    return this.#end >= 0x94 ? this.#time(0x90, 0x94) : undefined;
+  nanoseconds({ extra }: TimeField): number {
+    return this.#extraTime(extra) >>> 2;
   }
 
   /** i_block: 60 bytes: a block map, the root of an extent tree, a short link's target, or the start of the content. Not to be changed. */
@@ -140,11 +138,16 @@ export class ExtInode {
     return this.#chunk.view.getUint32(this.#at + field, true);
   }
 
-  /** Seconds, and where there is such a field: two more bits of them, and nanoseconds. */
-  #time(field: number, extraField: number): ExtTime {
-    const extra = this.#end >= extraField + 4 ? this.#u32(extraField) : 0;
-    const seconds = this.#chunk.view.getInt32(this.#at + field, true);
-    return { seconds: seconds + (extra & 3) * 2 ** 32, nanoseconds: extra >>> 2 };
+  #extraTime(field: number): number {
+    return this.#end >= field + 4 ? this.#u32(field) : 0;
+  }
+
+  /** Once for each piece of the device in memory. */
+  #prove(): void {
+    const { proved } = this.#chunk;
+    if (proved[this.#at >>> 7] === this.number) return;
+    if (!this.#isChecksumRight()) throw wrongChecksum(`inode ${this.number}`);
+    proved[this.#at >>> 7] = this.number;
   }
 
   /** ext4_inode_csum(): the fields that hold the checksum count as zeros. */

@@ -3,7 +3,7 @@
 import { viewOf } from "../../base/bytes.ts";
 import type { ExtendedAttribute } from "../../model/entry.ts";
 import { gatherLayout, statLayout } from "../../sys/layout.ts";
-import { type ExtInode, inodeFlags, type ExtTime } from "./inode.ts";
+import { type ExtInode, inodeFlags, type TimeField, timeFields } from "./inode.ts";
 
 /** EXT4_FL_USER_VISIBLE: the flags that FS_IOC_GETFLAGS shows. */
 const visibleFlags = 0x725bdfff;
@@ -14,34 +14,36 @@ const kinds = { character: 0x2000, block: 0x6000, file: 0x8000 } as const;
 
 /** Writes the stat record of an inode at `at`: that of statx, device 0:0. */
 export function writeStat(view: DataView, at: number, inode: ExtInode): void {
-  const u32 = (field: number, value: number): void => view.setUint32(at + field, value, true);
-  const i64 = (field: number, value: number): void => {
-    u32(field, value >>> 0);
-    view.setInt32(at + field + 4, Math.floor(value / 2 ** 32), true);
-  };
-  const time = (field: number, nanosecondsField: number, { seconds, nanoseconds }: ExtTime): void => {
-    i64(field, seconds);
-    u32(nanosecondsField, nanoseconds);
-  };
-  for (let i = 0; i < statLayout.size; i += 4) u32(i, 0);
-  const kind = inode.mode & kindMask;
-  u32(statLayout.mode, inode.mode);
-  u32(statLayout.nlink, inode.links);
-  u32(statLayout.uid, inode.uid);
-  u32(statLayout.gid, inode.gid);
-  i64(statLayout.ino, inode.number);
+  for (let i = 0; i < statLayout.size; i += 4) view.setUint32(at + i, 0, true);
+  const { mode } = inode;
+  const kind = mode & kindMask;
+  view.setUint32(at + statLayout.mode, mode, true);
+  view.setUint32(at + statLayout.nlink, inode.links, true);
+  view.setUint32(at + statLayout.uid, inode.uid, true);
+  view.setUint32(at + statLayout.gid, inode.gid, true);
+  setInt64(view, at + statLayout.ino, inode.number);
   if (kind === kinds.character || kind === kinds.block) {
     const { major, minor } = deviceOf(inode);
-    u32(statLayout.rdevMajor, major);
-    u32(statLayout.rdevMinor, minor);
+    view.setUint32(at + statLayout.rdevMajor, major, true);
+    view.setUint32(at + statLayout.rdevMinor, minor, true);
   }
-  i64(statLayout.sizeBytes, inode.size);
-  i64(statLayout.blocks, allocatedSectors(inode));
-  time(statLayout.mtime, statLayout.mtimeNs, inode.mtime);
-  time(statLayout.atime, statLayout.atimeNs, inode.atime);
-  time(statLayout.ctime, statLayout.ctimeNs, inode.ctime);
-  if (inode.btime !== undefined) time(statLayout.btime, statLayout.btimeNs, inode.btime);
-  u32(statLayout.mask, basicStats | (inode.btime === undefined ? 0 : birthKnown));
+  setInt64(view, at + statLayout.sizeBytes, inode.size);
+  setInt64(view, at + statLayout.blocks, allocatedSectors(inode));
+  writeTime(view, at + statLayout.mtime, at + statLayout.mtimeNs, inode, timeFields.modification);
+  writeTime(view, at + statLayout.atime, at + statLayout.atimeNs, inode, timeFields.access);
+  writeTime(view, at + statLayout.ctime, at + statLayout.ctimeNs, inode, timeFields.change);
+  if (inode.hasBirthTime) writeTime(view, at + statLayout.btime, at + statLayout.btimeNs, inode, timeFields.birth);
+  view.setUint32(at + statLayout.mask, basicStats | (inode.hasBirthTime ? birthKnown : 0), true);
+}
+
+function setInt64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value >>> 0, true);
+  view.setInt32(at + 4, Math.floor(value / 2 ** 32), true);
+}
+
+function writeTime(view: DataView, secondsAt: number, nanosecondsAt: number, inode: ExtInode, field: TimeField): void {
+  setInt64(view, secondsAt, inode.seconds(field));
+  view.setUint32(nanosecondsAt, inode.nanoseconds(field), true);
 }
 
 /** ext4_file_getattr(): a file whose content stands in its inode takes at least what it holds. */
@@ -95,30 +97,28 @@ export function writeGathered(
   fields: GatherFields,
 ): number {
   const { link, attributes } = fields;
-  const attributeBytes = attributes.reduce((sum, { name, value }) => sum + 8 + name.length + value.length, 0);
+  let attributeBytes = 0;
+  for (let i = 0; i < attributes.length; i++) {
+    const { name, value } = attributes[i] as ExtendedAttribute;
+    attributeBytes += 8 + name.length + value.length;
+  }
   const length = (gatherLayout.size + link.length + attributeBytes + 7) & ~7;
   if (at + length > out.length) return 0;
   out.fill(0, at, at + length);
-  const u32 = (field: number, value: number): void => view.setUint32(at + field, value, true);
-  const i64 = (field: number, value: number): void => {
-    u32(field, value >>> 0);
-    view.setInt32(at + field + 4, Math.floor(value / 2 ** 32), true);
-  };
-  u32(gatherLayout.length, length);
-  u32(gatherLayout.linkLength, link.length);
-  u32(gatherLayout.attributeBytes, attributeBytes);
-  u32(gatherLayout.attributeError, fields.attributeErrno);
-  u32(gatherLayout.attributeCount, attributes.length);
+  view.setUint32(at + gatherLayout.length, length, true);
+  view.setUint32(at + gatherLayout.linkLength, link.length, true);
+  view.setUint32(at + gatherLayout.attributeBytes, attributeBytes, true);
+  view.setUint32(at + gatherLayout.attributeError, fields.attributeErrno, true);
+  view.setUint32(at + gatherLayout.attributeCount, attributes.length, true);
   if (hasFlags) {
-    u32(gatherLayout.inodeFlags, flagsOf(inode));
-    u32(gatherLayout.projectId, inode.projectId);
-    i64(gatherLayout.ino, inode.number);
-    i64(gatherLayout.sizeBytes, inode.size);
-    i64(gatherLayout.mtime, inode.mtime.seconds);
-    u32(gatherLayout.mtimeNs, inode.mtime.nanoseconds);
+    view.setUint32(at + gatherLayout.inodeFlags, flagsOf(inode), true);
+    view.setUint32(at + gatherLayout.projectId, inode.projectId, true);
+    setInt64(view, at + gatherLayout.ino, inode.number);
+    setInt64(view, at + gatherLayout.sizeBytes, inode.size);
+    writeTime(view, at + gatherLayout.mtime, at + gatherLayout.mtimeNs, inode, timeFields.modification);
   }
-  i64(gatherLayout.firstHole, fields.firstHole);
-  u32(gatherLayout.unwritten, fields.hasUnwritten ? 1 : 0);
+  setInt64(view, at + gatherLayout.firstHole, fields.firstHole);
+  view.setUint32(at + gatherLayout.unwritten, fields.hasUnwritten ? 1 : 0, true);
   let to = at + gatherLayout.size;
   out.set(link, to);
   to += link.length;

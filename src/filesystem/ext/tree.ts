@@ -64,14 +64,11 @@ export class ExtTree implements TreeSource {
     let at = offset;
     for (let i = 0; i < count; i++) {
       const end = at + 2 + (names[at + 1] as number);
-      const name = names.subarray(at + 2, end);
-      const result = attempt(() => {
-        writeStat(view, i * statLayout.size, this.#fs.inode(this.#lookUp(dirFd, name)));
-        return 0;
-      });
-      if (result < 0) {
+      try {
+        writeStat(view, i * statLayout.size, this.#fs.inode(this.#lookUp(dirFd, names.subarray(at + 2, end))));
+      } catch (error) {
         out.fill(0, i * statLayout.size, (i + 1) * statLayout.size);
-        view.setUint32(i * statLayout.size + statLayout.error, -result, true);
+        view.setUint32(i * statLayout.size + statLayout.error, errnoOfFailure(error), true);
       }
       at = end;
     }
@@ -200,15 +197,15 @@ export class ExtTree implements TreeSource {
 
   #gatherOne(dirFd: number, kind: EntryKind, name: Uint8Array, out: Uint8Array, view: DataView, at: number): number {
     this.#gathered = -1;
-    let fields = nothing;
-    let inode: ExtInode | undefined;
-    const result = attempt(() => {
+    let inode: ExtInode;
+    let fields: GatherFields;
+    try {
       inode = this.#fs.inode(name.length === 0 ? dirFd : this.#lookUp(dirFd, name));
-      if ((inode.mode & kindMask) !== typeOfKind[kind]) return -ESTALE;
+      if ((inode.mode & kindMask) !== typeOfKind[kind]) return writeGatherError(out, view, at, ESTALE);
       fields = this.#fieldsOf(inode, kind);
-      return 0;
-    });
-    if (result < 0 || inode === undefined) return writeGatherError(out, view, at, -result);
+    } catch (error) {
+      return writeGatherError(out, view, at, errnoOfFailure(error));
+    }
     this.#gathered = inode.number;
     const hasFlags = kind === EntryKind.file || kind === EntryKind.directory;
     return writeGathered(out, view, at, inode, hasFlags, fields);
