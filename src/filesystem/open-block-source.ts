@@ -18,7 +18,7 @@ import { writableError } from "./source-errors.ts";
 import { openReader, type OpenReader } from "./source-mount.ts";
 import type { FrozenSource } from "./types.ts";
 import { type Use, useOf } from "./use.ts";
-import { deviceWritable, statSource } from "./writable.ts";
+import { deviceWritable, liveWay, statSource } from "./writable.ts";
 
 /** A source that is read from its blocks. */
 export interface OpenBlockSource extends FrozenSource {
@@ -43,7 +43,7 @@ export async function openBlockSource(path: string): Promise<OpenBlockSource> {
   return openWith(async (cleanup) => {
     const use = useOf(stat);
     const state = deviceWritable(path, use);
-    if (state.writable) throw writableError(path, state);
+    if (state.writable) throw writableError(path, { ...state, ways: state.ways.filter((way) => way !== liveWay) });
     const reader = openUnwritten(cleanup, path, stat, use);
     const mount = use.mounts[0];
     const { type, warnings } = await checkSource(reader, path, mount);

@@ -74,14 +74,13 @@ function mountedWritable(mount: Mount): Writable {
   ]);
 }
 
+/** The way that is not open to who reads blocks. */
+export const liveWay = "save it while it changes (--allow-rw): each file is checked after reading";
+
 function writable(reason: string, ways: readonly string[]): Writable {
   return {
     writable: true,
     reason,
-    ways: [
-      ...ways,
-      "save it from a snapshot: savefs or saveimg with --snapshot",
-      "save it while it changes (--allow-rw): each file is checked after reading",
-    ],
+    ways: [...ways, "save it from a snapshot: savefs or saveimg with --snapshot", liveWay],
   };
 }

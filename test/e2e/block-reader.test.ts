@@ -59,7 +59,10 @@ describe("a save from blocks", () => {
       const archive = lab.path("never.tsfsa");
       const image = await lab.filesystem(recipes.ext4);
       const where = await lab.mount(image);
-      expect((await tsfsa(["savefs", "--reader=block", archive, image])).status).toBe(3);
+      const writable = await tsfsa(["savefs", "--reader=block", archive, image]);
+      expect(writable.status).toBe(3);
+      expect(writable.stderr).toContain("--snapshot");
+      expect(writable.stderr).not.toContain("--allow-rw"); // changes nothing here
       expect((await tsfsa(["savefs", "--reader=block", archive, where])).status).toBe(4);
       const btrfs = await lab.filesystem(recipes.btrfs);
       const refused = await tsfsa(["savefs", "--reader=block", archive, btrfs]);
