@@ -81,6 +81,11 @@ export class ExtDevice implements ByteReader {
     if (this.#overlay.size > 0) this.#overlayInto(target, at, length, position);
   }
 
+  /** Says what readInto() is asked for next, in pieces. */
+  willRead(position: number, length: number): void {
+    this.#access.willRead?.(position, length);
+  }
+
   /** Undefined where it cannot be read whole. */
   #chunk(number: number): Chunk | undefined {
     const known = this.#chunks.get(number);

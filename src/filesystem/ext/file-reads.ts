@@ -1,4 +1,4 @@
-// Reads the content of many files at once, in the order it has on the device: neighbours come with one read.
+// Reads the content of many files at once, in the order it has on the device: of neighbours it knows before.
 
 import { addon } from "../../sys/addon.ts";
 import { errnoOfFailure } from "./flaw.ts";
@@ -27,14 +27,12 @@ interface Place {
   readonly length: number;
 }
 
-/** Pieces with so little between them are read together, through a buffer of this size; longer pieces go straight to where they belong. */
+/** Pieces with so little between them are announced together, up to so many bytes. */
 const gapMax = 32 * 1024;
-const togetherBytes = 1024 * 1024;
-const straightBytes = 128 * 1024;
+const announcedBytes = 1024 * 1024;
 
 export class FileReads {
   readonly #fs: ExtFilesystem;
-  #together: Uint8Array | undefined;
 
   constructor(fs: ExtFilesystem) {
     this.#fs = fs;
@@ -70,11 +68,10 @@ export class FileReads {
       }
     }
     pieces.sort((a, b) => a.position - b.position);
-    for (let from = 0, to = 0; from < pieces.length; from = to) {
-      to = this.#endOfGroup(pieces, from);
-      if (to === from + 1 || !this.#readTogether(pieces, from, to, buffer)) {
-        for (let i = from; i < to; i++) this.#readPiece(pieces[i] as Piece, buffer, status);
-      }
+    let announced = 0;
+    for (let i = 0; i < pieces.length; i++) {
+      if (i === announced) announced = this.#announce(pieces, i);
+      this.#readPiece(pieces[i] as Piece, buffer, status);
     }
     if (digests.length > 0) addon().digestFiles(buffer, offsets, sizes, files.length, digests);
   }
@@ -108,38 +105,19 @@ export class FileReads {
     return wanted;
   }
 
-  #endOfGroup(pieces: readonly Piece[], from: number): number {
-    const first = pieces[from] as Piece;
+  /** Tells the device of the piece at `from` and of those that lie near behind it. Returns which comes after them. */
+  #announce(pieces: readonly Piece[], from: number): number {
+    const { position, length } = pieces[from] as Piece;
     let to = from + 1;
-    if (first.length >= straightBytes) return to;
-    let end = first.position + first.length;
+    let end = position + length;
     for (; to < pieces.length; to++) {
       const next = pieces[to] as Piece;
       const nextEnd = Math.max(end, next.position + next.length);
-      if (next.position - end > gapMax || next.length >= straightBytes) break;
-      if (nextEnd - first.position > togetherBytes) break;
+      if (next.position - end > gapMax || nextEnd - position > announcedBytes) break;
       end = nextEnd;
     }
+    if (to > from + 1) this.#fs.device.willRead(position, end - position);
     return to;
-  }
-
-  /** False: it cannot be read as a whole. */
-  #readTogether(pieces: readonly Piece[], from: number, to: number, buffer: Uint8Array): boolean {
-    const start = (pieces[from] as Piece).position;
-    let end = start;
-    for (let i = from; i < to; i++) end = Math.max(end, (pieces[i] as Piece).position + (pieces[i] as Piece).length);
-    const together = (this.#together ??= new Uint8Array(togetherBytes));
-    try {
-      this.#fs.device.readInto(together, 0, end - start, start);
-    } catch (error) {
-      errnoOfFailure(error);
-      return false;
-    }
-    for (let i = from; i < to; i++) {
-      const { position, length, target } = pieces[i] as Piece;
-      buffer.set(together.subarray(position - start, position - start + length), target);
-    }
-    return true;
   }
 
   #readPiece({ file, position, length, target }: Piece, buffer: Uint8Array, status: Float64Array): void {
