@@ -17,8 +17,8 @@ import { Workplace } from "./workplace.ts";
 const limits = [
   { operation: "save", metric: "wall", atMost: 1.8 },
   { operation: "save", metric: "CPU", atMost: 1.6 },
-  { operation: "restore", metric: "wall", atMost: 1.5 },
-  { operation: "restore", metric: "CPU", atMost: 1.5 },
+  { operation: "restore", metric: "wall", atMost: 1.8 },
+  { operation: "restore", metric: "CPU", atMost: 1.9 },
 ] as const;
 const attempts = 2;
 
