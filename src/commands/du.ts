@@ -4,7 +4,6 @@
 import type { CommandContext, DirectorySum, DuOptions, ListedEntry, Outcome } from "../model/options.ts";
 import { EntryKind } from "../model/entry.ts";
 import { readEntries } from "./list.ts";
-import { nothingFits } from "./parts.ts";
 
 interface OpenSum {
   readonly source: number;
@@ -59,7 +58,6 @@ export async function du(
       add(entry);
     })();
   });
-  if (entries === 0 && options.patterns.length > 0) throw nothingFits(options.archive, options.patterns);
   while (open.length > 0) await leave();
   return { status: warnings === 0 ? 0 : 1, warnings, details: { entries, bytes } };
 }

@@ -31,7 +31,6 @@ export async function list(
     entries++;
     return sorted === undefined ? onEntry(entry) : sorted.add(entry);
   });
-  if (entries === 0 && options.patterns.length > 0) throw nothingFits(options.archive, options.patterns);
   let turn = 0;
   for (const entry of (await sorted?.inOrder(context.signal)) ?? []) {
     if (turn++ % entriesPerTurn === 0) await nextTurn();
@@ -41,15 +40,23 @@ export async function list(
   return { status: warnings === 0 ? 0 : 1, warnings, details: { entries } };
 }
 
+type ReadOptions = Pick<ListOptions, "archive" | "patterns" | "source" | "asFiles">;
+
 /**
- * Hands out the selected entries in the archive's order; what is lost of the catalog is told, and thrown at the end. Returns how many entries inside of
- * images could not be read.
+ * Hands out the selected entries in the archive's order; what is lost of the catalog is told, and thrown at the end, and so are patterns that fit nothing.
+ * Returns how many entries inside of images could not be read.
  */
-export async function readEntries(
-  options: Pick<ListOptions, "archive" | "patterns" | "source" | "asFiles">,
-  context: CommandContext,
-  onEntry: OnEntry,
-): Promise<number> {
+export async function readEntries(options: ReadOptions, context: CommandContext, onEntry: OnEntry): Promise<number> {
+  let isEmpty = true;
+  const unread = await readSelected(options, context, (entry) => {
+    isEmpty = false;
+    return onEntry(entry);
+  });
+  if (isEmpty && options.patterns.length > 0) throw nothingFits(options.archive, options.patterns);
+  return unread;
+}
+
+async function readSelected(options: ReadOptions, context: CommandContext, onEntry: OnEntry): Promise<number> {
   const selection = compileSelection(options.patterns);
   const reader = await ArchiveReader.open(options.archive, context.signal);
   try {

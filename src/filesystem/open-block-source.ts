@@ -16,7 +16,7 @@ import { accessOfFd } from "./random-access.ts";
 import { checkSource } from "./source-check.ts";
 import { writableError } from "./source-errors.ts";
 import { openReader, type OpenReader } from "./source-mount.ts";
-import type { FrozenSource } from "./types.ts";
+import type { FrozenSource, Writable } from "./types.ts";
 import { type Use, useOf } from "./use.ts";
 import { deviceWritable, liveWay, statSource } from "./writable.ts";
 
@@ -42,8 +42,8 @@ export async function openBlockSource(path: string): Promise<OpenBlockSource> {
   }
   return openWith(async (cleanup) => {
     const use = useOf(stat);
-    const state = deviceWritable(path, use);
-    if (state.writable) throw writableError(path, { ...state, ways: state.ways.filter((way) => way !== liveWay) });
+    const state = blocksWritable(path, use);
+    if (state.writable) throw writableError(path, state);
     const reader = openUnwritten(cleanup, path, stat, use);
     const mount = use.mounts[0];
     const { type, warnings } = await checkSource(reader, path, mount);
@@ -65,10 +65,16 @@ export async function openBlockSource(path: string): Promise<OpenBlockSource> {
       origin: path,
       frozen: true,
       warnings,
-      checkFrozen: () => (mount === undefined ? state : deviceWritable(path, useOf(statSource(path)))),
+      checkFrozen: () => (mount === undefined ? state : blocksWritable(path, useOf(statSource(path)))),
       close: () => cleanup.run(),
     };
   });
+}
+
+/** Blocks that change while they are read make no file system: it cannot be saved live. */
+function blocksWritable(path: string, use: Use): Writable {
+  const state = deviceWritable(path, use);
+  return state.writable ? { ...state, ways: state.ways.filter((way) => way !== liveWay) } : state;
 }
 
 /** Claims what is not mounted, as far as that can be done: a mounted one is read-only, and cannot be claimed. */

@@ -23,7 +23,7 @@ import { settlePlaceholder, subvolumeInode, subvolumeOf } from "../sys/subvolume
 import { compareExtents } from "./compare-extents.ts";
 import { compareAttributes, compareProperties, compareSubvolume, type EntryProperties } from "./compare-fields.ts";
 import type { CompareInput, CompareOutput, LeavesInput, LeavesOutput } from "./protocol.ts";
-import { type OpenedBlock, type Unpacker } from "./unpack.ts";
+import type { OpenedBlock, Unpacker } from "./unpack.ts";
 
 /** Entries opened at a time, and bytes of their content read at a time. */
 const entriesPerBatch = 256;

@@ -1,7 +1,6 @@
 // Comparing an archive with a live tree: groups in order, blocks in parallel, what differs told in the archive's order. Blocks are decoded for the
 // attributes, which stand there only; blocks that go on with a file are not, since its digest stands in the catalog.
 
-import { framePlace } from "../archive/frames.ts";
 import type { BlockLocation, Group, GroupCatalog, GroupSource } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { type BlockOutline, decodeBlockRows } from "../format/segmentDecoder.ts";
@@ -14,7 +13,7 @@ import { LiveLinks } from "./live-links.ts";
 import type { EnteredRows, LiveTree, OneSided } from "./live-tree.ts";
 import { OrderedJobs } from "./ordered.ts";
 import { holdDirectories, type Section, sectionsOf } from "./parents.ts";
-import type { CompareOutput } from "./protocol.ts";
+import { type CompareOutput, plainBlock } from "./protocol.ts";
 import type { RestorePool } from "./run-options.ts";
 
 export interface CompareRunOptions {
@@ -183,18 +182,10 @@ export class CompareRun {
     section: Section,
   ): Promise<CompareOutput> {
     const { pool, reader, compare } = this.#options;
-    const { parentPath, firstDepth, prefixes } = entered;
     const held = holdDirectories(entered.parents, section);
     try {
       return await pool.run("compare", {
-        frame: framePlace(location, reader.input.fd),
-        count: outline.count,
-        rows: outline.rows.slice(),
-        digests: outline.digests.slice(),
-        parentPath,
-        firstDepth,
-        prefixes,
-        end: location.record.end,
+        ...plainBlock(location, outline, entered, reader.input.fd),
         dirFds: held.dirFds,
         options: compare,
       });

@@ -1,8 +1,10 @@
 // The jobs of reading an archive: a block goes to a worker by its place in the archive file (or with its bytes, from a pipe); the worker checks it against
 // its catalog rows and, when it restores, writes below the directories it was given. Nothing of the content comes back.
 
-import type { FramePlace } from "../archive/frames.ts";
+import { type FramePlace, framePlace } from "../archive/frames.ts";
+import type { BlockLocation } from "../archive/reader.ts";
 import type { Leaves } from "../codec/leaves.ts";
+import type { BlockOutline } from "../format/segmentDecoder.ts";
 import type { Codec, DigestName } from "../model/archive.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import type { ExtendedAttribute, Extent } from "../model/entry.ts";
@@ -37,6 +39,18 @@ export interface PlainBlock extends RowPlace {
   readonly digests: Uint8Array;
   /** The end-of-archive block: its tar bytes are zeros, its rows have no members. */
   readonly end: boolean;
+}
+
+/** The block for a job, with copies of its rows: the segment that holds them stays here. `fd`: of the archive, where it is a file. */
+export function plainBlock(
+  location: BlockLocation,
+  { count, rows, digests }: BlockOutline,
+  { parentPath, firstDepth, prefixes }: RowPlace,
+  fd: number | undefined,
+): PlainBlock {
+  const frame = framePlace(location, fd);
+  const { end } = location.record;
+  return { frame, count, rows: rows.slice(), digests: digests.slice(), parentPath, firstDepth, prefixes, end };
 }
 
 /** A plain block that its record does not prove. */

@@ -16,7 +16,7 @@ import { keptMessage } from "./marked.ts";
 import { isRemembered } from "./metadata.ts";
 import { OrderedJobs } from "./ordered.ts";
 import { isTaken, type PlacedBlock } from "./placed.ts";
-import { type KeptFile, renamedRow, type UnpackOutput } from "./protocol.ts";
+import { type KeptFile, plainBlock, renamedRow, type UnpackOutput } from "./protocol.ts";
 import type { ImageSink, RunOptions } from "./run-options.ts";
 import { Sharing } from "./sharing.ts";
 import { tellEntries, tellIncomplete } from "./tell.ts";
@@ -265,19 +265,12 @@ export class BlockRun {
     [from, to]: readonly [number, number],
     largeFd: number | undefined,
   ): Promise<UnpackOutput> {
-    const { pool, write, keepDamaged = false } = this.#options;
+    const { pool, reader, write, keepDamaged = false } = this.#options;
     const held = placed.acquire(from, to);
     try {
       return await pool.run("unpack", {
-        frame: framePlace(location, this.#options.reader.input.fd),
+        ...plainBlock(location, outline, placed, reader.input.fd),
         write,
-        count: outline.count,
-        rows: outline.rows.slice(),
-        digests: outline.digests.slice(),
-        parentPath: placed.parentPath,
-        firstDepth: placed.firstDepth,
-        prefixes: placed.prefixes,
-        end: location.record.end,
         careful: placed.careful,
         dirFds: held.dirFds,
         renamed: placed.renamed,

@@ -9,6 +9,7 @@ import { type BlockOutline, decodeBlockRows, firstDepthOf } from "../format/segm
 import { Findings } from "./findings.ts";
 import { componentsBelow } from "./index-block.ts";
 import type { PlacedBlock } from "./placed.ts";
+import { plainBlock } from "./protocol.ts";
 import { BlockRun } from "./run-blocks.ts";
 import type { RunOptions, RunResult } from "./run-options.ts";
 
@@ -171,16 +172,8 @@ export class ReadRun {
     { completions }: GroupCatalog,
   ): Promise<BlockLocation> {
     const { pool, reader } = this.#options;
-    const { parentPath, firstDepth, prefixes } = placed;
     const digest = await pool.run("prove", {
-      frame: framePlace(location, reader.input.fd),
-      count: outline.count,
-      rows: outline.rows.slice(),
-      digests: outline.digests.slice(),
-      parentPath,
-      firstDepth,
-      prefixes,
-      end: false,
+      ...plainBlock(location, outline, placed, reader.input.fd),
       isFileCompleted: completions.some(({ entry }) => entry === placed.firstEntry + outline.count - 1),
     });
     if (digest === undefined) return location;
