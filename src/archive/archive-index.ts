@@ -5,10 +5,9 @@
 import { equalBytes, fromHex } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
-import { decodeBlock } from "../format/block.ts";
+import { blockPayloadLengthAt, decodeBlock } from "../format/block.ts";
 import { decodeFooter, footerRecordLength } from "../format/footer.ts";
 import {
-  blockPayloadLength,
   decodeRecordHeader,
   isPayloadIntact,
   payloadLimits,
@@ -22,6 +21,7 @@ import { decodeTable } from "../format/table.ts";
 import type { Summary, TableBlock, TableSegment } from "../model/archive.ts";
 import { addon } from "../sys/addon.ts";
 import { blocksFrom } from "./chained-records.ts";
+import { traitsOf } from "./lost-block.ts";
 import type { ArchiveReader, BlockLocation, GroupCatalog } from "./reader.ts";
 
 /** Bytes of segments that are kept decompressed: a search comes back to the same ones. */
@@ -122,7 +122,8 @@ export class ArchiveIndex {
   /** The record of a block, and where its frame is. Throws ARCHIVE_DAMAGED. */
   block(number: number): BlockLocation {
     const { offset, compressedLength, uncompressedLength, firstEntry, entryCount } = this.blocks[number] as TableBlock;
-    const record = decodeBlock(readRecord(this.#fd, offset, this.#archiveId, RecordType.block, blockPayloadLength));
+    const payloadLength = blockPayloadLengthAt(offset, this.#reader.head.format);
+    const record = decodeBlock(readRecord(this.#fd, offset, this.#archiveId, RecordType.block, payloadLength));
     if (
       record.number !== number ||
       record.compressedLength !== compressedLength ||
@@ -132,13 +133,13 @@ export class ArchiveIndex {
     ) {
       throw differs(offset, `block ${number}`);
     }
-    return { record, frameOffset: offset + recordHeaderLength + blockPayloadLength };
+    return { record, frameOffset: offset + recordHeaderLength + payloadLength };
   }
 
   /** A block whose record is damaged, where the records around it prove it. */
   async rebuiltBlock(number: number): Promise<BlockLocation | undefined> {
     const { input, head, digest } = this.#reader;
-    const traits = { archiveId: this.#archiveId, digest, codec: head.codec, sources: head.sources.length };
+    const traits = traitsOf(head, digest);
     const from = number === 0 ? head.preamble.length : (this.blocks[number - 1] as TableBlock).offset;
     for await (const { record, frameOffset, isRebuilt, isUnproved } of blocksFrom(input, from, traits)) {
       if (record.number < number) continue;

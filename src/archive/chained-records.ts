@@ -3,7 +3,7 @@
 
 import { equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
-import { decodeBlock } from "../format/block.ts";
+import { blockPayloadLengthAt, decodeBlock } from "../format/block.ts";
 import { extendChain, startChain } from "../format/chain.ts";
 import { decodeFooter } from "../format/footer.ts";
 import { blockPayloadLength, decodeRecordHeader, recordHeaderLength, RecordType } from "../format/record.ts";
@@ -28,6 +28,9 @@ export interface ChainedRecord extends FoundRecord {
 interface Suspicion {
   /** Of the record. */
   readonly offset: number;
+  /** Of the record, and where its frame begins, if nothing else stood there. */
+  readonly payloadLength: number;
+  readonly frameOffset: number;
   readonly chain: Uint8Array;
   readonly gap: Gap;
   readonly end: number;
@@ -40,9 +43,8 @@ export const rebuiltMessage = "a block record is damaged: it was made again, and
 export const unprovedMessage =
   "a block record is lost together with what stood before it: its block is taken if the catalog and all digests of its files prove it";
 
-const blockRecordLength = recordHeaderLength + blockPayloadLength;
 /** Bytes of records that are read ahead for the next chain value: a catalog segment, a head. */
-const aheadBytesMax = limits.segmentPayloadBytes + limits.headPayloadBytes + blockRecordLength;
+const aheadBytesMax = limits.segmentPayloadBytes + limits.headPayloadBytes + 2 * recordHeaderLength;
 
 export class ChainedRecords {
   readonly #input: ArchiveInput;
@@ -130,9 +132,10 @@ export class ChainedRecords {
     const missing = header.sequence - this.#sequence - 1;
     if (chain === undefined || gap === undefined || missing < 1 || missing > 3) return undefined;
     const offset = Math.max(gap.start, this.#headEnd);
-    const frameLength = end - offset - blockRecordLength;
-    if (frameLength <= 0 || frameLength > limits.frameBytes) return undefined;
-    return { offset, chain, gap, end, isAlone: missing === 1 };
+    const payloadLength = blockPayloadLengthAt(offset, this.#traits.format);
+    const frameOffset = offset + recordHeaderLength + payloadLength;
+    if (frameOffset >= end || end - frameOffset > limits.frameBytes) return undefined;
+    return { offset, payloadLength, frameOffset, chain, gap, end, isAlone: missing === 1 };
   }
 
   /** The records up to the one that states the chain; fewer where it cannot be told any more. The input stands behind the last. */
@@ -153,8 +156,7 @@ export class ChainedRecords {
   async #rebuild(suspicion: Suspicion, ahead: readonly FoundRecord[]): Promise<ChainedRecord | undefined> {
     const [first, last] = [ahead[0] as FoundRecord, ahead.at(-1) as FoundRecord];
     if (statedChain(last) === undefined || (last.afterGap && last !== first)) return undefined;
-    const { offset, gap, end, isAlone } = suspicion;
-    const start = offset + blockRecordLength;
+    const { frameOffset: start, gap, end, isAlone } = suspicion;
     const bytes = await this.#bytesAt(start, end - start, gap);
     if (bytes === undefined) return undefined;
     try {
@@ -164,10 +166,10 @@ export class ChainedRecords {
       if (isAlone) return this.#proved(suspicion, bytes, ahead, previous, next);
       const found = previous === undefined ? undefined : await this.#lostBlocks.find(bytes, previous, next);
       if (found === undefined) return undefined;
-      const record = this.#lostBlocks.encode(found.record, first.header.sequence - 1);
+      const record = this.#lostBlocks.encode(found.record, first.header.sequence - 1, blockPayloadLength);
       const frameOffset = end - found.frame.length;
       const frame = { offset: frameOffset, bytes: found.frame, isUnproved: true };
-      return { ...partsOf(record), offset: frameOffset - blockRecordLength, afterGap: true, frame };
+      return { ...partsOf(record), offset: frameOffset - record.length, afterGap: true, frame };
     } catch (error) {
       if (error instanceof TsfsaError && error.code === "ARCHIVE_DAMAGED") return undefined; // told by who takes the record
       throw error;
@@ -175,17 +177,17 @@ export class ChainedRecords {
   }
 
   #proved(
-    { offset, chain }: Suspicion,
+    { offset, payloadLength, frameOffset, chain }: Suspicion,
     frame: Uint8Array,
     ahead: readonly FoundRecord[],
     previous: BlockRecord | undefined,
     next: BlockRecord | Footer,
   ): ChainedRecord | undefined {
     const behind = ahead.slice(0, -1).map((record) => record.bytes);
-    const lost = { sequence: this.#sequence + 1, chain, previous, frame, behind, next };
+    const lost = { sequence: this.#sequence + 1, payloadLength, chain, previous, frame, behind, next };
     const record = this.#lostBlocks.rebuild(lost);
     if (record === undefined) return undefined;
-    const place = { offset: offset + blockRecordLength, bytes: frame, isUnproved: false };
+    const place = { offset: frameOffset, bytes: frame, isUnproved: false };
     return { ...partsOf(record), offset, afterGap: false, frame: place };
   }
 

@@ -2,7 +2,7 @@
 // the record that was written gives the chain value that the records behind it state, so that one proves itself, and with its digest the frame.
 // Where the chain is lost, too, a frame is only found: what it holds must prove it.
 
-import { compareBytes, equalBytes } from "../base/bytes.ts";
+import { compareBytes, equalBytes, fromHex } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { leafSizeBytes, limits } from "../base/limits.ts";
 import { createDecoder, type FrameDecoder, frameMagics } from "../codec/codec.ts";
@@ -10,7 +10,7 @@ import type { Digest } from "../codec/digest.ts";
 import { encodeBlock, endBlockLength, endSourceId, recordDigestLength } from "../format/block.ts";
 import { extendChain } from "../format/chain.ts";
 import { encodeRecord, RecordType } from "../format/record.ts";
-import type { BlockRecord, Codec, Footer } from "../model/archive.ts";
+import type { BlockRecord, Codec, Footer, Head } from "../model/archive.ts";
 
 /** What all blocks of an archive have in common. */
 export interface BlockTraits {
@@ -20,12 +20,20 @@ export interface BlockTraits {
   readonly codec: Codec;
   /** Number of the archive's sources. */
   readonly sources: number;
+  /** Format version of the archive. */
+  readonly format: number;
+}
+
+export function traitsOf(head: Head, digest: Digest): BlockTraits {
+  const { codec, sources, format } = head;
+  return { archiveId: fromHex(head.archiveId) as Uint8Array, digest, codec, sources: sources.length, format };
 }
 
 /** A lost block record and what is left around it. */
 export interface LostBlock {
-  /** Sequence number of its record. */
+  /** Sequence number of its record, and bytes of its payload. */
   readonly sequence: number;
+  readonly payloadLength: number;
   /** Chain value before its record. */
   readonly chain: Uint8Array;
   /** The block before it; undefined: it is the first. */
@@ -65,11 +73,11 @@ export class LostBlocks {
   /** All bytes of the record; undefined: none that could have stood there is proved. */
   rebuild(lost: LostBlock): Uint8Array | undefined {
     const { digest } = this.#traits;
-    const { sequence, behind, next } = lost;
+    const { sequence, payloadLength, behind, next } = lost;
     const behindBytes = behind.reduce((sum, { length }) => sum + length, 0);
     for (const block of this.#candidates(lost, digest.block(lost.frame))) {
       if (this.#triedBytes > triedBytesMax) break;
-      const record = this.encode(block, sequence);
+      const record = this.encode(block, sequence, payloadLength);
       this.#triedBytes += record.length + behindBytes;
       let chain = lost.chain;
       for (const bytes of [record, ...behind]) chain = extendChain(digest.hash, chain, bytes);
@@ -79,8 +87,8 @@ export class LostBlocks {
   }
 
   /** All bytes of a block's record. */
-  encode(block: BlockRecord, sequence: number): Uint8Array {
-    return encodeRecord(RecordType.block, this.#traits.archiveId, sequence, encodeBlock(block));
+  encode(block: BlockRecord, sequence: number, payloadLength: number): Uint8Array {
+    return encodeRecord(RecordType.block, this.#traits.archiveId, sequence, encodeBlock(block, payloadLength));
   }
 
   /**

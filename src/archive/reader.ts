@@ -6,7 +6,7 @@ import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
 import type { Digest } from "../codec/digest.ts";
-import { decodeBlock } from "../format/block.ts";
+import { blockPayloadLengthAt, decodeBlock } from "../format/block.ts";
 import { checkPreamble } from "../format/comment.ts";
 import { decodeFooter } from "../format/footer.ts";
 import { encodeRecord, RecordType } from "../format/record.ts";
@@ -19,9 +19,9 @@ import type { Completion } from "../model/catalog.ts";
 import { type ChainedRecord, ChainedRecords } from "./chained-records.ts";
 import type { Damage } from "./damage.ts";
 import { EndCheck } from "./end-check.ts";
-import { findHead, type FoundHead, isBehindPreamble } from "./find-head.ts";
+import { findHead, isBehindPreamble } from "./find-head.ts";
 import { type ArchiveInput, openInput } from "./input.ts";
-import type { BlockTraits } from "./lost-block.ts";
+import { traitsOf } from "./lost-block.ts";
 import { type FoundRecord, RecordWalker } from "./records.ts";
 
 /** A block whose record is whole, or was made again. */
@@ -123,7 +123,7 @@ export class ArchiveReader {
     }
     if (!isBehindPreamble(found)) damages.push({ offset: 0, message: "the preamble is not the one the head names" });
     walker.follow(record.header.archiveId, isCopy ? -1 : record.header.sequence);
-    const records = new ChainedRecords(input, walker, traitsOf(found), damages);
+    const records = new ChainedRecords(input, walker, traitsOf(head, digest), damages);
     records.startBehind(firstHeadOf(record), isCopy ? head.preamble.length : record.offset);
     return new ArchiveReader(input, record, head, preamble, digest, segments, records, damages);
   }
@@ -207,6 +207,11 @@ export class ArchiveReader {
     }
     if (record.codec !== this.head.codec)
       this.#damage(found.offset, `block ${record.number} names another codec than the head`);
+    const payloadLength = blockPayloadLengthAt(found.offset, this.head.format);
+    if (this.damages.length === 0 && found.payload.length !== payloadLength) {
+      const message = `expected ${payloadLength} bytes before the frame of block ${record.number}, found ${found.payload.length}`;
+      this.#damage(found.offset, message);
+    }
     if (record.number === 0) await this.#checkPreamble(record.tarOffset);
     this.#nextBlock = record.number + 1;
     this.#end.addBlock(found.offset, record);
@@ -298,11 +303,6 @@ export class ArchiveReader {
   #damage(offset: number, message: string, block?: number): void {
     this.damages.push({ offset, message, ...(block === undefined ? {} : { block }) });
   }
-}
-
-function traitsOf({ head, digest, record }: FoundHead): BlockTraits {
-  const { codec, sources } = head;
-  return { archiveId: record.header.archiveId, digest, codec, sources: sources.length };
 }
 
 /** All bytes of the first head, of which this record may be the copy. */

@@ -5,13 +5,14 @@ import { concatBytes, equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import {
-  blockPayloadLength,
   decodeRecordHeader,
   findRecordMagic,
   isKnownType,
   isPayloadIntact,
+  payloadLimits,
   type RecordHeader,
   recordHeaderLength,
+  RecordType,
 } from "../format/record.ts";
 import type { Damage } from "./damage.ts";
 import type { ArchiveInput } from "./input.ts";
@@ -38,7 +39,7 @@ export interface Gap {
 
 const scanBytes = 1024 * 1024;
 /** Bytes of a gap that are kept. */
-const gapBytesMax = recordHeaderLength + blockPayloadLength + limits.frameBytes;
+const gapBytesMax = recordHeaderLength + payloadLimits(RecordType.block).maximum + limits.frameBytes;
 
 export class RecordWalker {
   readonly #input: ArchiveInput;

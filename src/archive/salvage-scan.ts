@@ -7,13 +7,14 @@ import { toHex } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { createDigest, type Digest } from "../codec/digest.ts";
 import { decodeBlock } from "../format/block.ts";
-import { decodeHead } from "../format/head.ts";
+import { decodeHead, formatVersion } from "../format/head.ts";
 import { encodeRecord, RecordType } from "../format/record.ts";
 import { decodeSegment } from "../format/segment.ts";
 import { limits } from "../base/limits.ts";
 import type { BlockRecord, DigestName, Head } from "../model/archive.ts";
 import { blocksFrom } from "./chained-records.ts";
 import type { ArchiveInput } from "./input.ts";
+import { traitsOf } from "./lost-block.ts";
 import { type FoundRecord, RecordWalker } from "./records.ts";
 
 /** A block whose record is whole, or was made again. */
@@ -182,8 +183,10 @@ class Scan {
     const numbers = [...blocks.values()].flatMap(({ record, proven }) => (proven ? [record.number] : []));
     const [first] = blocks.values();
     if (first === undefined || digest === undefined || blocks.get(numbers.length - 1)?.record.end === true) return;
-    const { codec } = head ?? first.record;
-    const traits = { archiveId, digest, codec, sources: head?.sources.length ?? limits.sources };
+    const traits =
+      head === undefined
+        ? { archiveId, digest, codec: first.record.codec, sources: limits.sources, format: formatVersion }
+        : traitsOf(head, digest);
     const start = head?.preamble.length ?? 0;
     for await (const block of blocksFrom(this.#input, start, traits, headRecord)) {
       this.#signal.throwIfAborted();

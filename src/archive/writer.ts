@@ -6,7 +6,7 @@ import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { createEncoder, type FrameEncoder } from "../codec/codec.ts";
 import type { Digest } from "../codec/digest.ts";
-import { encodeBlock, endBlockLength, endSourceId } from "../format/block.ts";
+import { blockPayloadLengthAt, encodeBlock, endBlockLength, endSourceId } from "../format/block.ts";
 import { extendChain, startChain } from "../format/chain.ts";
 import { encodePreamble } from "../format/comment.ts";
 import { encodeFooter, footerRecordLength } from "../format/footer.ts";
@@ -223,7 +223,8 @@ export class ArchiveWriter {
       tarOffset: this.#tarOffset,
       entryCount,
     };
-    const payload = encodeBlock({
+    const offset = this.#sink.offset;
+    const record = {
       ...shared,
       number,
       sourceId,
@@ -232,8 +233,8 @@ export class ArchiveWriter {
       digest,
       chain: this.#chain,
       ...(continuation === undefined ? {} : { continuation }),
-    });
-    const offset = this.#sink.offset;
+    };
+    const payload = encodeBlock(record, blockPayloadLengthAt(offset, this.#head.format));
     this.#blocks.push({ ...shared, offset, sourceId, continuation: continuation !== undefined, end });
     this.#group ??= {
       firstBlock: number,

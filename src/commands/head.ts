@@ -8,6 +8,9 @@ import { encodeHead, formatVersion } from "../format/head.ts";
 import type { Head, SourceDescription } from "../model/archive.ts";
 import type { SaveOptions } from "../model/options.ts";
 
+/** An older reader would not find the frames. */
+const versions = { format: formatVersion, oldestReader: formatVersion };
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Version of this program, from package.json. */
@@ -28,8 +31,7 @@ export function newHead(
   const epoch = environment["SOURCE_DATE_EPOCH"];
   const { codec, level, blockSize } = options.compression;
   const head = {
-    format: formatVersion,
-    oldestReader: formatVersion,
+    ...versions,
     creator: `tsfsa ${programVersion()}`,
     created: timestamp(epoch),
     label: options.label,
@@ -45,7 +47,7 @@ export function newHead(
 /** The head of an archive made of what is left of another: it tells of the same, but is another archive. */
 export function salvagedHead(head: Head, environment: Environment): Omit<Head, "preamble"> {
   const { preamble: _, ...rest } = head;
-  return withNewId({ ...rest, format: formatVersion, creator: `tsfsa ${programVersion()}` }, environment);
+  return withNewId({ ...rest, ...versions, creator: `tsfsa ${programVersion()}` }, environment);
 }
 
 function withNewId(head: Omit<Head, "preamble" | "archiveId">, environment: Environment): Omit<Head, "preamble"> {

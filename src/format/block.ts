@@ -1,16 +1,16 @@
-// The payload of a block record, 112 bytes; the data frame it describes follows the record at once (docs/FORMAT.md, section 5).
+// The payload of a block record: 112 bytes, and zeros up to where the data frame begins that it describes (docs/FORMAT.md, section 5).
 //
 //   0  8  block number                          36  2  source id, 0xFFFF in the end block    56 16  digest of the data frame
 //   8  8  offset in the tar stream              38  1  codec: 1 zstd, 2 lz4                  72 16  chain value before this record
 //  16  4  compressed length                     39  1  flags: 0 continuation, 1 end          88 24  zero
 //  20  4  uncompressed length                   40  8  continuation: entry number
-//  24  8  first entry that starts here          48  8  continuation: offset in the file
+//  24  8  first entry that starts here          48  8  continuation: offset in the file             112  …  zero, up to 4,095 bytes
 //  32  4  entries that start here
 
 import { ByteReader, ByteWriter, isZeroRange } from "../base/bytes.ts";
 import { leafSizeBytes, limits } from "../base/limits.ts";
 import type { BlockRecord, Codec } from "../model/archive.ts";
-import { blockPayloadLength } from "./record.ts";
+import { blockPayloadLength, frameAlignment, recordHeaderLength } from "./record.ts";
 
 /** Source id of the end-of-archive block. */
 export const endSourceId = 0xffff;
@@ -19,13 +19,23 @@ export const recordDigestLength = 16;
 /** Bytes of tar in the end-of-archive block: two zero blocks of tar. */
 export const endBlockLength = 1024;
 
+/** Format version since which frames are aligned. */
+const alignedSince = 2;
+
 const codecNumbers = { zstd: 1, lz4: 2 } as const satisfies Record<Codec, number>;
 
 const blockFlags = { continuation: 1, end: 2 } as const;
 
-/** Payload of a block record: 112 bytes. */
-export function encodeBlock(block: BlockRecord): Uint8Array {
-  const writer = new ByteWriter(blockPayloadLength);
+/** Length of the payload of a block record at `offset` of an archive of format version `format`: up to the frame, 112 to 4,207 bytes. */
+export function blockPayloadLengthAt(offset: number, format: number): number {
+  if (format < alignedSince) return blockPayloadLength;
+  const recordEnd = offset + recordHeaderLength + blockPayloadLength;
+  return blockPayloadLength + Math.ceil(recordEnd / frameAlignment) * frameAlignment - recordEnd;
+}
+
+/** Payload of a block record. `length`: see blockPayloadLengthAt(). */
+export function encodeBlock(block: BlockRecord, length: number): Uint8Array {
+  const writer = new ByteWriter(length);
   writer.u64(block.number);
   writer.u64(block.tarOffset);
   writer.u32(block.compressedLength);
@@ -39,14 +49,14 @@ export function encodeBlock(block: BlockRecord): Uint8Array {
   writer.u64(block.continuation?.fileOffset ?? 0);
   writer.raw(block.digest);
   writer.raw(block.chain);
-  writer.zeros(blockPayloadLength - writer.length);
+  writer.zeros(length - writer.length);
   return writer.take();
 }
 
 /** Reads and checks the payload of a block record. Throws ARCHIVE_DAMAGED for any illegal value. */
 export function decodeBlock(payload: Uint8Array): BlockRecord {
   const reader = new ByteReader(payload, "block record");
-  if (payload.length !== blockPayloadLength) throw reader.damage(`${payload.length} bytes, expected 112`);
+  if (payload.length < blockPayloadLength) throw reader.damage(`${payload.length} bytes, expected at least 112`);
   const number = reader.u64();
   const tarOffset = reader.u64();
   const compressedLength = reader.u32();
@@ -84,7 +94,7 @@ export function decodeBlock(payload: Uint8Array): BlockRecord {
   }
   if (!continues && (entry !== 0 || fileOffset !== 0)) throw reader.damage("continuation fields in a plain block");
   if (!continues && !end && entryCount === 0) throw reader.damage("a plain block in which no entry starts");
-  if (!isZeroRange(payload, 88, blockPayloadLength)) throw reader.damage("reserved bytes are not zero");
+  if (!isZeroRange(payload, 88, payload.length)) throw reader.damage("reserved bytes are not zero");
   return {
     number,
     tarOffset,

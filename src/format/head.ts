@@ -8,7 +8,7 @@ import type { FilesystemDescription, Head, ImageDescription, SourceDescription }
 import { decodeJson, encodeJson, type Fields } from "./json.ts";
 
 /** Format version this code writes, and the newest it reads. */
-export const formatVersion = 1;
+export const formatVersion = 2;
 
 const MiB = 1024 * 1024;
 
@@ -29,16 +29,20 @@ export function decodeHead(payload: Uint8Array): Head {
   const fields = decodeJson(payload, "head");
   const oldestReader = fields.integer("oldestReader", 1);
   if (oldestReader > formatVersion) {
-    throw new TsfsaError("ARCHIVE_VERSION", `the archive needs a reader of format ${oldestReader}, this one knows 1`, {
-      hints: ["use a newer tsfsa", "restore with the stock command that stands at the start of the archive"],
-    });
+    throw new TsfsaError(
+      "ARCHIVE_VERSION",
+      `the archive needs a reader of format ${oldestReader}, this one knows ${formatVersion}`,
+      {
+        hints: ["use a newer tsfsa", "restore with the stock command that stands at the start of the archive"],
+      },
+    );
   }
   const preamble = fields.object("preamble");
   const blockSize = fields.integer("blockSize", limits.blockSizeMin, limits.blockSizeMax);
   if (blockSize % MiB !== 0) throw fields.illegal("blockSize", "a multiple of 1 MiB");
   const digest = fields.oneOf("digest", ["xxh128", "sha256", "blake3"]);
   return {
-    format: fields.integer("format", formatVersion),
+    format: fields.integer("format", 1),
     oldestReader,
     archiveId: archiveId(fields),
     creator: fields.string("creator"),

@@ -15,6 +15,8 @@ export const recordHeaderLength = 64;
 const skippableHeaderLength = 8;
 const archiveIdLength = 16;
 export const blockPayloadLength = 112;
+/** Data frames begin at multiples of this many bytes of the archive: so no bad sector touches two of them. */
+export const frameAlignment = 4096;
 export const footerPayloadLength = 64;
 
 export const RecordType = { head: 1, block: 2, segment: 3, table: 4, summary: 5, footer: 6 } as const;
@@ -48,7 +50,7 @@ export function payloadLimits(type: number): { readonly minimum: number; readonl
     case RecordType.head:
       return { minimum: 2, maximum: limits.headPayloadBytes };
     case RecordType.block:
-      return { minimum: blockPayloadLength, maximum: blockPayloadLength };
+      return { minimum: blockPayloadLength, maximum: blockPayloadLength + frameAlignment - 1 };
     case RecordType.segment:
       return { minimum: 24, maximum: limits.segmentPayloadBytes };
     case RecordType.table:

@@ -87,6 +87,17 @@ describe("ArchiveReader", () => {
     }
   });
 
+  it("takes no frame for whole that begins elsewhere than the format says", async () => {
+    for (const [format, flaws] of [
+      [1, 0],
+      [2, 1],
+    ] as const) {
+      const groups = [{ blocks: [{ entries: [root, file(1, "a", "a")] }] }];
+      const shifted = await forge({ groups, head: { format }, layout: 1 });
+      expect(await read(shifted)).toMatchObject({ damages: flaws, complete: true });
+    }
+  });
+
   it("makes no record of illegal numbers around a lost one", async () => {
     const entries = [root, file(1, "a", "a")];
     const none = { firstEntry: 0, entryCount: 1 };

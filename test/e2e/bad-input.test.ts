@@ -163,7 +163,7 @@ const archives: readonly Row[] = [
     /newer|version/,
     async (lab) => {
       const archive = await smallArchive(lab);
-      patchRecords(archive, 1, '"format":1,"oldestReader":1', '"format":2,"oldestReader":2');
+      patchRecords(archive, 1, '"format":2,"oldestReader":2', '"format":3,"oldestReader":3');
       return restoring(lab, archive);
     },
   ],

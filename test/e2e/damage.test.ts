@@ -64,7 +64,7 @@ describe("a damaged archive", () => {
       const blocks = recordsOf(bytes).filter(({ type }) => type === 2);
       expect(blocks.length).toBeGreaterThan(6);
       const victim = blocks[3] as (typeof blocks)[number];
-      writeFileSync(archive, flipped(bytes, victim.offset + victim.length + 5000));
+      writeFileSync(archive, flipped(bytes, victim.end + 5000));
 
       const verified = await expectStatus(10, ["verify", "--json", archive]);
       const named = jsonLines(verified.stdout)

@@ -216,9 +216,9 @@ describe("diff", () => {
     await withLab(async (lab) => {
       const { archive, source } = await archiveOf(lab, ["--block-size", "1MiB"]);
       const whole = readFileSync(archive);
-      const first = recordsOf(whole).find(({ type }) => type === 2)?.offset ?? 0;
+      const first = recordsOf(whole).find(({ type }) => type === 2)?.end ?? 0;
       const copy = lab.path("damaged.tsfsa");
-      writeFileSync(copy, flipped(whole, first + 64 + 112 + 50));
+      writeFileSync(copy, flipped(whole, first + 50));
       writeFileSync(join(source, "zzz"), "changed");
       const result = await expectStatus(10, ["diff", copy, source]);
       expect(result.stderr).toContain("block 0");
@@ -288,7 +288,7 @@ describe("verify --quick", () => {
       const blocks = recordsOf(whole).filter(({ type }) => type === 2);
       const copy = lab.path("damaged.tsfsa");
       const hit = async (block: number): Promise<string> => {
-        writeFileSync(copy, flipped(whole, (blocks[block]?.offset ?? 0) + 64 + 112 + 100));
+        writeFileSync(copy, flipped(whole, (blocks[block]?.end ?? 0) + 100));
         const quick = await expectStatus(10, ["verify", "--quick", copy]);
         expect(quick.stderr).toContain(`block ${block}`);
         return quick.stderr;

@@ -80,7 +80,7 @@ describe("extract", () => {
       expect(blocks.length).toBeGreaterThan(6);
       // All frames but the first and the last two: what c/ and the root stand in.
       let damaged: Uint8Array = whole;
-      for (const { offset } of blocks.slice(1, -2)) damaged = flipped(damaged, offset + 64 + 112 + 40, 1);
+      for (const { end } of blocks.slice(1, -2)) damaged = flipped(damaged, end + 40, 1);
       const copy = lab.path("damaged.tsfsa");
       writeFileSync(copy, damaged);
       await expectStatus(10, ["verify", copy]);
@@ -319,9 +319,9 @@ describe("cat", () => {
       const { archive } = await archiveOf(lab, ["-z0", "--block-size", "1MiB"]);
       const whole = readFileSync(archive);
       const blocks = recordsOf(whole).filter(({ type }) => type === 2);
-      const middle = blocks[4]?.offset ?? 0;
+      const middle = blocks[4]?.end ?? 0;
       const copy = lab.path("damaged.tsfsa");
-      writeFileSync(copy, flipped(whole, middle + 64 + 112 + 4000, 4));
+      writeFileSync(copy, flipped(whole, middle + 4000, 4));
       const result = await tsfsa(["cat", copy, "a/large"]);
       expect(result.status).toBe(10);
       expect(result.stderr).toContain("checksum");

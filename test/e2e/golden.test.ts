@@ -30,8 +30,8 @@ function entriesOf(ndjson: string): unknown[] {
     .filter(({ type }) => type === "entry");
 }
 
-test("there are golden archives of format version 1", () => {
-  expect(names.filter((name) => name.startsWith("v1-")).length).toBeGreaterThanOrEqual(4);
+test.each([1, 2])("there are golden archives of format version %i", (version) => {
+  expect(names.filter((name) => name.startsWith(`v${version}-`)).length).toBeGreaterThanOrEqual(4);
 });
 
 describe.each(names)("the golden archive %s", (name) => {

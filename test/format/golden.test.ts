@@ -87,7 +87,7 @@ describe("the format", () => {
   });
 
   test("of a block record's payload", () => {
-    const payload = encodeBlock({
+    const block = {
       number: 1,
       tarOffset: 1024,
       compressedLength: 3,
@@ -95,14 +95,14 @@ describe("the format", () => {
       firstEntry: 4,
       entryCount: 0,
       sourceId: 2,
-      codec: "lz4",
+      codec: "lz4" as const,
       end: false,
       continuation: { entry: 3, fileOffset: 1 << 20 },
       digest: archiveId,
       chain: archiveId,
-    });
-    expect(toHex(payload)).toBe(
-      `0100000000000000000400000000000003000000000200000400000000000000000000000200020103000000000000000000100000000000${toHex(archiveId).repeat(2)}${"00".repeat(24)}`,
+    };
+    expect(toHex(encodeBlock(block, 115))).toBe(
+      `0100000000000000000400000000000003000000000200000400000000000000000000000200020103000000000000000000100000000000${toHex(archiveId).repeat(2)}${"00".repeat(27)}`,
     );
   });
 

@@ -3,7 +3,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../src/base/bytes.ts";
-import { decodeBlock, encodeBlock } from "../../src/format/block.ts";
+import { blockPayloadLengthAt, decodeBlock, encodeBlock } from "../../src/format/block.ts";
 import { extendChain, startChain } from "../../src/format/chain.ts";
 import { xxh64 } from "../../src/format/checksum.ts";
 import { decodeFooter, encodeFooter } from "../../src/format/footer.ts";
@@ -43,16 +43,29 @@ const block = fc
 describe("a block record", () => {
   test("comes back as it was", () => {
     fc.assert(
-      fc.property(block, (value) => {
-        const payload = encodeBlock(value);
-        expect(payload).toHaveLength(112);
+      fc.property(block, fc.integer({ min: 112, max: 4207 }), (value, length) => {
+        const payload = encodeBlock(value, length);
+        expect(payload).toHaveLength(length);
         expect(decodeBlock(payload)).toEqual(value);
       }),
     );
   });
 
+  test("ends where its frame is aligned, and in archives of format 1 at once", () => {
+    fc.assert(
+      fc.property(fc.nat(2 ** 40), (offset) => {
+        const length = blockPayloadLengthAt(offset, 2);
+        expect(length).toBeGreaterThanOrEqual(112);
+        expect(length).toBeLessThan(112 + 4096);
+        expect((offset + 64 + length) % 4096).toBe(0);
+        expect(blockPayloadLengthAt(offset, 1)).toBe(112);
+      }),
+    );
+    expect([4096 - 176, 4096 - 175, 4096].map((at) => blockPayloadLengthAt(at, 2))).toEqual([112, 4207, 4032]);
+  });
+
   test("with any illegal field is damage", () => {
-    const plain = encodeBlock({
+    const fields = {
       number: 3,
       tarOffset: 1024,
       compressedLength: 100,
@@ -60,11 +73,12 @@ describe("a block record", () => {
       firstEntry: 9,
       entryCount: 1,
       sourceId: 0,
-      codec: "zstd",
+      codec: "zstd" as const,
       end: false,
       digest: new Uint8Array(16),
       chain: new Uint8Array(16),
-    });
+    };
+    const plain = encodeBlock(fields, 120);
     const changed = (at: number, byte: number): Uint8Array => {
       const bytes = plain.slice();
       bytes[at] = byte;
@@ -86,6 +100,8 @@ describe("a block record", () => {
       [39, 4], // reserved flag
       [40, 1], // continuation field in a plain block
       [88, 1], // reserved
+      [112, 1], // before the frame
+      [119, 1],
       [111, 1],
     ];
     for (const [at, byte] of illegal) expect(codeOf(() => decodeBlock(changed(at, byte)))).toBe("ARCHIVE_DAMAGED");
@@ -195,8 +211,8 @@ describe("a table", () => {
 });
 
 const head: Head = {
-  format: 1,
-  oldestReader: 1,
+  format: 2,
+  oldestReader: 2,
   archiveId: "00112233445566778899aabbccddeeff",
   creator: "tsfsa 0.1.0",
   created: "2026-11-21T12:00:00Z",
@@ -242,9 +258,12 @@ describe("a head", () => {
   });
 
   test("that needs a newer reader is refused as such, whatever else it says", () => {
-    const newer = headWith((value) => Object.assign(value, { oldestReader: 2, codec: "brotli", sources: 5 }));
+    const newer = headWith((value) => Object.assign(value, { oldestReader: 3, codec: "brotli", sources: 5 }));
     expect(codeOf(() => decodeHead(newer))).toBe("ARCHIVE_VERSION");
-    expect(codeOf(() => decodeHead(headWith((value) => Object.assign(value, { format: 2 }))))).toBe("none");
+    expect(codeOf(() => decodeHead(headWith((value) => Object.assign(value, { format: 3 }))))).toBe("none");
+    expect(decodeHead(headWith((value) => Object.assign(value, { format: 1, oldestReader: 1 })))).toMatchObject({
+      format: 1,
+    });
   });
 
   test("with an illegal or missing field is damage", () => {

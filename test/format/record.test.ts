@@ -100,7 +100,7 @@ describe("a record", () => {
     expect(codeOf(() => encodeRecord(RecordType.block, id, 1, new Uint8Array(111)))).toBe("INTERNAL");
     expect(codeOf(() => encodeRecord(RecordType.footer, id, 1, new Uint8Array(65)))).toBe("INTERNAL");
     expect(codeOf(() => encodeRecord(RecordType.head, id.subarray(1), 1, utf8("{}")))).toBe("INTERNAL");
-    expect(payloadLimits(RecordType.block)).toEqual({ minimum: 112, maximum: 112 });
+    expect(payloadLimits(RecordType.block)).toEqual({ minimum: 112, maximum: 4207 });
   });
 });
 

@@ -160,7 +160,8 @@ describe("an archive", () => {
     const outer = await DamageLab.of(await forge({ groups, head: { level: 0 } }));
     try {
       for (let start = 0; start < outer.archive.length; start += 1024) {
-        const damaged = Buffer.from(outer.archive).fill(0, start, start + 600);
+        const damaged = Buffer.from(outer.archive).fill(0, start, Math.min(start + 600, outer.archive.length));
+        if (damaged.equals(outer.archive)) continue; // zeros before a frame
         const { missing } = await outer.expectHonest(damaged, `zeros from ${start}`);
         expect(missing.filter((path) => path !== "archive" && path !== "b")).toEqual([]);
         const { wrong } = await outer.judge(damaged);

@@ -5,11 +5,11 @@ import { concatBytes, fromHex, toHex, utf8 } from "../../src/base/bytes.ts";
 import { createEncoder } from "../../src/codec/codec.ts";
 import { createDigest, type Digest } from "../../src/codec/digest.ts";
 import { digestLeaves, digestOfLeaves } from "../../src/codec/leaves.ts";
-import { encodeBlock, endBlockLength, endSourceId } from "../../src/format/block.ts";
+import { blockPayloadLengthAt, encodeBlock, endBlockLength, endSourceId } from "../../src/format/block.ts";
 import { extendChain, startChain } from "../../src/format/chain.ts";
 import { encodePreamble } from "../../src/format/comment.ts";
 import { encodeFooter, footerRecordLength } from "../../src/format/footer.ts";
-import { encodeHead, prefixBytes } from "../../src/format/head.ts";
+import { encodeHead, formatVersion, prefixBytes } from "../../src/format/head.ts";
 import { type MemberFields, MemberEncoder } from "../../src/format/member.ts";
 import { encodeRecord, RecordType } from "../../src/format/record.ts";
 import { type EncodedRows, encodeSegment, encodeSegmentContent, RowEncoder } from "../../src/format/segment.ts";
@@ -63,6 +63,8 @@ export interface ForgedGroup {
 export interface Forgery {
   readonly groups: readonly ForgedGroup[];
   readonly head?: Partial<Head>;
+  /** Format version by which frames are placed; that of the head where it is not given. */
+  readonly layout?: number;
   readonly preamble?: Uint8Array;
   readonly table?: (table: Table) => Table;
   readonly summary?: (summary: Summary) => Summary;
@@ -125,7 +127,7 @@ class Forge {
     this.#forgery = forgery;
     this.#digest = digest;
     this.#head = {
-      format: 1,
+      format: formatVersion,
       oldestReader: 1,
       archiveId,
       creator: "forge",
@@ -141,7 +143,7 @@ class Forge {
   }
 
   async build(): Promise<Buffer> {
-    const { groups } = this.#forgery;
+    const { groups, layout = this.#head.format } = this.#forgery;
     const { codec, level } = this.#head;
     const frames = await createEncoder(codec, level);
     const segmentFrames = await createEncoder("zstd", 3);
@@ -186,7 +188,7 @@ class Forge {
         const continuation = record.continuation !== undefined;
         const numbers = { compressedLength, uncompressedLength, firstEntry: record.firstEntry, tarOffset, entryCount };
         table.blocks.push({ offset: this.#offset, ...numbers, sourceId, continuation, end });
-        this.#record(RecordType.block, encodeBlock(record));
+        this.#record(RecordType.block, encodeBlock(record, blockPayloadLengthAt(this.#offset, layout)));
         this.#add(frame);
         encoded.push(rows);
         totals.entries += rows.count;

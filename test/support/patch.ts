@@ -8,6 +8,8 @@ export interface FoundRecord {
   readonly offset: number;
   readonly type: number;
   readonly length: number;
+  /** Offset behind it: of a block's frame. */
+  readonly end: number;
   readonly sequence: number;
   readonly archiveId: Uint8Array;
   readonly payload: Uint8Array;
@@ -24,6 +26,7 @@ export function recordsOf(archive: Uint8Array): FoundRecord[] {
       offset: at,
       type: header.type,
       length: recordHeaderLength + header.payloadLength,
+      end: start + header.payloadLength,
       sequence: header.sequence,
       archiveId: header.archiveId,
       payload: archive.subarray(start, start + header.payloadLength),
