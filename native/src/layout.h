@@ -97,46 +97,16 @@ FIELD(gather_record, firstHole, 64);
 FIELD(gather_record, unwritten, 72);
 FIELD(gather_record, shared, 76);
 
-struct scatter_record {
-  int32_t dirFd;
-  uint32_t nameOffset;
-  double dataOffset;
-  double dataLength;
-  uint32_t mode;
-  uint32_t uid;
-  uint32_t gid;
-  uint32_t flags;
-  int64_t atime;
-  int64_t mtime;
-  uint32_t atimeNs;
-  uint32_t mtimeNs;
-  uint32_t defaultUid;
-  uint32_t defaultGid;
-  uint64_t reserved;
-};
-_Static_assert(sizeof(struct scatter_record) == 80, "scatter record");
-FIELD(scatter_record, dirFd, 0);
-FIELD(scatter_record, nameOffset, 4);
-FIELD(scatter_record, dataOffset, 8);
-FIELD(scatter_record, dataLength, 16);
-FIELD(scatter_record, mode, 24);
-FIELD(scatter_record, uid, 28);
-FIELD(scatter_record, gid, 32);
-FIELD(scatter_record, flags, 36);
-FIELD(scatter_record, atime, 40);
-FIELD(scatter_record, mtime, 48);
-FIELD(scatter_record, atimeNs, 56);
-FIELD(scatter_record, mtimeNs, 60);
-FIELD(scatter_record, defaultUid, 64);
-FIELD(scatter_record, defaultGid, 68);
-FIELD(scatter_record, reserved, 72);
-
+// Of what scatter says of a row.
 enum {
-  SCATTER_KEEP_OPEN = 1,
-  SCATTER_WANT_INODE = 2,
-  SCATTER_DIGEST = 4,
-  SCATTER_SKIP_OWNER = 8,
-  SCATTER_SKIP_TIMES = 16,
+  SCATTER_CREATE = 1,
+  SCATTER_WRITE = 2,
+  SCATTER_OWNER = 3,
+  SCATTER_MODE = 4,
+  SCATTER_TIMES = 5,
+  SCATTER_CLOSE = 6,
+  SCATTER_LEFT = 64,
+  SCATTER_OTHER_DIGEST = 128,
 };
 
 // EntryKind of src/model/entry.ts.

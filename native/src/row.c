@@ -66,9 +66,9 @@ static bool legal_flags(const struct row *row) {
 }
 
 bool read_row(struct row_reader *reader, struct row *row) {
-  uint64_t depth, offset, device, inode_flags, project_id, extras;
-  int64_t seconds;
-  uint32_t nanoseconds;
+  uint64_t depth, offset, device, extras;
+  int64_t birth;
+  uint32_t birth_ns;
   uint8_t born;
   memset(row, 0, sizeof *row);
   if (!read_u8(reader, &row->kind) || !read_u8(reader, &row->flags) || !read_varint(reader, &depth) ||
@@ -90,12 +90,12 @@ bool read_row(struct row_reader *reader, struct row *row) {
   else legal = legal && row->name_length == 0 && row->kind == KIND_DIRECTORY;
   row->offset = offset * 512;
   if (!read_time(reader, 0, &row->mtime, &row->mtime_ns, &legal) ||
-      !read_time(reader, row->mtime, &seconds, &nanoseconds, &legal) || !read_u8(reader, &born) || born > 1 ||
-      (born == 1 && !read_time(reader, row->mtime, &seconds, &nanoseconds, &legal)) ||
-      !read_varint(reader, &inode_flags) || !read_varint(reader, &project_id) || !read_varint(reader, &extras)) {
+      !read_time(reader, row->mtime, &row->atime, &row->atime_ns, &legal) || !read_u8(reader, &born) || born > 1 ||
+      (born == 1 && !read_time(reader, row->mtime, &birth, &birth_ns, &legal)) ||
+      !read_varint(reader, &row->inode_flags) || !read_varint(reader, &row->project_id) || !read_varint(reader, &extras)) {
     return false;
   }
-  legal = legal && inode_flags <= UINT32_MAX && project_id <= UINT32_MAX;
+  legal = legal && row->inode_flags <= UINT32_MAX && row->project_id <= UINT32_MAX;
   row->simple = legal && extras == (row->kind == KIND_SYMLINK ? 1 : 0) && row->kind != KIND_HARDLINK;
   if (extras > 0xff) return false;
   for (; extras > 0; extras--) {

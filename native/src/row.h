@@ -25,7 +25,11 @@ struct row {
   uint64_t gid;
   uint64_t size;
   int64_t mtime;
+  int64_t atime;
   uint32_t mtime_ns;
+  uint32_t atime_ns;
+  uint64_t inode_flags;
+  uint64_t project_id;
   const uint8_t *target;
   size_t target_length;
 };

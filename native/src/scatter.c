@@ -1,4 +1,5 @@
-// The hot path of restoring: many plain files in one call. Nothing that exists is opened, followed or replaced.
+// The hot path of restoring: the plain files of a block in one call, from their catalog rows. Nothing that exists is
+// opened, followed or replaced.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,18 +10,25 @@
 #include "arguments.h"
 #include "digest.h"
 #include "layout.h"
+#include "row.h"
 
-enum step { STEP_CREATE = 1, STEP_WRITE = 2, STEP_OWNER = 3, STEP_MODE = 4, STEP_TIMES = 5, STEP_CLOSE = 6 };
+enum { NAME = 255 };
+
+// What new files get by themselves, and what makes a file more than plain.
+struct policy {
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t refused_flags;
+};
 
 struct outcome {
   int32_t error;
   uint8_t step;
-  int fd;
   double ino;
 };
 
 // Keeps the first failure.
-static void failed(struct outcome *outcome, enum step step, int error) {
+static void failed(struct outcome *outcome, uint8_t step, int error) {
   if (outcome->error != 0) return;
   outcome->error = error;
   outcome->step = step;
@@ -39,121 +47,117 @@ static int write_all(int fd, const uint8_t *data, size_t length) {
   return 0;
 }
 
-static void set_owner_and_mode(int fd, const struct scatter_record *record, struct outcome *outcome) {
-  mode_t mode = record->mode & 07777;
-  bool chowned = false;
-  if ((record->flags & SCATTER_SKIP_OWNER) == 0 &&
-      (record->uid != record->defaultUid || record->gid != record->defaultGid)) {
-    chowned = true;
-    if (fchown(fd, record->uid, record->gid) < 0) {
-      failed(outcome, STEP_OWNER, errno);
-      // A file that stays ours must not run as us.
-      mode &= (mode_t)~(S_ISUID | S_ISGID);
-    }
+static void set_owner_and_mode(int fd, const struct row *row, const struct policy *policy, struct outcome *outcome) {
+  mode_t mode = (mode_t)row->mode;
+  const bool is_owned = row->uid == policy->uid && row->gid == policy->gid;
+  if (!is_owned && fchown(fd, (uid_t)row->uid, (gid_t)row->gid) < 0) {
+    failed(outcome, SCATTER_OWNER, errno);
+    // A file that stays ours must not run as us.
+    mode &= (mode_t)~(S_ISUID | S_ISGID);
   }
-  if ((record->flags & SCATTER_KEEP_OPEN) != 0) return;
-  if ((chowned || mode != 0600) && fchmod(fd, mode) < 0) failed(outcome, STEP_MODE, errno);
+  if ((!is_owned || mode != 0600) && fchmod(fd, mode) < 0) failed(outcome, SCATTER_MODE, errno);
 }
 
-static void set_times(int fd, const struct scatter_record *record, struct outcome *outcome) {
+static void set_times(int fd, const struct row *row, struct outcome *outcome) {
   const struct timespec times[2] = {
-      {.tv_sec = record->atime, .tv_nsec = record->atimeNs},
-      {.tv_sec = record->mtime, .tv_nsec = record->mtimeNs},
+      {.tv_sec = row->atime, .tv_nsec = row->atime_ns},
+      {.tv_sec = row->mtime, .tv_nsec = row->mtime_ns},
   };
-  if (futimens(fd, times) < 0) failed(outcome, STEP_TIMES, errno);
+  if (futimens(fd, times) < 0) failed(outcome, SCATTER_TIMES, errno);
 }
 
-static struct outcome scatter_file(const struct scatter_record *record, const char *name, const uint8_t *data) {
-  struct outcome outcome = {.fd = -1};
+static struct outcome make_file(int dir_fd, const struct row *row, const uint8_t *data, size_t length,
+                                const struct policy *policy) {
+  struct outcome outcome = {.error = 0};
+  char name[NAME + 1];
+  memcpy(name, row->name, row->name_length);
+  name[row->name_length] = 0;
   int fd;
   do {
-    fd = openat(record->dirFd, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd = openat(dir_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) {
-    failed(&outcome, STEP_CREATE, errno);
+    failed(&outcome, SCATTER_CREATE, errno);
     return outcome;
   }
-  const int error = write_all(fd, data, (size_t)record->dataLength);
+  const int error = write_all(fd, data, length);
   if (error != 0) {
-    failed(&outcome, STEP_WRITE, error);
+    failed(&outcome, SCATTER_WRITE, error);
     close(fd);
-    unlinkat(record->dirFd, name, 0);
+    unlinkat(dir_fd, name, 0);
     return outcome;
   }
-  set_owner_and_mode(fd, record, &outcome);
+  set_owner_and_mode(fd, row, policy, &outcome);
   struct stat status;
-  if ((record->flags & SCATTER_WANT_INODE) != 0 && fstat(fd, &status) == 0) outcome.ino = (double)status.st_ino;
-  if ((record->flags & SCATTER_KEEP_OPEN) != 0) {
-    outcome.fd = fd;
-    return outcome;
-  }
-  if ((record->flags & SCATTER_SKIP_TIMES) == 0) set_times(fd, record, &outcome);
+  if ((row->flags & ROW_LINKED) != 0 && fstat(fd, &status) == 0) outcome.ino = (double)status.st_ino;
+  set_times(fd, row, &outcome);
   // NFS and quotas report a late write error here.
-  if (close(fd) < 0 && errno != EINTR) failed(&outcome, STEP_CLOSE, errno);
+  if (close(fd) < 0 && errno != EINTR) failed(&outcome, SCATTER_CLOSE, errno);
   return outcome;
 }
 
-// The record's name with its NUL; false when it does not lie in `names` or holds a NUL.
-static bool name_of(const struct scatter_record *record, const struct bytes *names, char name[256]) {
-  if (record->nameOffset >= names->length) return false;
-  const size_t length = names->data[record->nameOffset];
-  if (length > names->length - record->nameOffset - 1) return false;
-  memcpy(name, names->data + record->nameOffset + 1, length);
-  name[length] = 0;
-  return memchr(name, 0, length) == NULL;
-}
-
-// One component, so that a name of an archive leads nowhere but into its directory.
-static bool single_component(const char *name) {
-  return name[0] != 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strchr(name, '/') == NULL;
+// A file that nothing has to be set of but owner, mode and times. Its name is one component (a simple row below a root).
+static bool is_plain(const struct row *row, const struct policy *policy) {
+  return row->simple && row->kind == KIND_FILE && (row->flags & (ROW_CONTINUED | ROW_SPARSE)) == 0 &&
+         row->project_id == 0 && (row->inode_flags & policy->refused_flags) == 0;
 }
 
 static napi_value scatter(napi_env env, napi_callback_info info) {
-  napi_value values[9];
-  struct bytes records, names, buffer, steps, digests;
-  int32_t *status, *fds;
-  double *inodes;
-  size_t status_count, fd_count, inode_count;
+  napi_value values[12];
+  struct bytes tar, rows, digests, steps;
+  struct policy policy;
+  double *places, *inodes;
+  int32_t *dir_fds, *errors;
+  size_t place_count, fd_count, error_count, inode_count;
   uint32_t count;
-  if (!arguments(env, info, 9, values) || !argument_bytes(env, values[0], &records) ||
-      !argument_u32(env, values[1], &count) || !argument_bytes(env, values[2], &names) ||
-      !argument_bytes(env, values[3], &buffer) || !argument_i32s(env, values[4], &status, &status_count) ||
-      !argument_bytes(env, values[5], &steps) || !argument_i32s(env, values[6], &fds, &fd_count) ||
-      !argument_f64s(env, values[7], &inodes, &inode_count) || !argument_bytes(env, values[8], &digests)) {
+  if (!arguments(env, info, 12, values) || !argument_bytes(env, values[0], &tar) ||
+      !argument_bytes(env, values[1], &rows) || !argument_u32(env, values[2], &count) ||
+      !argument_bytes(env, values[3], &digests) || !argument_f64s(env, values[4], &places, &place_count) ||
+      !argument_i32s(env, values[5], &dir_fds, &fd_count) || !argument_u32(env, values[6], &policy.uid) ||
+      !argument_u32(env, values[7], &policy.gid) || !argument_u32(env, values[8], &policy.refused_flags) ||
+      !argument_bytes(env, values[9], &steps) || !argument_i32s(env, values[10], &errors, &error_count) ||
+      !argument_f64s(env, values[11], &inodes, &inode_count)) {
     return NULL;
   }
-  if (count > records.length / sizeof(struct scatter_record) || count > status_count || count > steps.length ||
-      count > fd_count || count > inode_count) {
+  if (count > place_count / 2 || count > fd_count || count > steps.length || count > error_count ||
+      count > inode_count) {
     return range_error(env, "count is more than an array holds"), NULL;
   }
-  struct scatter_record record;
-  char name[256];
-  // All records are checked before the first file is made: a call that throws has changed nothing.
+  // All places are checked before the first file is made: a call that throws has changed nothing.
   for (size_t i = 0; i < count; i++) {
-    memcpy(&record, records.data + i * sizeof record, sizeof record);
-    if (!name_of(&record, &names, name)) return range_error(env, "illegal name offset or name"), NULL;
-    if (!range_within(record.dataOffset, record.dataLength, buffer.length)) {
-      return range_error(env, "data outside of buffer"), NULL;
-    }
-    if ((record.flags & SCATTER_DIGEST) != 0 && (i + 1) * DIGEST_BYTES > digests.length) {
-      return range_error(env, "digests holds too few"), NULL;
+    if (!range_within(places[2 * i], places[2 * i + 1], tar.length)) {
+      return range_error(env, "a place outside of tar"), NULL;
     }
   }
+  struct row_reader reader = {.at = rows.data, .end = rows.data + rows.length};
+  size_t digests_at = 0;
+  uint32_t told = 0;
   for (size_t i = 0; i < count; i++) {
-    memcpy(&record, records.data + i * sizeof record, sizeof record);
-    name_of(&record, &names, name);
-    const uint8_t *data = buffer.data + (size_t)record.dataOffset;
-    struct outcome outcome = {.error = EINVAL, .step = STEP_CREATE, .fd = -1};
-    if (single_component(name)) outcome = scatter_file(&record, name, data);
-    status[i] = outcome.error;
+    struct row row;
+    struct outcome outcome = {.step = SCATTER_LEFT};
+    const bool is_row = read_row(&reader, &row);
+    const uint8_t *digest = NULL;
+    if (is_row && (row.flags & ROW_DIGEST) != 0 && digests.length - digests_at >= DIGEST_BYTES) {
+      digest = digests.data + digests_at;
+      digests_at += DIGEST_BYTES;
+    }
+    const size_t length = (size_t)places[2 * i + 1];
+    const bool is_wanted = dir_fds[i] >= 0 && places[2 * i] > 0;
+    if (is_row && is_wanted && is_plain(&row, &policy) && row.size == length) {
+      const uint8_t *data = tar.data + (size_t)places[2 * i];
+      outcome = make_file(dir_fds[i], &row, data, length, &policy);
+      uint8_t found[DIGEST_BYTES];
+      if (digest != NULL) digest_file(data, length, found);
+      if (digest != NULL && memcmp(found, digest, DIGEST_BYTES) != 0) outcome.step |= SCATTER_OTHER_DIGEST;
+      if (outcome.step != 0 || (row.flags & ROW_LINKED) != 0) told++;
+    } else if (dir_fds[i] >= 0) {
+      told++;
+    }
     steps.data[i] = outcome.step;
-    fds[i] = outcome.fd;
+    errors[i] = outcome.error;
     inodes[i] = outcome.ino;
-    if ((record.flags & SCATTER_DIGEST) != 0) {
-      digest_file(data, (size_t)record.dataLength, digests.data + i * DIGEST_BYTES);
-    }
   }
-  return number(env, 0);
+  return number(env, told);
 }
 
 const struct method scatter_methods[] = {

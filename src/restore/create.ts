@@ -1,5 +1,5 @@
-// Making the entries of one block below held directories. Plain files go to the addon in one batch; whatever has more to it than data, owner,
-// mode and times is made one by one, in the order of metadata.ts.
+// Making the entries of one block below held directories, one by one, in the order of metadata.ts. Files that have no more than data, owner, mode and times
+// the addon makes in one call before (scatter.ts).
 // Invariant: nothing is created through a link or over something that exists, unless the policy says to replace it, and then it is removed first.
 
 import { escapeName } from "../base/units.ts";
@@ -22,9 +22,10 @@ import {
   S_IFSOCK,
 } from "../sys/constants.ts";
 import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
-import { scatterFlags, scatterLayout, statLayout } from "../sys/layout.ts";
-import { hasSettableFlags, isRemembered, MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
+import { scatterSteps, statLayout } from "../sys/layout.ts";
+import { isRemembered, MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
 import type { WritePolicy } from "./protocol.ts";
+import type { MadeFile } from "./scatter.ts";
 
 /** One entry to be made. */
 export interface NewEntry {
@@ -47,7 +48,6 @@ const steps = [
   "setting its times",
   "closing it",
 ];
-const noDigest = new Uint8Array(0);
 
 export class EntryCreator {
   readonly warnings: Warning[] = [];
@@ -57,102 +57,32 @@ export class EntryCreator {
   readonly #policy: WritePolicy;
   readonly #digest: Digest;
   readonly #tar: Uint8Array;
-  readonly #plain: NewEntry[] = [];
-  readonly #native: boolean;
 
   constructor(policy: WritePolicy, digest: Digest, tar: Uint8Array) {
     this.#policy = policy;
     this.#digest = digest;
     this.#tar = tar;
-    this.#native = digest.name === "xxh128";
   }
 
-  /** Makes the entry now, or with flush() at the end of the block. */
+  /** Goes on with a file that the addon has made, or has failed to make. */
+  made(entry: NewEntry, { step, errno, differs, ino }: MadeFile): void {
+    if (errno === EEXIST && step === scatterSteps.create && this.#policy.overwrite) {
+      this.add(entry);
+      return;
+    }
+    if (step === scatterSteps.create || step === scatterSteps.write) {
+      this.#fail(entry, step, errno);
+      return;
+    }
+    if (step !== 0) this.#warnStep(entry, step, errno);
+    if (differs) this.#tellDamaged(entry);
+    if (!isRemembered(entry.row)) return;
+    // Numbers over 2^53 (overlayfs has them) are not exact.
+    if (Number.isSafeInteger(ino)) this.inodes.push({ row: entry.index, ino });
+    else this.#noteInode(entry, entry.dirFd, entry.row.name);
+  }
+
   add(entry: NewEntry): void {
-    if (this.#isPlain(entry)) this.#plain.push(entry);
-    else this.#create(entry);
-  }
-
-  #isPlain({ row, member }: NewEntry): boolean {
-    return (
-      row.kind === EntryKind.file &&
-      member !== undefined &&
-      member.sparse === undefined &&
-      member.attributes.length === 0 &&
-      row.unwrittenExtents === undefined &&
-      row.projectId === 0 &&
-      !isStoredInParts(row) &&
-      !hasSettableFlags(row) &&
-      !this.#policy.clearInheritedAcl &&
-      this.#native
-    );
-  }
-
-  /** Makes the plain files that were added. */
-  flush(): void {
-    const entries = this.#plain.splice(0);
-    const count = entries.length;
-    if (count === 0) return;
-    const records = new Uint8Array(count * scatterLayout.size);
-    const view = new DataView(records.buffer);
-    let nameBytes = 0;
-    for (const { row } of entries) nameBytes += 1 + row.name.length;
-    const names = new Uint8Array(nameBytes);
-    let nameAt = 0;
-    for (let i = 0; i < count; i++) {
-      const { row, member, dirFd } = entries[i] as NewEntry;
-      const at = i * scatterLayout.size;
-      names[nameAt] = row.name.length;
-      names.set(row.name, nameAt + 1);
-      view.setInt32(at + scatterLayout.dirFd, dirFd, true);
-      view.setUint32(at + scatterLayout.nameOffset, nameAt, true);
-      nameAt += 1 + row.name.length;
-      view.setFloat64(at + scatterLayout.dataOffset, (member as MemberBody).dataOffset, true);
-      view.setFloat64(at + scatterLayout.dataLength, (member as MemberBody).dataLength, true);
-      view.setUint32(at + scatterLayout.mode, row.mode, true);
-      view.setUint32(at + scatterLayout.uid, row.uid, true);
-      view.setUint32(at + scatterLayout.gid, row.gid, true);
-      view.setUint32(
-        at + scatterLayout.flags,
-        scatterFlags.digest | (isRemembered(row) ? scatterFlags.wantInode : 0),
-        true,
-      );
-      view.setBigInt64(at + scatterLayout.atime, BigInt(row.atime.seconds), true);
-      view.setBigInt64(at + scatterLayout.mtime, BigInt(row.mtime.seconds), true);
-      view.setUint32(at + scatterLayout.atimeNs, row.atime.nanoseconds, true);
-      view.setUint32(at + scatterLayout.mtimeNs, row.mtime.nanoseconds, true);
-      view.setUint32(at + scatterLayout.defaultUid, this.#policy.uid, true);
-      view.setUint32(at + scatterLayout.defaultGid, this.#policy.gid, true);
-    }
-    const status = new Int32Array(count);
-    const failedSteps = new Uint8Array(count);
-    const fds = new Int32Array(count).fill(-1);
-    const inodes = new Float64Array(count);
-    const digests = new Uint8Array(count * this.#digest.length);
-    addon().scatter(records, count, names, this.#tar, status, failedSteps, fds, inodes, digests);
-    for (let i = 0; i < count; i++) {
-      const entry = entries[i] as NewEntry;
-      const errno = status[i] as number;
-      const step = failedSteps[i] as number;
-      if (errno === EEXIST && step === 1 && this.#policy.overwrite) {
-        this.#create(entry);
-        continue;
-      }
-      if (errno !== 0 && step <= 2) {
-        this.#fail(entry, step, errno);
-        continue;
-      }
-      if (errno !== 0) this.#warnStep(entry, step, errno);
-      this.#compareDigest(entry, digests.subarray(i * this.#digest.length, (i + 1) * this.#digest.length));
-      if (!isRemembered(entry.row)) continue;
-      const ino = inodes[i] as number;
-      // Numbers over 2^53 (overlayfs has them) do not fit the array.
-      if (Number.isSafeInteger(ino)) this.inodes.push({ row: entry.index, ino });
-      else this.#noteInode(entry, entry.dirFd, entry.row.name);
-    }
-  }
-
-  #create(entry: NewEntry): void {
     const { row } = entry;
     if (row.kind === EntryKind.file) this.#createFile(entry);
     else this.#createNode(entry);
@@ -228,8 +158,11 @@ export class EntryCreator {
   }
 
   #compareDigest(entry: NewEntry, digest: Uint8Array): void {
-    const expected = entry.row.digest ?? noDigest;
-    if (expected.length === 0 || Buffer.compare(expected, digest) === 0) return;
+    const expected = entry.row.digest;
+    if (expected !== undefined && Buffer.compare(expected, digest) !== 0) this.#tellDamaged(entry);
+  }
+
+  #tellDamaged(entry: NewEntry): void {
     this.warnings.push({
       code: "ENTRY_DAMAGED",
       path: entry.path(),
@@ -323,11 +256,6 @@ export function preallocate(fd: number, row: CatalogRow, metadata: MetadataWrite
       return;
     }
   }
-}
-
-/** Parts of it shared storage with different files: they are written apart. */
-function isStoredInParts({ sharedExtents, size }: CatalogRow): boolean {
-  return sharedExtents !== undefined && (sharedExtents.length > 1 || (sharedExtents[0]?.length ?? 0) < size);
 }
 
 function typeBits(kind: EntryKind): number {

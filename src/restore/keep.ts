@@ -54,7 +54,6 @@ export class FileKeeper {
       const bytes = member.dataAvailable;
       if (name !== undefined) kept.set(index, { whole: false, name, bytes, hadAttributes });
     }
-    creator.flush();
     for (const index of creator.failed) kept.delete(index);
     return { kept, inodes: creator.inodes, warnings: creator.warnings };
   }

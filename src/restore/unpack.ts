@@ -33,6 +33,7 @@ import { prepareCompression } from "./metadata.ts";
 import { carefulPolicy } from "./policy.ts";
 import { differenceOf, firstBytes, leafEnd } from "./member-row.ts";
 import { memberPaths, RowPath, type RowPlace } from "./row-path.ts";
+import { MadeFiles } from "./scatter.ts";
 
 /** A block whose tar bytes were proved; they are valid until the next one is opened. */
 export interface OpenedBlock {
@@ -69,9 +70,12 @@ export class Unpacker {
     try {
       const tar = this.#decodePlain(input);
       const plain = this.#comparePlain(input, tar, !input.write);
-      if (!input.write && isWhole(input, tar, plain)) return { output: { ...nothing, bytes: bytesOf(plain) } };
-      const { rows, members } = this.#match(input, tar, plain);
-      return this.#unpackRows(input, tar, rows, members);
+      const opened = isWhole(input, tar, plain) ? undefined : this.#match(input, tar, plain);
+      const made = input.write ? this.#makeFiles(input, tar, plain.places, opened) : undefined;
+      if (opened === undefined && (made?.open ?? 0) === 0)
+        return { output: { ...nothing, bytes: bytesOf(input, plain) } };
+      const { rows, members } = opened ?? this.#match(input, tar, plain);
+      return this.#unpackRows(input, tar, rows, members, made);
     } catch (error) {
       const output = damaged(error);
       return { output: input.keepDamaged && !output.hostile ? { ...output, ...this.#keepFiles(input) } : output };
@@ -133,6 +137,22 @@ export class Unpacker {
     const { count, rows: encoded, digests } = input;
     const rows = decodeBlockRows({ count, rows: encoded, digests }, this.#digest.length);
     return { tar, rows, members: matchMembers(input, tar, rows, plain) };
+  }
+
+  /** Makes the plain files of a block that is whole and agrees with its rows; undefined: none of them can be plain. */
+  #makeFiles(
+    input: UnpackInput,
+    tar: Uint8Array,
+    places: Float64Array,
+    opened: OpenedBlock | undefined,
+  ): MadeFiles | undefined {
+    const { policy } = this.#data;
+    if (input.careful || policy.clearInheritedAcl || this.#digest.name !== "xxh128") return undefined;
+    for (const [index, member] of opened?.members.entries() ?? []) {
+      if (member !== undefined) places.set(placeOf(member), 2 * index);
+    }
+    for (const index of input.renamed.keys()) places[2 * index] = 0;
+    return new MadeFiles(input, tar, places, policy);
   }
 
   /** A continuation block. */
@@ -215,6 +235,7 @@ export class Unpacker {
     tar: Uint8Array,
     rows: readonly CatalogRow[],
     members: readonly (MemberBody | undefined)[],
+    made: MadeFiles | undefined,
   ): JobResult<UnpackOutput> {
     const pathOf = memberPaths(rows, input);
     const { policy } = this.#data;
@@ -248,10 +269,12 @@ export class Unpacker {
           directories.push({ row: index, attributes: copyAttributes(member) });
       } else if (row.kind !== EntryKind.absent && !isLink(row) && dirFd >= 0) {
         const named = renamedRow(row, input.renamed.get(index));
-        creator.add({ index, row: named, member, dirFd, path: () => pathOf(index) });
+        const entry = { index, row: named, member, dirFd, path: (): Uint8Array => pathOf(index) };
+        const file = made?.at(index);
+        if (file === undefined) creator.add(entry);
+        else creator.made(entry, file);
       }
     }
-    creator.flush();
     const warnings = creator.warnings;
     const { failed, inodes } = creator;
     for (const { index } of this.#differing(tar, verifying)) {
@@ -334,10 +357,19 @@ function isWhole({ count }: PlainBlock, tar: Uint8Array, plain: PlainRows): bool
   return padded((plain.places.at(-2) as number) + (plain.places.at(-1) as number)) === tar.length;
 }
 
-function bytesOf({ places }: PlainRows): number {
+/** Bytes of content that are verified or written. */
+function bytesOf({ count, write, dirFds }: UnpackInput, { places }: PlainRows): number {
   let bytes = 0;
-  for (let i = 1; i < places.length; i += 2) bytes += places[i] as number;
+  for (let i = 0; i < count; i++) {
+    if (!write || (dirFds[i] as number) >= 0) bytes += places[2 * i + 1] as number;
+  }
   return bytes;
+}
+
+/** Where the data of a member stand, if it is no more than a file: else 0, 0. */
+function placeOf({ sparse, attributes, dataOffset, dataLength, dataAvailable }: MemberBody): [number, number] {
+  const isBare = sparse === undefined && attributes.length === 0 && dataAvailable === dataLength;
+  return isBare ? [dataOffset, dataLength] : [0, 0];
 }
 
 /** The member of each row, or a thrown BlockDamage where tar and catalog disagree. */

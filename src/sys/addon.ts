@@ -226,24 +226,27 @@ export interface Addon {
 
   // --- scatter.c: the hot path of restoring ---------------------------------------------------------------------------
   /**
-   * Makes `count` plain regular files, without following anything: openat(dirFd, name, O_CREAT|O_EXCL|O_WRONLY|O_NOFOLLOW|O_CLOEXEC, 0600), write, fchown when uid/gid differ from the
-   * given default ids, fchmod when the mode differs from 0600 (always after a chown), futimens. `records` holds scatter records (layout.ts); names stand packed in `names` at the record's name offset; data in `buffer`.
-   * status[i] = 0 or the errno, with the failed step in steps[i] (1 create, 2 write, 3 owner, 4 mode, 5 times, 6 close; a file whose write failed is unlinked; owner, mode and times go on after a failure and the first is reported).
-   * A file whose owner could not be set gets its mode without setuid and setgid. A name that is not one plain component fails with EINVAL in step 1.
-   * A record with flag keepOpen leaves its descriptor in fds[i] (for attributes, flags, project id, whose order is the caller's), its mode and times not yet set. inodes[i]: its inode number when flag wantInode (fstat), else 0.
-   * A record with flag digest: digests[16 i] gets the file digest (xxh128) of the data.
+   * Makes the plain files among the first `count` encoded catalog rows of a block, without following anything: openat(dirFds[i], name, O_CREAT|O_EXCL|O_WRONLY|O_NOFOLLOW|O_CLOEXEC, 0600),
+   * write, fchown when uid/gid differ from the given ones, fchmod when the mode differs from 0600 (always after a chown), futimens. places[2 i], places[2 i + 1]: offset and length
+   * of a row's data in `tar`; 0: leave it. dirFds[i] < 0: leave it. Left are also rows that are no file, have extras, holes, a project id or one of `refusedFlags`, or are no rows.
+   * steps[i] (scatterSteps), errors[i] = 0 or the errno of the failed step; a file whose write failed is unlinked; owner, mode and times go on after a failure and the first is reported.
+   * A file whose owner could not be set gets its mode without setuid and setgid. inodes[i]: the inode number of a linked file (fstat), else 0. `digests`: 16 bytes of xxh128 each
+   * for rows that have one, in order. Returns how many rows there is more to do or to say of: those with dirFds[i] ≥ 0 that were left, failed, differ from their digest, or are linked.
    */
   scatter(
-    records: Uint8Array,
+    tar: Uint8Array,
+    rows: Uint8Array,
     count: number,
-    names: Uint8Array,
-    buffer: Uint8Array,
-    status: Int32Array,
-    steps: Uint8Array,
-    fds: Int32Array,
-    inodes: Float64Array,
     digests: Uint8Array,
-  ): Result;
+    places: Float64Array,
+    dirFds: Int32Array,
+    uid: number,
+    gid: number,
+    refusedFlags: number,
+    steps: Uint8Array,
+    errors: Int32Array,
+    inodes: Float64Array,
+  ): number;
   /** File digests (xxh128) only, of `count` ranges of buffer: offsets[i], sizes[i] → digests[16 i]. */
   digestFiles(buffer: Uint8Array, offsets: Float64Array, sizes: Float64Array, count: number, digests: Uint8Array): void;
 

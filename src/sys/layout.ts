@@ -52,27 +52,17 @@ export const gatherLayout = {
   shared: 76, // u32 1: the file may have extents that others use too (FIEMAP tells more); 0: it has none
 } as const;
 
-/** Scatter record, 80 bytes. */
-export const scatterLayout = {
-  size: 80,
-  dirFd: 0, // i32
-  nameOffset: 4, // u32 into names: u8 length, bytes
-  dataOffset: 8, // f64 into buffer
-  dataLength: 16, // f64
-  mode: 24, // u32 permission bits
-  uid: 28, // u32
-  gid: 32, // u32
-  flags: 36, // u32: 1 keepOpen, 2 wantInode, 4 digest, 8 skip owner, 16 skip times
-  atime: 40, // i64 (UTIME_OMIT through atimeNs)
-  mtime: 48, // i64
-  atimeNs: 56, // u32
-  mtimeNs: 60, // u32
-  defaultUid: 64, // u32
-  defaultGid: 68, // u32
-  reserved: 72, // u64
+/** What scatter says of a row: 0 it was made, 1 to 6 the step that failed first, or: it was left. With `otherDigest`: its content is not that of its digest. */
+export const scatterSteps = {
+  create: 1,
+  write: 2,
+  owner: 3,
+  mode: 4,
+  times: 5,
+  close: 6,
+  left: 64,
+  otherDigest: 128,
 } as const;
-
-export const scatterFlags = { keepOpen: 1, wantInode: 2, digest: 4, skipOwner: 8, skipTimes: 16 } as const;
 
 /** An i64 as a number, exact up to ±2^53: without the bigint that DataView would make. */
 export function readInt64(view: DataView, at: number): number {

@@ -33,7 +33,6 @@ describe("the addon", () => {
   it.each([
     ["stat", layouts.statLayout],
     ["gather", layouts.gatherLayout],
-    ["scatter", layouts.scatterLayout],
   ])("holds the %s record to the offsets of layout.ts", (name, layout) => {
     const header = source("native/src/layout.h");
     const fields = [...header.matchAll(/^FIELD\((\w+)_record, (\w+), (\d+)\);/gm)]
@@ -43,12 +42,12 @@ describe("the addon", () => {
     expect({ size: Number(size), ...Object.fromEntries(fields) }).toEqual(layout);
   });
 
-  it("has the scatter flags of layout.ts", () => {
+  it("has the scatter steps of layout.ts", () => {
     const flags = [...source("native/src/layout.h").matchAll(/SCATTER_(\w+) = (\d+)/g)].map((match) => [
       (match[1] as string).toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()),
       Number(match[2]),
     ]);
-    expect(Object.fromEntries(flags)).toEqual(layouts.scatterFlags);
+    expect(Object.fromEntries(flags)).toEqual(layouts.scatterSteps);
   });
 
   it("throws TypeError for arguments of a wrong type and for too few", () => {
