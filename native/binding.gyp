@@ -15,6 +15,8 @@
         "src/device.c",
         "src/digest.c",
         "src/digest-avx2.c",
+        "src/crc32c.c",
+        "src/ext.c",
         "src/gather.c",
         "src/scatter.c",
         "src/row.c",

@@ -190,6 +190,25 @@ export interface Addon {
   /** True when the range holds only zeros. */
   isZero(bytes: Uint8Array, offset: number, length: number): boolean;
 
+  // --- crc32c.c ----------------------------------------------------------------------------------------------------
+  /** Continues a CRC-32C over a range, without the final inversion. */
+  crc32c(crc: number, bytes: Uint8Array, offset: number, length: number): number;
+
+  // --- ext.c -------------------------------------------------------------------------------------------------------
+  /**
+   * Checks the checksums (ext4_inode_csum(), `seed`: that of the file system) of inodes of `size` bytes that stand in a range one after the other, the first with number `first`: proved[i] = its number
+   * where it is right, else 2^32 − 1.
+   */
+  proveInodes(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    size: number,
+    first: number,
+    seed: number,
+    proved: Uint32Array,
+  ): void;
+
   // --- gather.c: the hot path of saving -----------------------------------------------------------------------------
   /**
    * For `count` entries of one job, opens each and takes what statx did not say. Entry i has directory dirFds[i], and its name is packed

@@ -15,9 +15,9 @@ test("a checksum is the same in any number of pieces", () => {
   fc.assert(
     fc.property(pieces, ([bytes, a, b]) => {
       const [first, second] = [Math.min(a, b, bytes.length), Math.min(Math.max(a, b), bytes.length)];
-      let crc = crc32cRaw(0xffffffff, bytes, 0, first);
+      let crc = crc32cRaw(0xffffffff, bytes, first);
       crc = crc32cRaw(crc, bytes.subarray(first, second));
-      expect(crc32cRaw(crc, bytes, second)).toBe(crc32cRaw(0xffffffff, bytes));
+      expect(crc32cRaw(crc, bytes.subarray(second))).toBe(crc32cRaw(0xffffffff, bytes));
     }),
   );
 });

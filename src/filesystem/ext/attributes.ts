@@ -56,7 +56,7 @@ export function attributesInBlock(geometry: ExtGeometry, inode: ExtInode, block:
     const place = new Uint8Array(8);
     new DataView(place.buffer).setBigUint64(0, BigInt(inode.attributeBlock), true);
     let crc = crc32cRaw(geometry.checksumSeed, place);
-    crc = crc32cRaw(crc, block.subarray(0, 16));
+    crc = crc32cRaw(crc, block, 16);
     crc = crc32cRaw(crc, new Uint8Array(4)); // h_checksum
     if (crc32cRaw(crc, block.subarray(20)) !== view.getUint32(16, true)) throw wrongChecksum(what);
   }

@@ -17,17 +17,12 @@ export const journalMagic = 0xc03b3998;
 
 /** A piece of the device that stays in memory: not to be changed, and never overwritten. */
 export interface Chunk {
+  /** Where on the device it begins. */
+  readonly start: number;
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** For each 128 bytes the inode that begins there and whose checksum is right; 0: none is known. */
-  readonly proved: Uint32Array;
-}
-
-/** Metadata in its chunk. */
-export interface Metadata {
-  readonly chunk: Chunk;
-  /** Where in the chunk it begins. */
-  readonly at: number;
+  /** Of each inode that could stand in it: its number, if it was looked at and its checksum is right; 0: it was not; else it is wrong. Undefined: none was. */
+  proved?: Uint32Array;
 }
 
 export class ExtDevice implements ByteReader {
@@ -47,25 +42,24 @@ export class ExtDevice implements ByteReader {
 
   /** One block; not to be changed. Throws ExtFlaw. */
   block(number: number, what: string): Uint8Array {
-    const { chunk, at } = this.#metadata(number * this.blockSize, this.blockSize, what);
-    return chunk.bytes.subarray(at, at + this.blockSize);
+    const { blockSize } = this;
+    const { bytes, start } = this.#metadata(number * blockSize, blockSize, what);
+    const at = number * blockSize - start;
+    return bytes.subarray(at, at + blockSize);
   }
 
-  /** The bytes of an inode, which lie within one block. Throws ExtFlaw. */
-  inode(position: number, length: number, number: number): Metadata {
+  /** The piece that holds the bytes of an inode, which lie within one block. Throws ExtFlaw. */
+  inode(position: number, length: number, number: number): Chunk {
     return this.#metadata(position, length, "inode", number);
   }
 
   /** `what`, `number`: for messages. */
-  #metadata(position: number, length: number, what: string, number?: number): Metadata {
+  #metadata(position: number, length: number, what: string, number?: number): Chunk {
     if (!(position >= 0 && position + length <= this.sizeBytes))
       throw damaged(`${named(what, number)} lies beyond the end of the device`);
-    const index = Math.floor(position / chunkBytes);
-    const chunk = this.#chunk(index);
-    if (chunk !== undefined) return { chunk, at: position - index * chunkBytes };
-    const single = this.#read(position, length); // beside a bad place of the device
-    if (single === undefined) throw unreadable(named(what, number));
-    return { chunk: single, at: 0 };
+    const chunk = this.#chunk(Math.floor(position / chunkBytes)) ?? this.#read(position, length); // beside a bad place of the device
+    if (chunk === undefined) throw unreadable(named(what, number));
+    return chunk;
   }
 
   /** ByteReader: bytes from anywhere, as far as they exist. Throws what the system says. */
@@ -103,7 +97,7 @@ export class ExtDevice implements ByteReader {
     } catch {
       return undefined;
     }
-    return { bytes, view: new DataView(buffer), proved: new Uint32Array(length >>> 7) };
+    return { start: position, bytes, view: new DataView(buffer) };
   }
 
   #overlayInto(target: Uint8Array, at: number, length: number, position: number): void {

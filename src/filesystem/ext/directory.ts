@@ -32,6 +32,8 @@ const dot = 0x2e;
 export class DirectoryReader {
   readonly #geometry: ExtGeometry;
   readonly #inode: ExtInode;
+  /** Start of the checksums of its blocks. */
+  readonly #seed: number;
   /** As found: names packed as in ExtDirectory. */
   #names = Buffer.allocUnsafe(namesBytesFirst);
   #length = 0;
@@ -44,6 +46,7 @@ export class DirectoryReader {
     if ((inode.flags & inodeFlags.encrypt) !== 0) throw encrypted(`directory ${inode.number}`);
     this.#geometry = geometry;
     this.#inode = inode;
+    this.#seed = inode.checksumSeed();
   }
 
   /** Takes block `logical` of the directory. Throws ExtFlaw. */
@@ -142,7 +145,7 @@ export class DirectoryReader {
     ) {
       throw damaged(`block ${logical} of directory ${this.#inode.number} has no checksum`);
     }
-    if (crc32cRaw(this.#inode.checksumSeed, block.subarray(0, tail)) !== view.getUint32(tail + 8, true)) {
+    if (crc32cRaw(this.#seed, block, tail) !== view.getUint32(tail + 8, true)) {
       throw wrongChecksum(`block ${logical} of directory ${this.#inode.number}`);
     }
     return tail;
@@ -154,7 +157,7 @@ export class DirectoryReader {
     const count = view.getUint16(countAt + 2, true);
     const tail = countAt + limit * 8;
     if (count > limit || tail + 8 > block.length) throw this.#damaged();
-    let crc = crc32cRaw(this.#inode.checksumSeed, block.subarray(0, countAt + count * 8));
+    let crc = crc32cRaw(this.#seed, block, countAt + count * 8);
     crc = crc32cRaw(crc, block.subarray(tail, tail + 4));
     crc = crc32cRaw(crc, new Uint8Array(4));
     if (crc !== view.getUint32(tail + 4, true)) {

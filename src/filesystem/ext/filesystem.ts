@@ -21,7 +21,7 @@ import { compat, incompat } from "./features.ts";
 import { damaged, encrypted, errnoOfFailure, unsupported, wrongChecksum } from "./flaw.ts";
 import { type ExtGeometry, readGeometry } from "./geometry.ts";
 import { readGroups } from "./groups.ts";
-import { ExtInode, inodeFlags, timeFields } from "./inode.ts";
+import { ExtInode, inodeFlags, mapBytes, timeFields } from "./inode.ts";
 import { replayJournal } from "./journal.ts";
 import { type RunVisitor, walkRuns } from "./runs.ts";
 
@@ -34,7 +34,6 @@ const incompatKnown: number = Object.entries(incompat)
 
 const kindMask = 0xf000;
 const kinds = { directory: 0x4000, file: 0x8000, symlink: 0xa000 } as const;
-const mapBytes = 60; // i_block
 const linkBytesMax = 4096; // PATH_MAX
 const directoriesMax = 32;
 const noBytes = new Uint8Array(0);
@@ -214,7 +213,8 @@ export class ExtFilesystem {
     const group = Math.floor((number - 1) / inodesPerGroup);
     const offset = ((number - 1) % inodesPerGroup) * inodeSize;
     const position = (this.#inodeTables[group] as number) * blockSize + offset;
-    const inode = new ExtInode(this.geometry, number, this.device.inode(position, inodeSize, number));
+    const chunk = this.device.inode(position, inodeSize, number);
+    const inode = new ExtInode(this.geometry, number, chunk, position - chunk.start);
     if (inode.links === 0 || inode.mode === 0) throw damaged(`inode ${number} is not in use`);
     return inode;
   }

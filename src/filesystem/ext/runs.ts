@@ -118,8 +118,7 @@ function readNode({ device, geometry, inode }: Walk, block: number, what: string
     const view = viewOf(bytes);
     const tail = headerBytes + itemBytes * view.getUint16(4, true); // ext4_extent_tail
     if (tail + 4 > bytes.length) throw damaged(`${what} has a node that cannot be`);
-    if (crc32cRaw(inode.checksumSeed, bytes.subarray(0, tail)) !== view.getUint32(tail, true))
-      throw wrongChecksum(what);
+    if (crc32cRaw(inode.checksumSeed(), bytes, tail) !== view.getUint32(tail, true)) throw wrongChecksum(what);
   }
   return bytes;
 }
