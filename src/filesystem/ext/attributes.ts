@@ -38,11 +38,12 @@ const prefixNames: Readonly<Record<number, string>> = {
 };
 
 const noBytes = new Uint8Array(0);
+const none: readonly RawAttribute[] = [];
 
 /** The attributes in an inode, in their order. Throws ExtFlaw. */
-export function attributesInInode(inode: ExtInode): RawAttribute[] {
+export function attributesInInode(inode: ExtInode): readonly RawAttribute[] {
   const { tail } = inode;
-  if (tail.length === 0) return [];
+  if (tail.length === 0) return none;
   return readEntries(tail.subarray(4), 0, `the attributes in inode ${inode.number}`); // values are placed from the first entry on
 }
 

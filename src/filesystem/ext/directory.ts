@@ -64,20 +64,24 @@ export class DirectoryReader {
 
   finish(): ExtDirectory {
     const found = this.#names;
-    const order = Uint32Array.from(this.#offsets.keys());
+    const places = this.#offsets;
+    const numbers = this.#inodes;
+    const count = places.length;
+    const order = new Uint32Array(count);
+    for (let i = 0; i < count; i++) order[i] = i;
     order.sort((a, b) => {
-      const start = (this.#offsets[b] as number) + 2;
-      return compareName(found, this.#offsets[a] as number, found, start, start + (found[start - 1] as number));
+      const start = (places[b] as number) + 2;
+      return compareName(found, places[a] as number, found, start, start + (found[start - 1] as number));
     });
     const names = new Uint8Array(this.#length);
-    const offsets = new Uint32Array(order.length);
-    const inodes = new Uint32Array(order.length);
+    const offsets = new Uint32Array(count);
+    const inodes = new Uint32Array(count);
     let to = 0;
-    for (let i = 0; i < order.length; i++) {
+    for (let i = 0; i < count; i++) {
       const index = order[i] as number;
       offsets[i] = to;
-      inodes[i] = this.#inodes[index] as number;
-      const from = this.#offsets[index] as number;
+      inodes[i] = numbers[index] as number;
+      const from = places[index] as number;
       const end = from + 2 + (found[from + 1] as number);
       for (let at = from; at < end; at++) names[to++] = found[at] as number;
     }
@@ -176,16 +180,15 @@ function recordLength(field: number, blockLength: number): number {
   return field === 0xffff || field === 0 ? blockLength : (field & 0xfffc) | ((field & 3) << 16);
 }
 
-/** Position of a name; −1: there is none. `near`: looked at first. */
-export function findName(directory: ExtDirectory, name: Uint8Array, near: number): number {
+/** Position of the name that stands in [start, end) of some bytes; −1: there is none. `near`: looked at first. */
+export function findName(directory: ExtDirectory, bytes: Uint8Array, start: number, end: number, near: number): number {
   const { names, offsets } = directory;
-  const { length } = name;
-  if (near < offsets.length && compareName(names, offsets[near] as number, name, 0, length) === 0) return near;
+  if (near < offsets.length && compareName(names, offsets[near] as number, bytes, start, end) === 0) return near;
   let low = 0;
   let high = offsets.length - 1;
   while (low <= high) {
     const middle = (low + high) >>> 1;
-    const difference = compareName(names, offsets[middle] as number, name, 0, length);
+    const difference = compareName(names, offsets[middle] as number, bytes, start, end);
     if (difference === 0) return middle;
     if (difference < 0) low = middle + 1;
     else high = middle - 1;

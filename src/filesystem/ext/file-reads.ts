@@ -12,19 +12,14 @@ export interface FileRuns {
   readonly runs: readonly number[];
 }
 
-/** A run of content on its way from the device into the buffer. Bytes. */
+/** A run of content on its way from the device into the buffer. */
 interface Piece {
   readonly file: number;
-  readonly position: number;
+  /** Where it begins on the device. */
+  readonly block: number;
+  /** Bytes. */
   readonly length: number;
   readonly target: number;
-}
-
-/** Where the first `length` bytes of a file go in the buffer. */
-interface Place {
-  readonly file: number;
-  readonly target: number;
-  readonly length: number;
 }
 
 /** Pieces with so little between them are announced together, up to so many bytes. */
@@ -57,17 +52,16 @@ export class FileReads {
       const size = sizes[file] as number;
       const target = offsets[file] as number;
       try {
-        const place = { file, target, length: size };
         status[file] =
           typeof told === "number"
-            ? this.#planInode(pieces, place, this.#fs.inode(told), buffer)
-            : this.#planRuns(pieces, place, told, buffer);
+            ? this.#planInode(pieces, file, this.#fs.inode(told), buffer, target, size)
+            : this.#planRuns(pieces, file, told, buffer, target, size);
       } catch (error) {
         status[file] = -errnoOfFailure(error);
         buffer.fill(0, target, target + size);
       }
     }
-    pieces.sort((a, b) => a.position - b.position);
+    pieces.sort((a, b) => a.block - b.block);
     let announced = 0;
     for (let i = 0; i < pieces.length; i++) {
       if (i === announced) announced = this.#announce(pieces, i);
@@ -76,19 +70,33 @@ export class FileReads {
     if (digests.length > 0) addon().digestFiles(buffer, offsets, sizes, files.length, digests);
   }
 
-  #planInode(pieces: Piece[], place: Place, inode: ExtInode, buffer: Uint8Array): number {
+  #planInode(
+    pieces: Piece[],
+    file: number,
+    inode: ExtInode,
+    buffer: Uint8Array,
+    target: number,
+    length: number,
+  ): number {
     if ((inode.flags & inodeFlags.inlineData) !== 0) {
-      const { target, length } = place;
       const inline = this.#fs.inlineContent(inode).subarray(0, length);
       buffer.set(inline, target);
       buffer.fill(0, target + inline.length, target + length);
       return Math.min(length, inode.size);
     }
-    return this.#planRuns(pieces, place, { size: inode.size, runs: this.#fs.writtenRuns(inode, place.length) }, buffer);
+    const runs = this.#fs.writtenRuns(inode, length);
+    return this.#planRuns(pieces, file, { size: inode.size, runs }, buffer, target, length);
   }
 
   /** Notes the pieces of a file, and fills what lies between them with zeros. Returns the bytes it has of those wanted. */
-  #planRuns(pieces: Piece[], { file, target, length }: Place, { size, runs }: FileRuns, buffer: Uint8Array): number {
+  #planRuns(
+    pieces: Piece[],
+    file: number,
+    { size, runs }: FileRuns,
+    buffer: Uint8Array,
+    target: number,
+    length: number,
+  ): number {
     const { blockSize } = this.#fs.geometry;
     const wanted = Math.min(length, size);
     let done = 0;
@@ -97,8 +105,7 @@ export class FileReads {
       const end = Math.min(start + (runs[i + 1] as number) * blockSize, wanted);
       if (end <= start) break;
       if (start > done) buffer.fill(0, target + done, target + start);
-      const position = (runs[i + 2] as number) * blockSize;
-      pieces.push({ file, position, length: end - start, target: target + start });
+      pieces.push({ file, block: runs[i + 2] as number, length: end - start, target: target + start });
       done = end;
     }
     if (done < length) buffer.fill(0, target + done, target + length);
@@ -107,22 +114,26 @@ export class FileReads {
 
   /** Tells the device of the piece at `from` and of those that lie near behind it. Returns which comes after them. */
   #announce(pieces: readonly Piece[], from: number): number {
-    const { position, length } = pieces[from] as Piece;
+    const { device, geometry } = this.#fs;
+    const { blockSize } = geometry;
+    const { block, length } = pieces[from] as Piece;
+    const position = block * blockSize;
     let to = from + 1;
     let end = position + length;
     for (; to < pieces.length; to++) {
       const next = pieces[to] as Piece;
-      const nextEnd = Math.max(end, next.position + next.length);
-      if (next.position - end > gapMax || nextEnd - position > announcedBytes) break;
+      const start = next.block * blockSize;
+      const nextEnd = Math.max(end, start + next.length);
+      if (start - end > gapMax || nextEnd - position > announcedBytes) break;
       end = nextEnd;
     }
-    if (to > from + 1) this.#fs.device.willRead(position, end - position);
+    if (to > from + 1) device.willRead(position, end - position);
     return to;
   }
 
-  #readPiece({ file, position, length, target }: Piece, buffer: Uint8Array, status: Float64Array): void {
+  #readPiece({ file, block, length, target }: Piece, buffer: Uint8Array, status: Float64Array): void {
     try {
-      this.#fs.device.readInto(buffer, target, length, position);
+      this.#fs.device.readInto(buffer, target, length, block * this.#fs.geometry.blockSize);
     } catch (error) {
       status[file] = -errnoOfFailure(error);
       buffer.fill(0, target, target + length);

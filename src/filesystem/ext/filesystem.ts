@@ -130,7 +130,7 @@ export class ExtFilesystem {
 
   /** Extended attributes as the kernel lists them. */
   attributes(inode: ExtInode): FoundAttributes {
-    let raw: RawAttribute[];
+    let raw: readonly RawAttribute[];
     try {
       raw = this.#rawAttributes(inode);
     } catch (error) {
@@ -254,7 +254,7 @@ export class ExtFilesystem {
     return isFast;
   }
 
-  #rawAttributes(inode: ExtInode): RawAttribute[] {
+  #rawAttributes(inode: ExtInode): readonly RawAttribute[] {
     const inInode = attributesInInode(inode);
     const { attributeBlock } = inode;
     if (attributeBlock === 0) return inInode;

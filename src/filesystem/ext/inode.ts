@@ -72,7 +72,7 @@ export class ExtInode {
     this.flags = view.getUint32(at + 0x20, true);
     const isDirectory = (this.mode & 0xf000) === 0x4000;
     const isLong = !isDirectory || (geometry.incompat & incompat.largeDirectory) !== 0;
-    this.size = view.getUint32(at + 0x04, true) + (isLong ? view.getUint32(at + 0x6c, true) * 2 ** 32 : 0);
+    this.size = wide(view.getUint32(at + 0x04, true), isLong ? view.getUint32(at + 0x6c, true) : 0);
     if (!Number.isSafeInteger(this.size)) throw damaged(`inode ${number} has a size of ${this.size} bytes`);
   }
 
@@ -92,7 +92,7 @@ export class ExtInode {
     const { roCompat: features, blockSize } = this.#geometry;
     const low = view.getUint32(at + 0x1c, true);
     if ((features & roCompat.hugeFile) === 0) return low;
-    const blocks = low + view.getUint16(at + 0x74, true) * 2 ** 32;
+    const blocks = wide(low, view.getUint16(at + 0x74, true));
     return (this.flags & inodeFlags.hugeFile) === 0 ? blocks : blocks * (blockSize / 512);
   }
 
@@ -105,7 +105,7 @@ export class ExtInode {
   get attributeBlock(): number {
     const { view, at } = this;
     const high = (this.#geometry.incompat & incompat.has64bit) !== 0 ? view.getUint16(at + 0x76, true) : 0;
-    return view.getUint32(at + 0x68, true) + high * 2 ** 32;
+    return wide(view.getUint32(at + 0x68, true), high);
   }
 
   get hasBirthTime(): boolean {
@@ -113,7 +113,7 @@ export class ExtInode {
   }
 
   seconds(field: TimeField): number {
-    return this.view.getInt32(this.at + field.at, true) + (this.#extraTime(field.extra) & 3) * 2 ** 32;
+    return wide(this.view.getInt32(this.at + field.at, true), this.#extraTime(field.extra) & 3);
   }
 
   nanoseconds({ extra }: TimeField): number {
@@ -147,6 +147,11 @@ export class ExtInode {
 }
 
 const noBytes = new Uint8Array(0);
+
+/** A number of two words. A small one is calculated as such: the engine keeps it without a box. */
+export function wide(low: number, high: number): number {
+  return high === 0 ? low : high * 2 ** 32 + low;
+}
 
 /** Throws ExtFlaw if the checksum of an inode is wrong. At the first one of a piece of the device, all of its table in there are checked. */
 function prove(geometry: ExtGeometry, number: number, chunk: Chunk, at: number): void {

@@ -3,6 +3,7 @@
 import { viewOf } from "../../base/bytes.ts";
 import type { ExtendedAttribute } from "../../model/entry.ts";
 import { gatherLayout, statLayout } from "../../sys/layout.ts";
+import type { FoundAttributes } from "./filesystem.ts";
 import { type ExtInode, inodeFlags, type TimeField, timeFields } from "./inode.ts";
 
 /** EXT4_FL_USER_VISIBLE: the flags that FS_IOC_GETFLAGS shows. */
@@ -67,14 +68,18 @@ export function flagsOf({ mode, flags }: ExtInode): number {
   return (flags & visibleFlags & ~hidden) >>> 0;
 }
 
+/** Of a regular file. */
+export interface FileLayout {
+  /** Where the first hole is. −1: the file is empty. */
+  readonly firstHole: number;
+  readonly hasUnwritten: boolean;
+}
+
 /** What a gather record holds besides what the inode says. */
 export interface GatherFields {
   readonly link: Uint8Array;
-  readonly attributes: readonly ExtendedAttribute[];
-  readonly attributeErrno: number;
-  /** Of regular files. */
-  readonly firstHole: number;
-  readonly hasUnwritten: boolean;
+  readonly found: FoundAttributes;
+  readonly layout: FileLayout;
 }
 
 /** A gather record that says only why there is nothing to say. Returns its length; 0: it does not fit. */
@@ -96,7 +101,8 @@ export function writeGathered(
   hasFlags: boolean,
   fields: GatherFields,
 ): number {
-  const { link, attributes } = fields;
+  const { link, layout } = fields;
+  const { attributes, errno } = fields.found;
   let attributeBytes = 0;
   for (let i = 0; i < attributes.length; i++) {
     const { name, value } = attributes[i] as ExtendedAttribute;
@@ -108,7 +114,7 @@ export function writeGathered(
   view.setUint32(at + gatherLayout.length, length, true);
   view.setUint32(at + gatherLayout.linkLength, link.length, true);
   view.setUint32(at + gatherLayout.attributeBytes, attributeBytes, true);
-  view.setUint32(at + gatherLayout.attributeError, fields.attributeErrno, true);
+  view.setUint32(at + gatherLayout.attributeError, errno, true);
   view.setUint32(at + gatherLayout.attributeCount, attributes.length, true);
   if (hasFlags) {
     view.setUint32(at + gatherLayout.inodeFlags, flagsOf(inode), true);
@@ -117,8 +123,8 @@ export function writeGathered(
     setInt64(view, at + gatherLayout.sizeBytes, inode.size);
     writeTime(view, at + gatherLayout.mtime, at + gatherLayout.mtimeNs, inode, timeFields.modification);
   }
-  setInt64(view, at + gatherLayout.firstHole, fields.firstHole);
-  view.setUint32(at + gatherLayout.unwritten, fields.hasUnwritten ? 1 : 0, true);
+  setInt64(view, at + gatherLayout.firstHole, layout.firstHole);
+  view.setUint32(at + gatherLayout.unwritten, layout.hasUnwritten ? 1 : 0, true);
   let to = at + gatherLayout.size;
   out.set(link, to);
   to += link.length;

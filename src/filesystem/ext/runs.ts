@@ -8,7 +8,7 @@ import type { ExtDevice } from "./device.ts";
 import { roCompat } from "./features.ts";
 import { damaged, wrongChecksum } from "./flaw.ts";
 import type { ExtGeometry } from "./geometry.ts";
-import { type ExtInode, inodeFlags } from "./inode.ts";
+import { type ExtInode, inodeFlags, mapBytes, mapField, wide } from "./inode.ts";
 
 /** A run of blocks: place in the file, length, place on the device. Unwritten ones read as zeros. */
 export type RunVisitor = (logical: number, length: number, physical: number, unwritten: boolean) => void;
@@ -23,6 +23,13 @@ interface Walk {
   readonly visit: RunVisitor;
   /** Blocks visited. */
   mapped: number;
+}
+
+/** Bytes of a node of an extent tree. */
+interface Node {
+  readonly view: DataView;
+  readonly at: number;
+  readonly length: number;
 }
 
 /** Of a block map: the run that grows while pointers follow one another, and the blocks of pointers read so far. */
@@ -48,8 +55,9 @@ export function walkRuns(
   visit: RunVisitor,
 ): void {
   const walk: Walk = { device, geometry, inode, start, end, visit, mapped: 0 };
-  if ((inode.flags & inodeFlags.extents) !== 0) walkExtents(walk, inode.map, -1, 0, 2 ** 32);
-  else walkPointers({ ...walk, pending: { logical: 0, length: 0, physical: 0 }, pointerBlocks: new Set() });
+  if ((inode.flags & inodeFlags.extents) !== 0) {
+    walkExtents(walk, { view: inode.view, at: inode.at + mapField, length: mapBytes }, 0, 2 ** 32);
+  } else walkPointers({ ...walk, pending: { logical: 0, length: 0, physical: 0 }, pointerBlocks: new Set() });
 }
 
 function found(walk: Walk, logical: number, length: number, physical: number, unwritten: boolean): void {
@@ -65,44 +73,63 @@ function found(walk: Walk, logical: number, length: number, physical: number, un
   walk.visit(from, to - from, physical + from - logical, unwritten);
 }
 
-/** A node of the tree, whose runs lie in blocks [low, high) of the file. `depthAbove`: −1 for the root. */
-function walkExtents(walk: Walk, node: Uint8Array, depthAbove: number, low: number, high: number): void {
-  const view = viewOf(node);
-  const entries = view.getUint16(2, true);
-  const most = view.getUint16(4, true);
-  const depth = view.getUint16(6, true);
+/** A node of the tree, whose runs lie in blocks [low, high) of the file. */
+function walkExtents(walk: Walk, node: Node, low: number, high: number): void {
+  const { view, at, length } = node;
+  const entries = view.getUint16(at + 2, true);
+  const most = view.getUint16(at + 4, true);
+  const depth = view.getUint16(at + 6, true);
   if (
-    view.getUint16(0, true) !== extentMagic ||
+    view.getUint16(at, true) !== extentMagic ||
     entries > most ||
-    headerBytes + most * itemBytes > node.length ||
-    (depthAbove < 0 ? depth > depthMax : depth !== depthAbove - 1 || entries === 0) ||
+    headerBytes + most * itemBytes > length ||
+    depth > depthMax ||
     (depth > 0 && entries === 0)
   ) {
-    throw damaged(`${treeOf(walk)} has a node that cannot be`);
+    throw impossibleNode(walk);
   }
+  if (depth === 0) walkLeaf(walk, node, entries, low, high);
+  else walkIndex(walk, node, entries, depth, low, high);
+}
+
+function walkLeaf(walk: Walk, { view, at }: Node, entries: number, low: number, high: number): void {
+  let floor = low;
+  const end = at + headerBytes + entries * itemBytes;
+  for (let entry = at + headerBytes; entry < end; entry += itemBytes) {
+    const logical = view.getUint32(entry, true);
+    if (logical < floor || logical >= high) throw damaged(`${treeOf(walk)} is not in order`);
+    const field = view.getUint16(entry + 4, true);
+    const unwritten = field > initialisedMax;
+    const length = unwritten ? field - initialisedMax : field;
+    if (length === 0 || logical + length > high) throw damaged(`${treeOf(walk)} has a run that cannot be`);
+    floor = logical + length;
+    const physical = wide(view.getUint32(entry + 8, true), view.getUint16(entry + 6, true));
+    found(walk, logical, length, physical, unwritten);
+    if (floor >= walk.end) return;
+  }
+}
+
+function walkIndex(walk: Walk, { view, at }: Node, entries: number, depth: number, low: number, high: number): void {
   let floor = low;
   for (let i = 0; i < entries; i++) {
-    const at = headerBytes + i * itemBytes;
-    const logical = view.getUint32(at, true);
+    const entry = at + headerBytes + i * itemBytes;
+    const logical = view.getUint32(entry, true);
     if (logical < floor || logical >= high) throw damaged(`${treeOf(walk)} is not in order`);
-    if (depth === 0) {
-      const field = view.getUint16(at + 4, true);
-      const unwritten = field > initialisedMax;
-      const length = unwritten ? field - initialisedMax : field;
-      if (length === 0 || logical + length > high) throw damaged(`${treeOf(walk)} has a run that cannot be`);
-      floor = logical + length;
-      found(walk, logical, length, view.getUint16(at + 6, true) * 2 ** 32 + view.getUint32(at + 8, true), unwritten);
-      if (floor >= walk.end) return;
-    } else {
-      const next = i + 1 < entries ? view.getUint32(at + itemBytes, true) : high;
-      floor = logical + 1;
-      if (next < floor) throw damaged(`${treeOf(walk)} is not in order`);
-      if (next <= walk.start) continue;
-      if (logical >= walk.end) return;
-      const child = view.getUint16(at + 8, true) * 2 ** 32 + view.getUint32(at + 4, true);
-      walkExtents(walk, readNode(walk, child, treeOf(walk)), depth, logical, next);
-    }
+    const next = i + 1 < entries ? view.getUint32(entry + itemBytes, true) : high;
+    floor = logical + 1;
+    if (next < floor) throw damaged(`${treeOf(walk)} is not in order`);
+    if (next <= walk.start) continue;
+    if (logical >= walk.end) return;
+    const child = wide(view.getUint32(entry + 4, true), view.getUint16(entry + 8, true));
+    const bytes = readNode(walk, child, treeOf(walk));
+    const below = viewOf(bytes);
+    if (below.getUint16(2, true) === 0 || below.getUint16(6, true) !== depth - 1) throw impossibleNode(walk);
+    walkExtents(walk, { view: below, at: 0, length: bytes.length }, logical, next);
   }
+}
+
+function impossibleNode(walk: Walk): Error {
+  return damaged(`${treeOf(walk)} has a node that cannot be`);
 }
 
 function treeOf({ inode }: Walk): string {

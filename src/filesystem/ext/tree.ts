@@ -13,7 +13,7 @@ import { type FileRuns, FileReads } from "./file-reads.ts";
 import type { ExtFilesystem } from "./filesystem.ts";
 import { errnoOfFailure, ExtFlaw } from "./flaw.ts";
 import { type ExtInode, inodeFlags } from "./inode.ts";
-import { type GatherFields, writeGathered, writeGatherError, writeStat } from "./layout.ts";
+import { type FileLayout, type GatherFields, writeGathered, writeGatherError, writeStat } from "./layout.ts";
 
 const kindMask = 0xf000;
 /** Type bits of each kind that can be opened or read. */
@@ -31,13 +31,8 @@ const directoryType = 0x4000;
 const symlinkType = 0xa000;
 const unwrittenFlag = 0x800; // FIEMAP_EXTENT_UNWRITTEN
 const endOfMaps = 2 ** 32; // no file has more blocks
-const nothing: GatherFields = {
-  link: new Uint8Array(0),
-  attributes: [],
-  attributeErrno: 0,
-  firstHole: -1,
-  hasUnwritten: false,
-};
+const noBytes = new Uint8Array(0);
+const noLayout: FileLayout = { firstHole: -1, hasUnwritten: false };
 
 export class ExtTree implements TreeSource {
   readonly opensInodes = true;
@@ -65,7 +60,7 @@ export class ExtTree implements TreeSource {
     for (let i = 0; i < count; i++) {
       const end = at + 2 + (names[at + 1] as number);
       try {
-        writeStat(view, i * statLayout.size, this.#fs.inode(this.#lookUp(dirFd, names.subarray(at + 2, end))));
+        writeStat(view, i * statLayout.size, this.#fs.inode(this.#lookUp(dirFd, names, at + 2, end)));
       } catch (error) {
         out.fill(0, i * statLayout.size, (i + 1) * statLayout.size);
         view.setUint32(i * statLayout.size + statLayout.error, errnoOfFailure(error), true);
@@ -159,10 +154,17 @@ export class ExtTree implements TreeSource {
     for (let i = 0; i < count; i++) {
       const kind = names[at] as EntryKind;
       const end = at + 2 + (names[at + 1] as number);
+      let length: number;
       fds[i] = -1;
-      const length = this.#gatherOne(dirFds[i] as number, kind, names.subarray(at + 2, end), out, view, to);
+      try {
+        const dirFd = dirFds[i] as number;
+        const inode = this.#fs.inode(end === at + 2 ? dirFd : this.#lookUp(dirFd, names, at + 2, end));
+        length = this.#gatherOne(inode, kind, out, view, to);
+        if (length > 0 && kind === EntryKind.file) fds[i] = inode.number;
+      } catch (error) {
+        length = writeGatherError(out, view, to, errnoOfFailure(error));
+      }
       if (length === 0) return i > 0 ? i : -ENOSPC;
-      if (kind === EntryKind.file) fds[i] = this.#gathered;
       to += length;
       at = end;
     }
@@ -185,67 +187,55 @@ export class ExtTree implements TreeSource {
     for (let i = 0; i < count; i++) {
       const fd = fds[i] as number;
       if (fd < 0) continue;
-      if (stats.length > 0) this.statAt(fd, nothing.link, stats.subarray(i * statLayout.size));
+      if (stats.length > 0) this.statAt(fd, noBytes, stats.subarray(i * statLayout.size));
       this.close(fd);
       fds[i] = -1;
     }
     return 0;
   }
 
-  /** Number of the inode that #gatherOne() told of; −1: it told of an error. */
-  #gathered = -1;
-
-  #gatherOne(dirFd: number, kind: EntryKind, name: Uint8Array, out: Uint8Array, view: DataView, at: number): number {
-    this.#gathered = -1;
-    let inode: ExtInode;
-    let fields: GatherFields;
-    try {
-      inode = this.#fs.inode(name.length === 0 ? dirFd : this.#lookUp(dirFd, name));
-      if ((inode.mode & kindMask) !== typeOfKind[kind]) return writeGatherError(out, view, at, ESTALE);
-      fields = this.#fieldsOf(inode, kind);
-    } catch (error) {
-      return writeGatherError(out, view, at, errnoOfFailure(error));
-    }
-    this.#gathered = inode.number;
-    const hasFlags = kind === EntryKind.file || kind === EntryKind.directory;
-    return writeGathered(out, view, at, inode, hasFlags, fields);
-  }
-
-  #fieldsOf(inode: ExtInode, kind: EntryKind): GatherFields {
+  /** Writes the record of an entry. Returns its length; 0: it does not fit. Throws ExtFlaw. */
+  #gatherOne(inode: ExtInode, kind: EntryKind, out: Uint8Array, view: DataView, at: number): number {
+    if ((inode.mode & kindMask) !== typeOfKind[kind]) throw new ExtFlaw(ESTALE, "it is of another kind");
     const isFile = kind === EntryKind.file;
     if (isFile && (inode.flags & inodeFlags.encrypt) !== 0) throw new ExtFlaw(ENOKEY, "the file is encrypted");
-    const { attributes, errno: attributeErrno } = this.#fs.attributes(inode);
-    const link = kind === EntryKind.symlink ? this.#fs.link(inode) : nothing.link;
-    const layout = isFile ? this.#layoutOf(inode) : nothing;
-    return { link, attributes, attributeErrno, firstHole: layout.firstHole, hasUnwritten: layout.hasUnwritten };
+    const fields: GatherFields = {
+      found: this.#fs.attributes(inode),
+      link: kind === EntryKind.symlink ? this.#fs.link(inode) : noBytes,
+      layout: isFile ? this.#layoutOf(inode) : noLayout,
+    };
+    return writeGathered(out, view, at, inode, isFile || kind === EntryKind.directory, fields);
   }
 
-  /** Where the first hole of a file is, and whether it has unwritten extents. Few runs are kept for reading it. */
-  #layoutOf(inode: ExtInode): Pick<GatherFields, "firstHole" | "hasUnwritten"> {
+  /** Where the data of a file is. Few runs are kept for reading it. */
+  #layoutOf(inode: ExtInode): FileLayout {
     const { size } = inode;
     const { blockSize } = this.#fs.geometry;
     const isInline = (inode.flags & inodeFlags.inlineData) !== 0;
-    const runs: number[] = [];
+    let runs: number[] | undefined;
     let hasUnwritten = false;
     let dense = isInline ? Math.ceil(size / blockSize) : 0;
     this.#fs.walk(inode, 0, endOfMaps, (logical, count, physical, unwritten) => {
       hasUnwritten ||= unwritten;
       if (unwritten) return;
       if (logical === dense) dense = logical + count;
-      if (runs.length <= runsKept) runs.push(logical, count, physical);
+      if (runs === undefined) runs = [logical, count, physical];
+      else if (runs.length <= runsKept) runs.push(logical, count, physical);
     });
-    if (!isInline && runs.length <= runsKept) this.#open.set(inode.number, { size, runs });
-    return { firstHole: size === 0 ? -1 : Math.min(size, dense * blockSize), hasUnwritten };
+    const kept = runs ?? [];
+    const layout = { size, runs: kept, firstHole: size === 0 ? -1 : Math.min(size, dense * blockSize), hasUnwritten };
+    if (!isInline && kept.length <= runsKept) this.#open.set(inode.number, layout);
+    return layout;
   }
 
   #directory(fd: number): ExtDirectory {
     return this.#fs.directory(fd);
   }
 
-  /** Inode of a name. Throws ExtFlaw. */
-  #lookUp(dirFd: number, name: Uint8Array): number {
+  /** Inode of the name that stands in [start, end) of some bytes. Throws ExtFlaw. */
+  #lookUp(dirFd: number, bytes: Uint8Array, start = 0, end: number = bytes.length): number {
     const directory = this.#directory(dirFd);
-    const found = findName(directory, name, this.#near);
+    const found = findName(directory, bytes, start, end, this.#near);
     if (found < 0) throw new ExtFlaw(ENOENT, "there is no such name");
     this.#near = found + 1;
     return directory.inodes[found] as number;
@@ -263,7 +253,7 @@ export class ExtTree implements TreeSource {
       for (let i = directory.inodes.length - 1; i >= 0; i--) firstNames.set(directory.inodes[i] as number, i);
       this.#firstNames.set(directory, firstNames);
     }
-    const isFirst = firstNames.get(inode.number) === findName(directory, name, this.#near - 1);
+    const isFirst = firstNames.get(inode.number) === findName(directory, name, 0, name.length, this.#near - 1);
     const isChild = inode.number !== parent && this.#fs.directory(inode.number).parent === parent;
     return isFirst && isChild && inode.number !== 2 ? inode.number : -EUCLEAN;
   }
