@@ -20,7 +20,7 @@ import { decodeSummary } from "../format/summary.ts";
 import { decodeTable } from "../format/table.ts";
 import type { Summary, TableBlock, TableSegment } from "../model/archive.ts";
 import { addon } from "../sys/addon.ts";
-import { blocksFrom } from "./chained-records.ts";
+import { recordsFrom } from "./chained-records.ts";
 import { traitsOf } from "./lost-block.ts";
 import type { ArchiveReader, BlockLocation, GroupCatalog } from "./reader.ts";
 
@@ -96,9 +96,8 @@ export class ArchiveIndex {
     const known = this.#kept.get(number);
     if (known !== undefined) return known;
     const { offset, payloadLength, firstEntry, entryCount, firstBlock } = this.segments[number] as TableSegment;
-    const { header, frame } = decodeSegment(
-      readRecord(this.#fd, offset, this.#archiveId, RecordType.segment, payloadLength),
-    );
+    const payload = readRecord(this.#fd, offset, this.#archiveId, RecordType.segment, payloadLength);
+    const { header, frame } = decodeSegment(payload, this.#reader.head.format);
     if (header.firstEntry !== firstEntry || header.entryCount !== entryCount || header.firstBlock !== firstBlock) {
       throw this.#differs(number);
     }
@@ -138,12 +137,13 @@ export class ArchiveIndex {
 
   /** A block whose record is damaged, where the records around it prove it. */
   async rebuiltBlock(number: number): Promise<BlockLocation | undefined> {
-    const { input, head, digest } = this.#reader;
-    const traits = traitsOf(head, digest);
+    const { input, head, headPayload, digest } = this.#reader;
+    const traits = traitsOf(head, headPayload, digest);
     const from = number === 0 ? head.preamble.length : (this.blocks[number - 1] as TableBlock).offset;
-    for await (const { record, frameOffset, isRebuilt, isUnproved } of blocksFrom(input, from, traits)) {
-      if (record.number < number) continue;
-      return isRebuilt && record.number === number ? { record, frameOffset, isUnproved } : undefined;
+    for await (const { header, payload, frameOffset, isRepaired } of recordsFrom(input, from, traits)) {
+      if (header.type !== RecordType.block) continue;
+      const record = decodeBlock(payload);
+      if (record.number >= number) return isRepaired && record.number === number ? { record, frameOffset } : undefined;
     }
     return undefined;
   }

@@ -1,47 +1,24 @@
-// The records of one archive in their order, each checked against the chain. A block record that alone is lost is made again (lost-block.ts) and handed
-// out in its place: who reads on need not know.
+// The records of one archive in their order, each checked against the chain. What one bad sector can take of them is made again (lost-records.ts) and
+// handed out in its place: who reads on need not know.
 
 import { equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
-import { blockPayloadLengthAt, decodeBlock } from "../format/block.ts";
+import { limits } from "../base/limits.ts";
+import { decodeBlock } from "../format/block.ts";
 import { extendChain, startChain } from "../format/chain.ts";
 import { decodeFooter } from "../format/footer.ts";
-import { blockPayloadLength, decodeRecordHeader, recordHeaderLength, RecordType } from "../format/record.ts";
-import { limits } from "../base/limits.ts";
-import type { BlockRecord, Footer } from "../model/archive.ts";
+import { recordHeaderLength, RecordType } from "../format/record.ts";
+import { decodeSegmentHeader } from "../format/segment.ts";
+import type { BlockRecord } from "../model/archive.ts";
 import type { Damage } from "./damage.ts";
 import type { ArchiveInput } from "./input.ts";
-import { type BlockTraits, LostBlocks } from "./lost-block.ts";
-import { type FoundRecord, type Gap, RecordWalker } from "./records.ts";
+import type { ArchiveTraits } from "./lost-block.ts";
+import { type ChainedRecord, LostRecords, missingMax } from "./lost-records.ts";
+import { type FoundRecord, gapBytesMax, type PassedBytes, RecordWalker, repairedMessage } from "./records.ts";
 
-export interface ChainedRecord extends FoundRecord {
-  /** Of a record that was made again: the frame behind it, which the input has passed. */
-  readonly frame?: {
-    readonly offset: number;
-    readonly bytes: Uint8Array;
-    /** The chain does not prove the record: it has no digest. */
-    readonly isUnproved: boolean;
-  };
-}
-
-/** Where a block record may have been, by what stands on both sides of it. */
-interface Suspicion {
-  /** Of the record. */
-  readonly offset: number;
-  /** Of the record, and where its frame begins, if nothing else stood there. */
-  readonly payloadLength: number;
-  readonly frameOffset: number;
-  readonly chain: Uint8Array;
-  readonly gap: Gap;
-  readonly end: number;
-  /** Nothing else is lost: the chain can prove it. */
-  readonly isAlone: boolean;
-}
-
-/** What is told of a record that was made again. */
+/** What is told of a block record that was made again. */
 export const rebuiltMessage = "a block record is damaged: it was made again, and the records behind it prove it";
-export const unprovedMessage =
-  "a block record is lost together with what stood before it: its block is taken if the catalog and all digests of its files prove it";
+const headMessage = "the copy of the head is damaged: the first is whole";
 
 /** Bytes of records that are read ahead for the next chain value: a catalog segment, a head. */
 const aheadBytesMax = limits.segmentPayloadBytes + limits.headPayloadBytes + 2 * recordHeaderLength;
@@ -49,8 +26,8 @@ const aheadBytesMax = limits.segmentPayloadBytes + limits.headPayloadBytes + 2 *
 export class ChainedRecords {
   readonly #input: ArchiveInput;
   readonly #walker: RecordWalker;
-  readonly #traits: BlockTraits;
-  readonly #lostBlocks: LostBlocks;
+  readonly #traits: ArchiveTraits;
+  readonly #lost: LostRecords;
   /** Of the walker. */
   readonly #damages: Damage[];
   readonly #ready: ChainedRecord[] = [];
@@ -58,16 +35,18 @@ export class ChainedRecords {
   #chain: Uint8Array | undefined;
   #sequence = -1;
   /** The block before the next record. */
-  #block: Uint8Array | undefined;
+  #block: BlockRecord | undefined;
+  /** The copy of the head follows. */
+  #headFollows = false;
   /** Where the record behind the head must begin. */
   #headEnd = 0;
 
   /** `damages`: where the walker notes what it meets. */
-  constructor(input: ArchiveInput, walker: RecordWalker, traits: BlockTraits, damages: Damage[]) {
+  constructor(input: ArchiveInput, walker: RecordWalker, traits: ArchiveTraits, damages: Damage[]) {
     this.#input = input;
     this.#walker = walker;
     this.#traits = traits;
-    this.#lostBlocks = new LostBlocks(traits);
+    this.#lost = new LostRecords(traits);
     this.#damages = damages;
   }
 
@@ -78,7 +57,7 @@ export class ChainedRecords {
     this.#headEnd = headOffset + headRecord.length;
   }
 
-  /** The next whole record, or one that was made again. Who takes a block record moves the input behind its frame. */
+  /** The next whole record, or one that was made again. Who takes a block record moves the input behind its frame, but of one with a frame: it is there. */
   async next(): Promise<ChainedRecord | undefined> {
     if (this.#ready.length === 0) await this.#read();
     return this.#ready.shift();
@@ -88,23 +67,20 @@ export class ChainedRecords {
     const known = this.#damages.length;
     const found = await this.#walker.next();
     if (found === undefined) return;
-    const suspicion = this.#suspicionBefore(found);
-    if (suspicion === undefined) {
+    if (found.passed === undefined || this.#chain === undefined) {
       this.#take(found);
       return;
     }
     const news = this.#damages.length - known;
-    const behind = await this.#readAhead(found);
-    const rebuilt = await this.#rebuild(suspicion, behind);
-    if (rebuilt?.frame?.isUnproved === true) {
-      this.#damages.push({ offset: rebuilt.offset, message: unprovedMessage });
-      this.#take(rebuilt);
-    } else if (rebuilt !== undefined) {
-      this.#damages.splice(known, news, { offset: suspicion.offset, message: rebuiltMessage });
-      this.#take(rebuilt);
-      behind[0] = { ...found, afterGap: false };
+    const missing = found.header.sequence - this.#sequence - 1;
+    const ahead = missing >= 1 && missing <= missingMax ? await this.#readAhead(found) : [found];
+    const rebuilt = await this.#rebuild(this.#chain, missing, found.passed, ahead);
+    if (rebuilt.length > 0) {
+      const told = rebuilt.map(({ header, offset }) => ({ offset, message: messageOf(header.type) }));
+      this.#damages.splice(known, news, ...told);
+      ahead[0] = { ...found, afterGap: false };
     }
-    for (const record of behind) this.#take(record);
+    for (const record of [...rebuilt, ...ahead]) this.#take(record);
   }
 
   #take(record: ChainedRecord): void {
@@ -120,22 +96,11 @@ export class ChainedRecords {
     }
     if (record.header.sequence === 0) this.#chain = startChain(hash, record.bytes);
     else if (this.#chain !== undefined) this.#chain = extendChain(hash, this.#chain, record.bytes);
-    if (record.header.type === RecordType.block) this.#block = record.payload;
+    if (record.header.type === RecordType.block) this.#block = legal(() => decodeBlock(record.payload));
+    this.#headFollows = isFirstSegment(record);
     this.#sequence = record.header.sequence;
     this.#headEnd = 0;
     this.#ready.push(record);
-  }
-
-  /** Records are missing before this one, and the bytes there may be those of a block. With it a segment and a copy of the head may be lost. */
-  #suspicionBefore({ header, offset: end, gap }: FoundRecord): Suspicion | undefined {
-    const chain = this.#chain;
-    const missing = header.sequence - this.#sequence - 1;
-    if (chain === undefined || gap === undefined || missing < 1 || missing > 3) return undefined;
-    const offset = Math.max(gap.start, this.#headEnd);
-    const payloadLength = blockPayloadLengthAt(offset, this.#traits.format);
-    const frameOffset = offset + recordHeaderLength + payloadLength;
-    if (frameOffset >= end || end - frameOffset > limits.frameBytes) return undefined;
-    return { offset, payloadLength, frameOffset, chain, gap, end, isAlone: missing === 1 };
   }
 
   /** The records up to the one that states the chain; fewer where it cannot be told any more. The input stands behind the last. */
@@ -153,76 +118,53 @@ export class ChainedRecords {
     return found;
   }
 
-  async #rebuild(suspicion: Suspicion, ahead: readonly FoundRecord[]): Promise<ChainedRecord | undefined> {
-    const [first, last] = [ahead[0] as FoundRecord, ahead.at(-1) as FoundRecord];
-    if (statedChain(last) === undefined || (last.afterGap && last !== first)) return undefined;
-    const { frameOffset: start, gap, end, isAlone } = suspicion;
-    const bytes = await this.#bytesAt(start, end - start, gap);
-    if (bytes === undefined) return undefined;
-    try {
-      const { header, payload } = last;
-      const next = header.type === RecordType.footer ? decodeFooter(payload) : decodeBlock(payload);
-      const previous = this.#block === undefined ? undefined : decodeBlock(this.#block);
-      if (isAlone) return this.#proved(suspicion, bytes, ahead, previous, next);
-      const found = previous === undefined ? undefined : await this.#lostBlocks.find(bytes, previous, next);
-      if (found === undefined) return undefined;
-      const record = this.#lostBlocks.encode(found.record, first.header.sequence - 1, blockPayloadLength);
-      const frameOffset = end - found.frame.length;
-      const frame = { offset: frameOffset, bytes: found.frame, isUnproved: true };
-      return { ...partsOf(record), offset: frameOffset - record.length, afterGap: true, frame };
-    } catch (error) {
-      if (error instanceof TsfsaError && error.code === "ARCHIVE_DAMAGED") return undefined; // told by who takes the record
-      throw error;
-    }
-  }
-
-  #proved(
-    { offset, payloadLength, frameOffset, chain }: Suspicion,
-    frame: Uint8Array,
+  /** The records that are missing before those ahead, if what is left proves them. */
+  async #rebuild(
+    chain: Uint8Array,
+    missing: number,
+    passed: PassedBytes,
     ahead: readonly FoundRecord[],
-    previous: BlockRecord | undefined,
-    next: BlockRecord | Footer,
-  ): ChainedRecord | undefined {
+  ): Promise<ChainedRecord[]> {
+    const [first, last] = [ahead[0] as FoundRecord, ahead.at(-1) as FoundRecord];
+    if (missing < 1 || missing > missingMax || (last.afterGap && last !== first)) return [];
+    const next = legal(() => {
+      if (last.header.type === RecordType.footer) return decodeFooter(last.payload);
+      return last.header.type === RecordType.block ? decodeBlock(last.payload) : undefined;
+    });
+    const offset = Math.max(passed.start, this.#headEnd);
+    const bytes = await this.#bytesAt(offset, first.offset - offset, passed);
+    if (next === undefined || bytes === undefined) return [];
     const behind = ahead.slice(0, -1).map((record) => record.bytes);
-    const lost = { sequence: this.#sequence + 1, payloadLength, chain, previous, frame, behind, next };
-    const record = this.#lostBlocks.rebuild(lost);
-    if (record === undefined) return undefined;
-    const place = { offset: frameOffset, bytes: frame, isUnproved: false };
-    return { ...partsOf(record), offset, afterGap: false, frame: place };
+    const sequence = this.#sequence + 1;
+    const around = { chain, previous: this.#block, isHeadFirst: this.#headFollows, behind, next };
+    return this.#lost.rebuild({ offset, sequence, missing, bytes, ...around });
   }
 
-  /** Bytes that the input has passed. */
-  async #bytesAt(offset: number, length: number, gap: Gap): Promise<Uint8Array | undefined> {
-    if (gap.bytes !== undefined) return gap.bytes.subarray(offset - gap.start, offset - gap.start + length);
+  /** Bytes that the input has passed; undefined where they are too many, or lost. */
+  async #bytesAt(offset: number, length: number, { start, bytes }: PassedBytes): Promise<Uint8Array | undefined> {
+    if (length <= 0 || length > gapBytesMax) return undefined;
+    if (bytes !== undefined) return bytes.subarray(offset - start, offset - start + length);
     const { position } = this.#input;
     if (!this.#input.seek(offset)) return undefined;
-    const bytes = await this.#input.take(length);
+    const read = await this.#input.take(length);
     this.#input.seek(position);
-    return bytes.length === length ? bytes : undefined;
+    return read.length === length ? read : undefined;
   }
 }
 
-/** A block, and whether its record had to be made again. */
-export interface ChainedBlock {
-  readonly record: BlockRecord;
-  /** Offset of its record, and of its frame. */
-  readonly offset: number;
-  readonly frameOffset: number;
-  readonly isRebuilt: boolean;
-  /** See BlockLocation. */
-  readonly isUnproved: boolean;
-}
+/** A record, and where the frame of a block begins. */
+export type PlacedRecord = ChainedRecord & { readonly frameOffset: number };
 
 /**
- * The blocks of a file from an offset on, as far as their records can be used; damage is told to nobody. `head`: where it stands at the offset, and may be
+ * The records of a file from an offset on, as far as they can be used; damage is told to nobody. `head`: where it stands at the offset, and may be
  * lost there.
  */
-export async function* blocksFrom(
+export async function* recordsFrom(
   input: ArchiveInput,
   offset: number,
-  traits: BlockTraits,
+  traits: ArchiveTraits,
   head?: Uint8Array,
-): AsyncGenerator<ChainedBlock, void> {
+): AsyncGenerator<PlacedRecord, void> {
   const damages: Damage[] = [];
   const walker = new RecordWalker(input, (damage) => damages.push(damage));
   const records = new ChainedRecords(input, walker, traits, damages);
@@ -230,12 +172,10 @@ export async function* blocksFrom(
   if (head !== undefined) records.startBehind(head, offset);
   input.seek(offset);
   for (let found = await nextKnown(records); found !== undefined; found = await nextKnown(records)) {
-    const record = legalBlock(found);
-    if (record === undefined) continue;
-    const isRebuilt = found.frame !== undefined;
+    const block = found.header.type === RecordType.block ? legal(() => decodeBlock(found.payload)) : undefined;
     const frameOffset = found.frame?.offset ?? input.position;
-    if (!isRebuilt) await input.skip(record.compressedLength);
-    yield { record, offset: found.offset, frameOffset, isRebuilt, isUnproved: found.frame?.isUnproved === true };
+    if (block !== undefined && found.frame === undefined) await input.skip(block.compressedLength);
+    yield { ...found, frameOffset };
   }
 }
 
@@ -249,20 +189,22 @@ async function nextKnown(records: ChainedRecords): Promise<ChainedRecord | undef
   }
 }
 
-function partsOf(bytes: Uint8Array): Pick<FoundRecord, "header" | "payload" | "bytes"> {
-  const { header } = decodeRecordHeader(bytes, 0);
-  if (header === undefined) throw new TsfsaError("INTERNAL", "a record of our own making has a flaw");
-  return { header, payload: bytes.subarray(recordHeaderLength), bytes };
-}
-
-function legalBlock({ header, payload }: FoundRecord): BlockRecord | undefined {
-  if (header.type !== RecordType.block) return undefined;
+function legal<Value>(decode: () => Value): Value | undefined {
   try {
-    return decodeBlock(payload);
+    return decode();
   } catch (error) {
-    if (error instanceof TsfsaError && error.code === "ARCHIVE_DAMAGED") return undefined;
+    if (error instanceof TsfsaError && error.code === "ARCHIVE_DAMAGED") return undefined; // told by who takes the record
     throw error;
   }
+}
+
+function isFirstSegment({ header, payload }: FoundRecord): boolean {
+  return header.type === RecordType.segment && legal(() => decodeSegmentHeader(payload))?.number === 0;
+}
+
+function messageOf(type: number): string {
+  if (type === RecordType.head) return headMessage;
+  return type === RecordType.segment ? repairedMessage : rebuiltMessage;
 }
 
 /** Blocks and the footer state the chain value before them. */

@@ -38,17 +38,12 @@ export interface FramePlace {
   readonly uncompressedLength: number;
   /** First 16 bytes of H over the frame. */
   readonly digest: Uint8Array;
-  /** See BlockLocation. */
-  readonly isUnproved: boolean;
 }
 
 /** `fd`: of the archive, where it is a file. */
-export function framePlace(
-  { record, frameOffset, frame, isUnproved = false }: BlockLocation,
-  fd: number | undefined,
-): FramePlace {
+export function framePlace({ record, frameOffset, frame }: BlockLocation, fd: number | undefined): FramePlace {
   const { compressedLength, uncompressedLength, digest } = record;
-  const place = { fd: fd ?? -1, offset: frameOffset, compressedLength, uncompressedLength, digest, isUnproved };
+  const place = { fd: fd ?? -1, offset: frameOffset, compressedLength, uncompressedLength, digest };
   return frame === undefined ? place : { ...place, bytes: frame };
 }
 
@@ -71,13 +66,6 @@ export class FrameReader {
     this.#decoder.decompress(tar, this.#proved(place));
   }
 
-  /** The same of a block whose digest is not known, by the frame's own checksum of 32 bits. The digest that it has. */
-  decodeUnproved(place: FramePlace, tar: Uint8Array): Uint8Array {
-    const frame = place.bytes ?? this.#readWhole(place);
-    this.#decoder.decompress(tar, frame);
-    return this.digest.block(frame);
-  }
-
   /** Throws BlockDamage unless the checksum is right. */
   prove(place: FramePlace): void {
     this.#proved(place);
@@ -92,8 +80,7 @@ export class FrameReader {
   #proved(place: FramePlace): Uint8Array {
     const frame = place.bytes ?? this.#readWhole(place);
     if (equalBytes(this.digest.block(frame), place.digest)) return frame;
-    const differs = "its bytes are not those that were written: the checksum differs";
-    throw new BlockDamage(place.isUnproved ? "its record is lost, and nothing proves what stands behind it" : differs);
+    throw new BlockDamage("its bytes are not those that were written: the checksum differs");
   }
 
   #readWhole(place: FramePlace): Uint8Array {

@@ -5,6 +5,7 @@ import { closeSync, constants, createReadStream, fstatSync, openSync, statSync }
 import { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { TsfsaError } from "../base/errors.ts";
+import { sectorLength } from "../base/limits.ts";
 import { addon } from "../sys/addon.ts";
 import { check, EIO } from "../sys/errors.ts";
 
@@ -72,8 +73,6 @@ function streamOf(fd: number): Readable {
 
 /** Enough for the records between two blocks. */
 const windowBytes = 64 * 1024;
-/** What is lost at a time where the medium is bad. */
-const sectorBytes = 4096;
 /** Bad sectors after which the medium is given up: each may take its time to fail. */
 const badSectorsMax = 4096;
 
@@ -137,7 +136,7 @@ class FileInput implements ArchiveInput {
   /** Bad sectors read as zeros: their records are then found to be damaged, and the archive goes on behind them. */
   #readAround(position: number, buffer: Uint8Array): Uint8Array {
     for (let at = 0; at < buffer.length; ) {
-      const length = Math.min(sectorBytes - ((position + at) % sectorBytes), buffer.length - at);
+      const length = Math.min(sectorLength - ((position + at) % sectorLength), buffer.length - at);
       const read = addon().read(this.fd, buffer, at, length, position + at);
       if (-read === EIO && this.#badSectors++ < badSectorsMax) buffer.fill(0, at, at + length);
       else if (check(read, "reading the archive", this.name) < length) return buffer.subarray(0, at + read);

@@ -1,19 +1,16 @@
 // A block record that is lost, made again from the records around it and from its frame (docs/FORMAT.md, section 2). What they do not tell is tried: only
 // the record that was written gives the chain value that the records behind it state, so that one proves itself, and with its digest the frame.
-// Where the chain is lost, too, a frame is only found: what it holds must prove it.
 
-import { compareBytes, equalBytes, fromHex } from "../base/bytes.ts";
-import { TsfsaError } from "../base/errors.ts";
+import { compareBytes, fromHex } from "../base/bytes.ts";
 import { leafSizeBytes, limits } from "../base/limits.ts";
-import { createDecoder, type FrameDecoder, frameMagics } from "../codec/codec.ts";
 import type { Digest } from "../codec/digest.ts";
-import { encodeBlock, endBlockLength, endSourceId, recordDigestLength } from "../format/block.ts";
+import { encodeBlock, endBlockLength, endSourceId } from "../format/block.ts";
 import { extendChain } from "../format/chain.ts";
 import { encodeRecord, RecordType } from "../format/record.ts";
 import type { BlockRecord, Codec, Footer, Head } from "../model/archive.ts";
 
-/** What all blocks of an archive have in common. */
-export interface BlockTraits {
+/** What all records of an archive have in common. */
+export interface ArchiveTraits {
   /** 16 bytes. */
   readonly archiveId: Uint8Array;
   readonly digest: Digest;
@@ -22,11 +19,14 @@ export interface BlockTraits {
   readonly sources: number;
   /** Format version of the archive. */
   readonly format: number;
+  /** Payload of the head; undefined: it is lost. */
+  readonly headPayload: Uint8Array | undefined;
 }
 
-export function traitsOf(head: Head, digest: Digest): BlockTraits {
+export function traitsOf(head: Head, headPayload: Uint8Array, digest: Digest): ArchiveTraits {
   const { codec, sources, format } = head;
-  return { archiveId: fromHex(head.archiveId) as Uint8Array, digest, codec, sources: sources.length, format };
+  const archiveId = fromHex(head.archiveId) as Uint8Array;
+  return { archiveId, digest, codec, sources: sources.length, format, headPayload };
 }
 
 /** A lost block record and what is left around it. */
@@ -45,80 +45,39 @@ export interface LostBlock {
   readonly next: BlockRecord | Footer;
 }
 
-/** A block whose record is lost together with what stood before it, so that the chain cannot prove it. */
-export interface UnprovedBlock {
-  /** Without digest and chain value. */
-  readonly record: BlockRecord;
-  readonly frame: Uint8Array;
-}
-
-/** Frames that are tried, for one archive: each may be decompressed to the length of a block before it fails. */
-const triedFramesMax = 64;
-const noDigest = new Uint8Array(recordDigestLength);
 /** Bytes that are hashed to try records, for one archive: offsets in a file with a hole of 40 GiB. */
-const triedBytesMax = 8 * 1024 * 1024;
+const triedBytesMax = 192 * 1024 * 1024;
 /** Bytes of tar that a preamble may have. */
 const preambleBytesMax = 64 * 1024;
 const tarBlock = 512;
 
 export class LostBlocks {
-  readonly #traits: BlockTraits;
+  readonly #traits: ArchiveTraits;
   #triedBytes = 0;
-  #triedFrames = 0;
 
-  constructor(traits: BlockTraits) {
+  constructor(traits: ArchiveTraits) {
     this.#traits = traits;
   }
 
-  /** All bytes of the record; undefined: none that could have stood there is proved. */
+  /** The payload of the record; undefined: none that could have stood there is proved. */
   rebuild(lost: LostBlock): Uint8Array | undefined {
-    const { digest } = this.#traits;
+    const { archiveId, digest } = this.#traits;
     const { sequence, payloadLength, behind, next } = lost;
     const behindBytes = behind.reduce((sum, { length }) => sum + length, 0);
     for (const block of this.#candidates(lost, digest.block(lost.frame))) {
       if (this.#triedBytes > triedBytesMax) break;
-      const record = this.encode(block, sequence, payloadLength);
+      const payload = encodeBlock(block, payloadLength);
+      const record = encodeRecord(RecordType.block, archiveId, sequence, payload);
       this.#triedBytes += record.length + behindBytes;
       let chain = lost.chain;
       for (const bytes of [record, ...behind]) chain = extendChain(digest.hash, chain, bytes);
-      if (compareBytes(chain, next.chain) === 0) return record;
-    }
-    return undefined;
-  }
-
-  /** All bytes of a block's record. */
-  encode(block: BlockRecord, sequence: number, payloadLength: number): Uint8Array {
-    return encodeRecord(RecordType.block, this.#traits.archiveId, sequence, encodeBlock(block, payloadLength));
-  }
-
-  /**
-   * The frame of a plain block that ends a gap, found by its own checksum, and the record that its neighbours leave possible. Undefined: there is none, or
-   * more than one is possible.
-   */
-  async find(gap: Uint8Array, previous: BlockRecord, next: BlockRecord | Footer): Promise<UnprovedBlock | undefined> {
-    const { codec } = this.#traits;
-    const lost = { frame: gap, chain: noDigest, previous, next };
-    const candidates = this.#candidates(lost, noDigest);
-    const { value: record } = candidates.next();
-    if (record === undefined || candidates.next().done !== true) return undefined;
-    if (record.end || record.continuation !== undefined) return undefined;
-    const decoder = await createDecoder(codec);
-    const tar = new Uint8Array(record.uncompressedLength);
-    const magic = frameMagics[codec];
-    for (let at = gap.indexOf(magic[0] as number); at >= 0; at = gap.indexOf(magic[0] as number, at + 1)) {
-      if (!equalBytes(gap.subarray(at, at + magic.length), magic)) continue;
-      if (this.#triedFrames++ >= triedFramesMax) break;
-      const frame = gap.subarray(at);
-      if (isFrameOf(decoder, tar, frame)) return { record: { ...record, compressedLength: frame.length }, frame };
+      if (compareBytes(chain, next.chain) === 0) return payload;
     }
     return undefined;
   }
 
   /** The records that its neighbours leave possible, the likeliest first. */
-  *#candidates(
-    { frame, chain, previous, next }: Pick<LostBlock, "frame" | "chain" | "previous" | "next">,
-    digest: Uint8Array,
-  ): Generator<BlockRecord, void> {
+  *#candidates({ frame, chain, previous, next }: LostBlock, digest: Uint8Array): Generator<BlockRecord, void> {
     const number = previous === undefined ? 0 : previous.number + 1;
     const firstEntry = previous === undefined ? 0 : previous.firstEntry + previous.entryCount;
     const end = "blocks" in next;
@@ -153,16 +112,6 @@ export class LostBlocks {
       const last = next.end ? this.#traits.sources - 1 : next.sourceId;
       for (let id = previous?.sourceId ?? 0; id <= last; id++) yield id;
     }
-  }
-}
-
-function isFrameOf(decoder: FrameDecoder, tar: Uint8Array, frame: Uint8Array): boolean {
-  try {
-    decoder.decompress(tar, frame);
-    return true;
-  } catch (error) {
-    if (error instanceof TsfsaError && error.code === "ARCHIVE_DAMAGED") return false;
-    throw error;
   }
 }
 

@@ -4,7 +4,7 @@ import { TsfsaError } from "../base/errors.ts";
 import type { Digest } from "../codec/digest.ts";
 import type { Head } from "../model/archive.ts";
 import type { ArchiveIndex } from "./archive-index.ts";
-import { rebuiltMessage, unprovedMessage } from "./chained-records.ts";
+import { rebuiltMessage } from "./chained-records.ts";
 import type { Damage } from "./damage.ts";
 import type { ArchiveInput } from "./input.ts";
 import type { Part } from "./locate.ts";
@@ -78,8 +78,7 @@ export class PartReader implements GroupSource {
     if (location !== undefined) return location;
     const rebuilt = await this.#index.rebuiltBlock(number);
     if (rebuilt === undefined) return undefined;
-    const message = rebuilt.isUnproved === true ? unprovedMessage : rebuiltMessage;
-    this.damages.splice(known, Infinity, { offset, message });
+    this.damages.splice(known, Infinity, { offset, message: rebuiltMessage });
     return rebuilt;
   }
 

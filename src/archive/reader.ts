@@ -9,19 +9,22 @@ import type { Digest } from "../codec/digest.ts";
 import { blockPayloadLengthAt, decodeBlock } from "../format/block.ts";
 import { checkPreamble } from "../format/comment.ts";
 import { decodeFooter } from "../format/footer.ts";
+import { hasParity } from "../format/parity.ts";
 import { encodeRecord, RecordType } from "../format/record.ts";
 import { decodeSegment, type SegmentHeader } from "../format/segment.ts";
 import { type BlockOutline, splitSegment } from "../format/segmentDecoder.ts";
 import { decodeSummary } from "../format/summary.ts";
 import { decodeTable } from "../format/table.ts";
+import { sectorProofSince } from "../format/version.ts";
 import type { BlockRecord, Footer, Head, Summary, Table } from "../model/archive.ts";
 import type { Completion } from "../model/catalog.ts";
-import { type ChainedRecord, ChainedRecords } from "./chained-records.ts";
+import { ChainedRecords } from "./chained-records.ts";
 import type { Damage } from "./damage.ts";
 import { EndCheck } from "./end-check.ts";
 import { findHead, isBehindPreamble } from "./find-head.ts";
 import { type ArchiveInput, openInput } from "./input.ts";
 import { traitsOf } from "./lost-block.ts";
+import type { ChainedRecord } from "./lost-records.ts";
 import { type FoundRecord, RecordWalker } from "./records.ts";
 
 /** A block whose record is whole, or was made again. */
@@ -29,8 +32,6 @@ export interface BlockLocation {
   readonly record: BlockRecord;
   /** Offset of the data frame in the archive. */
   readonly frameOffset: number;
-  /** Its record is lost, and nothing around it proves it: no frame has the digest it states. Its rows may prove it. */
-  readonly isUnproved?: boolean;
   /** The frame, where the archive comes from a pipe and frames were asked for. */
   readonly frame?: Uint8Array;
 }
@@ -58,13 +59,13 @@ export type GroupSource = Pick<ArchiveReader, "input" | "head" | "digest" | "dam
 export class ArchiveReader {
   readonly input: ArchiveInput;
   readonly head: Head;
+  readonly headPayload: Uint8Array;
   readonly digest: Digest;
   readonly damages: Damage[];
   summary: Summary | undefined;
   footer: Footer | undefined;
   readonly tables: Table[] = [];
   readonly #records: ChainedRecords;
-  readonly #headPayload: Uint8Array;
   readonly #preamble: Uint8Array;
   readonly #end = new EndCheck();
   readonly #segments: FrameDecoder;
@@ -87,7 +88,7 @@ export class ArchiveReader {
     this.digest = digest;
     this.damages = damages;
     this.#records = records;
-    this.#headPayload = headRecord.payload;
+    this.headPayload = headRecord.payload;
     this.#preamble = preamble;
     this.#segments = segments;
     this.#end.place("headLength", headRecord.bytes.length);
@@ -123,7 +124,7 @@ export class ArchiveReader {
     }
     if (!isBehindPreamble(found)) damages.push({ offset: 0, message: "the preamble is not the one the head names" });
     walker.follow(record.header.archiveId, isCopy ? -1 : record.header.sequence);
-    const records = new ChainedRecords(input, walker, traitsOf(head, digest), damages);
+    const records = new ChainedRecords(input, walker, traitsOf(head, record.payload, digest), damages);
     records.startBehind(firstHeadOf(record), isCopy ? head.preamble.length : record.offset);
     return new ArchiveReader(input, record, head, preamble, digest, segments, records, damages);
   }
@@ -189,7 +190,7 @@ export class ArchiveReader {
 
   #readHeadCopy(found: FoundRecord): void {
     this.#end.place("headOffset2", found.offset);
-    if (!equalBytes(found.payload, this.#headPayload)) {
+    if (!equalBytes(found.payload, this.headPayload)) {
       this.#damage(found.offset, "the copy of the head differs from it");
     }
   }
@@ -216,8 +217,8 @@ export class ArchiveReader {
     this.#nextBlock = record.number + 1;
     this.#end.addBlock(found.offset, record);
     if (found.frame !== undefined) {
-      const { offset, bytes, isUnproved } = found.frame;
-      const location = { record, frameOffset: offset, isUnproved };
+      const { offset, bytes } = found.frame;
+      const location = { record, frameOffset: offset };
       return this.input.fd === undefined ? { ...location, frame: bytes } : location;
     }
     const frameOffset = this.input.position;
@@ -247,7 +248,11 @@ export class ArchiveReader {
 
   #readSegment(found: FoundRecord): GroupCatalog | undefined {
     try {
-      const { header, frame } = decodeSegment(found.payload);
+      const { format } = this.head;
+      const { header, frame } = decodeSegment(found.payload, format);
+      if (format >= sectorProofSince && !hasParity(found.payload)) {
+        this.#damage(found.offset, `the parity of catalog segment ${header.number} is wrong`);
+      }
       const content = new Uint8Array(header.contentLength);
       this.#segments.decompress(content, frame);
       const catalog = { header, ...splitSegment(header, content, this.digest.length) };

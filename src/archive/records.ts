@@ -3,19 +3,19 @@
 
 import { concatBytes, equalBytes } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
+import { limits, sectorLength } from "../base/limits.ts";
 import {
   decodeRecordHeader,
   findRecordMagic,
   isKnownType,
   isPayloadIntact,
-  payloadLimits,
   type RecordHeader,
   recordHeaderLength,
   RecordType,
 } from "../format/record.ts";
 import type { Damage } from "./damage.ts";
 import type { ArchiveInput } from "./input.ts";
+import { SegmentRepair } from "./segment-repair.ts";
 
 export interface FoundRecord {
   readonly header: RecordHeader;
@@ -27,24 +27,30 @@ export interface FoundRecord {
   /** Records are missing before it, or bytes that are none stand there. */
   readonly afterGap: boolean;
   /** Those bytes. */
-  readonly gap?: Gap;
+  readonly passed?: PassedBytes;
+  /** It was damaged, and made again. */
+  readonly isRepaired: boolean;
 }
 
 /** Bytes that are no whole record. */
-export interface Gap {
+export interface PassedBytes {
   readonly start: number;
   /** Of a pipe, which cannot go back to them; undefined where they are more than one block. */
   readonly bytes: Uint8Array | undefined;
 }
 
+/** What is told of a catalog segment that was made again. */
+export const repairedMessage = "a catalog segment is damaged: its parity makes up for what is lost";
+
 const scanBytes = 1024 * 1024;
-/** Bytes of a gap that are kept. */
-const gapBytesMax = recordHeaderLength + payloadLimits(RecordType.block).maximum + limits.frameBytes;
+/** Most bytes without a whole record that may hold what can be made again: a head, a block record and its frame, or a catalog segment. */
+export const gapBytesMax: number = limits.headPayloadBytes + limits.frameBytes + 3 * sectorLength;
 
 export class RecordWalker {
   readonly #input: ArchiveInput;
   readonly #damage: (damage: Damage) => void;
   readonly #anyOrder: boolean;
+  readonly #repair = new SegmentRepair();
   #archiveId: Uint8Array | undefined;
   #lastSequence = -1;
   /** Of a pipe: what was passed over since the last whole record. */
@@ -86,7 +92,9 @@ export class RecordWalker {
       const header = flaw;
       const length = recordHeaderLength + header.payloadLength;
       const found = (await this.#input.peek(length)).subarray(recordHeaderLength);
-      if (!isPayloadIntact(header, found)) {
+      const isIntact = isPayloadIntact(header, found);
+      const repaired = isIntact ? undefined : this.#repaired(header, found, start + recordHeaderLength);
+      if (!isIntact && repaired === undefined) {
         const what = found.length < header.payloadLength ? "the end of the archive" : "other bytes";
         this.#damage({ offset: start, message: `expected the payload of record ${header.sequence}, found ${what}` });
         this.#lastSequence = header.sequence;
@@ -96,6 +104,10 @@ export class RecordWalker {
         continue;
       }
       const bytes = await this.#input.take(length);
+      if (repaired !== undefined) {
+        bytes.set(repaired, recordHeaderLength);
+        this.#damage({ offset: start, message: repairedMessage });
+      }
       const payload = bytes.subarray(recordHeaderLength);
       if (header.sequence !== this.#lastSequence + 1 && this.#archiveId !== undefined && !gap) {
         const message = `expected record ${this.#lastSequence + 1}, found record ${header.sequence}: something is missing between them`;
@@ -113,8 +125,9 @@ export class RecordWalker {
           },
         );
       }
-      const passed = start > from ? { gap: { start: from, bytes: this.#gapBytes() } } : {};
-      return { header, payload, offset: start, bytes, afterGap: gap, ...passed };
+      const passed = start > from ? { passed: { start: from, bytes: this.#passedNow() } } : {};
+      const isRepaired = repaired !== undefined;
+      return { header, payload, offset: start, bytes, afterGap: gap, isRepaired, ...passed };
     }
   }
 
@@ -130,6 +143,12 @@ export class RecordWalker {
     return header;
   }
 
+  /** The payload of a catalog segment that has its whole length, as it was written. */
+  #repaired(header: RecordHeader, found: Uint8Array, offset: number): Uint8Array | undefined {
+    if (header.type !== RecordType.segment || found.length < header.payloadLength) return undefined;
+    return this.#repair.repair(found, offset, (payload) => isPayloadIntact(header, payload));
+  }
+
   /** Moves on over what is no whole record. */
   async #pass(length: number): Promise<void> {
     this.#passedBytes += length;
@@ -141,7 +160,7 @@ export class RecordWalker {
     }
   }
 
-  #gapBytes(): Uint8Array | undefined {
+  #passedNow(): Uint8Array | undefined {
     return this.#passed.length === 0 ? undefined : concatBytes(this.#passed);
   }
 

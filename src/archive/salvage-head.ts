@@ -4,7 +4,7 @@ import { decodeUtf8, equalBytes, toBase64, toHex, utf8 } from "../base/bytes.ts"
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
-import { formatVersion } from "../format/head.ts";
+import { formatVersion } from "../format/version.ts";
 import { decodeMember } from "../format/memberDecoder.ts";
 import { decodeBlockRows } from "../format/segmentDecoder.ts";
 import type { Codec, Head, SourceDescription, Summary } from "../model/archive.ts";

@@ -7,12 +7,14 @@ import { toHex } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { createDigest, type Digest } from "../codec/digest.ts";
 import { decodeBlock } from "../format/block.ts";
-import { decodeHead, formatVersion } from "../format/head.ts";
-import { encodeRecord, RecordType } from "../format/record.ts";
-import { decodeSegment } from "../format/segment.ts";
+import { decodeHead } from "../format/head.ts";
+import { formatVersion } from "../format/version.ts";
+import { hasParity } from "../format/parity.ts";
+import { encodeRecord, recordHeaderLength, RecordType } from "../format/record.ts";
+import { decodeSegmentHeader } from "../format/segment.ts";
 import { limits } from "../base/limits.ts";
 import type { BlockRecord, DigestName, Head } from "../model/archive.ts";
-import { blocksFrom } from "./chained-records.ts";
+import { recordsFrom } from "./chained-records.ts";
 import type { ArchiveInput } from "./input.ts";
 import { traitsOf } from "./lost-block.ts";
 import { type FoundRecord, RecordWalker } from "./records.ts";
@@ -24,8 +26,6 @@ export interface FoundBlock {
   readonly frameOffset: number;
   /** The frame has the digest that the record states. */
   readonly proven: boolean;
-  /** See BlockLocation. */
-  readonly isUnproved?: boolean;
 }
 
 /** A catalog segment whose payload is whole. */
@@ -33,6 +33,8 @@ export interface FoundSegment {
   readonly offset: number;
   readonly payloadLength: number;
   readonly firstBlock: number;
+  /** Its payload, where it was made again. */
+  readonly repaired?: Uint8Array;
 }
 
 /** Bytes [start, end) of the archive. */
@@ -47,6 +49,8 @@ export interface Remains {
   readonly digest: Digest;
   /** Undefined: both copies are lost. */
   readonly head: Head | undefined;
+  /** Format version: of the head, or by what is left. */
+  readonly format: number;
   /** One for each number, in order. */
   readonly blocks: readonly FoundBlock[];
   readonly segments: readonly FoundSegment[];
@@ -61,6 +65,8 @@ interface Candidate {
   readonly archiveId: Uint8Array;
   digest: Digest | undefined;
   head: Head | undefined;
+  /** Format version: of the head, or else by what was met. */
+  format: number;
   headOffset: number;
   /** All bytes of the first head. */
   headRecord: Uint8Array | undefined;
@@ -103,11 +109,12 @@ class Scan {
     }
     const chosen = await this.#choose();
     await this.#rebuildRecords(chosen);
-    const { archiveId, head, blocks, segments, summary, hasFooter } = chosen;
+    const { archiveId, head, format, blocks, segments, summary, hasFooter } = chosen;
     return {
       archiveId,
       digest: chosen.digest ?? (await this.#digest("xxh128")),
       head,
+      format,
       blocks: [...blocks.values()].toSorted((a, b) => a.record.number - b.record.number),
       segments: [...segments.values()].toSorted((a, b) => a.firstBlock - b.firstBlock),
       summary,
@@ -124,6 +131,7 @@ class Scan {
       archiveId,
       digest: undefined,
       head: undefined,
+      format: formatVersion,
       headOffset: -1,
       headRecord: undefined,
       blocks: new Map(),
@@ -144,10 +152,8 @@ class Scan {
       if (header.type === RecordType.head) await this.#takeHead(candidate, found);
       else if (header.type === RecordType.block) await this.#takeBlock(candidate, decodeBlock(payload), end);
       else if (header.type === RecordType.segment) {
-        const { number, firstBlock } = decodeSegment(payload).header;
-        if (!candidate.segments.has(number)) {
-          candidate.segments.set(number, { offset, payloadLength: payload.length, firstBlock });
-        }
+        takeSegment(candidate, found);
+        if (found.isRepaired) return;
       } else if (header.type === RecordType.summary) candidate.summary ??= payload;
       else if (header.type === RecordType.footer) candidate.hasFooter = true;
       candidate.whole.push({ start: offset, end });
@@ -161,6 +167,7 @@ class Scan {
     const head = decodeHead(payload);
     if (head.archiveId !== toHex(candidate.archiveId) || candidate.head !== undefined) return;
     candidate.head = head;
+    candidate.format = head.format;
     candidate.headOffset = offset;
     candidate.headRecord = encodeRecord(RecordType.head, candidate.archiveId, 0, payload);
     candidate.digest = await this.#digest(head.digest);
@@ -178,21 +185,26 @@ class Scan {
     if (proven) candidate.provenBytes += frame.length;
   }
 
-  /** Blocks whose records are lost and were made again, where any is missing. */
-  async #rebuildRecords({ archiveId, digest, head, headRecord, blocks, whole }: Candidate): Promise<void> {
-    const numbers = [...blocks.values()].flatMap(({ record, proven }) => (proven ? [record.number] : []));
+  /** Blocks and catalog segments whose records are lost and were made again. */
+  async #rebuildRecords(candidate: Candidate): Promise<void> {
+    const { archiveId, digest, head, format, headRecord, blocks, whole } = candidate;
     const [first] = blocks.values();
-    if (first === undefined || digest === undefined || blocks.get(numbers.length - 1)?.record.end === true) return;
+    if (first === undefined || digest === undefined) return;
+    const headPayload = headRecord?.subarray(recordHeaderLength);
     const traits =
-      head === undefined
-        ? { archiveId, digest, codec: first.record.codec, sources: limits.sources, format: formatVersion }
-        : traitsOf(head, digest);
+      head === undefined || headPayload === undefined
+        ? { archiveId, digest, codec: first.record.codec, sources: limits.sources, format, headPayload }
+        : traitsOf(head, headPayload, digest);
     const start = head?.preamble.length ?? 0;
-    for await (const block of blocksFrom(this.#input, start, traits, headRecord)) {
+    for await (const found of recordsFrom(this.#input, start, traits, headRecord)) {
       this.#signal.throwIfAborted();
-      const { record, frameOffset, isRebuilt, isUnproved } = block;
-      if (!isRebuilt || blocks.get(record.number)?.proven === true) continue;
-      blocks.set(record.number, { record, frameOffset, proven: !isUnproved, isUnproved });
+      const { header, payload, frameOffset, isRepaired } = found;
+      if (!isRepaired) continue;
+      if (header.type === RecordType.segment) takeSegment(candidate, found);
+      if (header.type !== RecordType.block) continue;
+      const record = decodeBlock(payload);
+      if (blocks.get(record.number)?.proven === true) continue;
+      blocks.set(record.number, { record, frameOffset, proven: true });
       whole.push({ start: frameOffset, end: frameOffset + record.compressedLength });
     }
   }
@@ -271,4 +283,13 @@ class Scan {
       if (bytes.some((byte) => byte !== 0)) return false;
     }
   }
+}
+
+/** The first of its number counts. */
+function takeSegment(candidate: Candidate, { payload, offset, isRepaired }: FoundRecord): void {
+  const { number, firstBlock } = decodeSegmentHeader(payload);
+  if (candidate.head === undefined) candidate.format = hasParity(payload) ? formatVersion : 1;
+  if (candidate.segments.has(number)) return;
+  const found = { offset, payloadLength: payload.length, firstBlock };
+  candidate.segments.set(number, isRepaired ? { ...found, repaired: payload } : found);
 }

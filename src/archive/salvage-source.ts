@@ -141,8 +141,8 @@ export class SalvageSource implements GroupSource {
   }
 }
 
-function locationOf({ record, frameOffset, isUnproved = false }: FoundBlock): BlockLocation {
-  return { record, frameOffset, isUnproved };
+function locationOf({ record, frameOffset }: FoundBlock): BlockLocation {
+  return { record, frameOffset };
 }
 
 function summaryOf({ summary }: Remains): Summary | undefined {
@@ -161,13 +161,14 @@ function* readCatalogs(remains: Remains, fd: number, decoder: FrameDecoder): Gen
 
 /** Undefined where it is not what a writer makes. */
 function readCatalog(
-  { offset, payloadLength }: FoundSegment,
+  { offset, payloadLength, repaired }: FoundSegment,
   fd: number,
-  { archiveId, digest }: Remains,
+  { archiveId, format, digest }: Remains,
   decoder: FrameDecoder,
 ): GroupCatalog | undefined {
   try {
-    const { header, frame } = decodeSegment(readRecord(fd, offset, archiveId, RecordType.segment, payloadLength));
+    const payload = repaired ?? readRecord(fd, offset, archiveId, RecordType.segment, payloadLength);
+    const { header, frame } = decodeSegment(payload, format);
     const content = new Uint8Array(header.contentLength);
     decoder.decompress(content, frame);
     return { header, ...splitSegment(header, content, digest.length) };

@@ -268,6 +268,7 @@ export class ArchiveWriter {
     const payload = encodeSegment(
       { firstEntry, entryCount: entries, number, contentLength: content.length, firstBlock },
       frame,
+      this.#head.format,
     );
     const offset = this.#sink.offset;
     this.#segments.push({ offset, payloadLength: payload.length, entryCount: entries, firstEntry, firstBlock });

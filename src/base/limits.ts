@@ -6,6 +6,9 @@ const MiB = 1024 * KiB;
 /** Bytes of the leaves a file digest is made of; slices of a file are whole numbers of leaves. */
 export const leafSizeBytes: number = MiB;
 
+/** Bytes that a disk may lose together, at most: frames are aligned to them, and parity makes up for as many. */
+export const sectorLength = 4096;
+
 export const limits = {
   headPayloadBytes: 16 * MiB,
   summaryPayloadBytes: 16 * MiB,

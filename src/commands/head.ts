@@ -4,7 +4,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { TsfsaError } from "../base/errors.ts";
-import { encodeHead, formatVersion } from "../format/head.ts";
+import { encodeHead } from "../format/head.ts";
+import { formatVersion } from "../format/version.ts";
 import type { Head, SourceDescription } from "../model/archive.ts";
 import type { SaveOptions } from "../model/options.ts";
 

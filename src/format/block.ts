@@ -8,9 +8,10 @@
 //  32  4  entries that start here
 
 import { ByteReader, ByteWriter, isZeroRange } from "../base/bytes.ts";
-import { leafSizeBytes, limits } from "../base/limits.ts";
+import { leafSizeBytes, limits, sectorLength } from "../base/limits.ts";
 import type { BlockRecord, Codec } from "../model/archive.ts";
-import { blockPayloadLength, frameAlignment, recordHeaderLength } from "./record.ts";
+import { blockPayloadLength, recordHeaderLength } from "./record.ts";
+import { sectorProofSince } from "./version.ts";
 
 /** Source id of the end-of-archive block. */
 export const endSourceId = 0xffff;
@@ -19,18 +20,15 @@ export const recordDigestLength = 16;
 /** Bytes of tar in the end-of-archive block: two zero blocks of tar. */
 export const endBlockLength = 1024;
 
-/** Format version since which frames are aligned. */
-const alignedSince = 2;
-
 const codecNumbers = { zstd: 1, lz4: 2 } as const satisfies Record<Codec, number>;
 
 const blockFlags = { continuation: 1, end: 2 } as const;
 
 /** Length of the payload of a block record at `offset` of an archive of format version `format`: up to the frame, 112 to 4,207 bytes. */
 export function blockPayloadLengthAt(offset: number, format: number): number {
-  if (format < alignedSince) return blockPayloadLength;
+  if (format < sectorProofSince) return blockPayloadLength;
   const recordEnd = offset + recordHeaderLength + blockPayloadLength;
-  return blockPayloadLength + Math.ceil(recordEnd / frameAlignment) * frameAlignment - recordEnd;
+  return blockPayloadLength + Math.ceil(recordEnd / sectorLength) * sectorLength - recordEnd;
 }
 
 /** Payload of a block record. `length`: see blockPayloadLengthAt(). */

@@ -6,9 +6,7 @@ import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { FilesystemDescription, Head, ImageDescription, SourceDescription } from "../model/archive.ts";
 import { decodeJson, encodeJson, type Fields } from "./json.ts";
-
-/** Format version this code writes, and the newest it reads. */
-export const formatVersion = 2;
+import { formatVersion } from "./version.ts";
 
 const MiB = 1024 * 1024;
 

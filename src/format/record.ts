@@ -7,7 +7,7 @@
 
 import { compareBytes, equalBytes, isZeroRange, utf8 } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
-import { limits } from "../base/limits.ts";
+import { limits, sectorLength } from "../base/limits.ts";
 import { checksumLength, xxh64 } from "./checksum.ts";
 
 export const recordHeaderLength = 64;
@@ -15,8 +15,6 @@ export const recordHeaderLength = 64;
 const skippableHeaderLength = 8;
 const archiveIdLength = 16;
 export const blockPayloadLength = 112;
-/** Data frames begin at multiples of this many bytes of the archive: so no bad sector touches two of them. */
-export const frameAlignment = 4096;
 export const footerPayloadLength = 64;
 
 export const RecordType = { head: 1, block: 2, segment: 3, table: 4, summary: 5, footer: 6 } as const;
@@ -50,7 +48,7 @@ export function payloadLimits(type: number): { readonly minimum: number; readonl
     case RecordType.head:
       return { minimum: 2, maximum: limits.headPayloadBytes };
     case RecordType.block:
-      return { minimum: blockPayloadLength, maximum: blockPayloadLength + frameAlignment - 1 };
+      return { minimum: blockPayloadLength, maximum: blockPayloadLength + sectorLength - 1 };
     case RecordType.segment:
       return { minimum: 24, maximum: limits.segmentPayloadBytes };
     case RecordType.table:

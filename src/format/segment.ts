@@ -1,4 +1,4 @@
-// A catalog segment: which entries a group of blocks holds (docs/FORMAT.md, section 6). The payload is 24 bytes, then a zstd frame:
+// A catalog segment: which entries a group of blocks holds (docs/FORMAT.md, section 6). The payload is 24 bytes, a zstd frame and parity:
 //
 //   0  8  first entry     8  4  entries     12  4  segment     16  4  content length     20  4  first block     24  …  frame
 //
@@ -9,8 +9,10 @@ import { ByteReader, ByteWriter } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
+import { parityLength, withParity } from "./parity.ts";
 import type { PlainFile } from "./plain-file.ts";
 import { encodePlainRow, encodeRow, writeExtents } from "./row.ts";
+import { sectorProofSince } from "./version.ts";
 
 const segmentHeaderLength = 24;
 
@@ -122,8 +124,8 @@ export function encodeSegmentContent(content: SegmentContent): Uint8Array {
   return writer.view();
 }
 
-/** Payload of a segment record: header, then the content as one zstd frame. */
-export function encodeSegment(header: SegmentHeader, frame: Uint8Array): Uint8Array {
+/** Payload of a segment record of an archive of format version `format`: header, the content as one zstd frame, parity. */
+export function encodeSegment(header: SegmentHeader, frame: Uint8Array, format: number): Uint8Array {
   const writer = new ByteWriter(segmentHeaderLength + frame.length);
   writer.u64(header.firstEntry);
   writer.u32(header.entryCount);
@@ -131,11 +133,24 @@ export function encodeSegment(header: SegmentHeader, frame: Uint8Array): Uint8Ar
   writer.u32(header.contentLength);
   writer.u32(header.firstBlock);
   writer.raw(frame);
-  return writer.view();
+  return format < sectorProofSince ? writer.view() : withParity(writer.view());
 }
 
-/** Splits the payload of a segment record; the frame is not looked at. Throws ARCHIVE_DAMAGED. */
-export function decodeSegment(payload: Uint8Array): { readonly header: SegmentHeader; readonly frame: Uint8Array } {
+/** Splits the payload of a segment record; frame and parity are not looked at. Throws ARCHIVE_DAMAGED. */
+export function decodeSegment(
+  payload: Uint8Array,
+  format: number,
+): { readonly header: SegmentHeader; readonly frame: Uint8Array } {
+  const header = decodeSegmentHeader(payload);
+  const frameEnd = payload.length - (format < sectorProofSince ? 0 : parityLength);
+  if (frameEnd <= segmentHeaderLength) {
+    throw new TsfsaError("ARCHIVE_DAMAGED", `catalog segment ${header.number} has no content`);
+  }
+  return { header, frame: payload.subarray(segmentHeaderLength, frameEnd) };
+}
+
+/** The same of its header only. */
+export function decodeSegmentHeader(payload: Uint8Array): SegmentHeader {
   const reader = new ByteReader(payload, "catalog segment");
   const header = {
     firstEntry: reader.u64(),
@@ -147,6 +162,5 @@ export function decodeSegment(payload: Uint8Array): { readonly header: SegmentHe
   if (header.contentLength === 0 || header.contentLength > limits.segmentContentBytes) {
     throw reader.damage(`illegal content length ${header.contentLength}`);
   }
-  if (reader.remaining === 0) throw reader.damage("no content");
-  return { header, frame: reader.raw(reader.remaining) };
+  return header;
 }

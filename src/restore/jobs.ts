@@ -20,7 +20,6 @@ export function restoreJobs(data: RestoreWorkerData): JobHandlers<RestoreJobs> {
     leaves: async (input) => (await comparer).leaves(input),
     check: async (input) => ({ output: (await unpacker).check(input) }),
     unpack: async (input) => (await unpacker).unpack(input),
-    prove: async (input) => ({ output: (await unpacker).proveByRows(input) }),
     slice: async (input) => (await unpacker).slice(input),
     share: (input) => ({ output: shareFiles(input) }),
     index: async ({ frame, prefixes }) => ({

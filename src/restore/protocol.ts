@@ -53,12 +53,6 @@ export function plainBlock(
   return { frame, count, rows: rows.slice(), digests: digests.slice(), parentPath, firstDepth, prefixes, end };
 }
 
-/** A plain block that its record does not prove. */
-export interface ProofInput extends PlainBlock {
-  /** The file that goes on behind it, if any, has its digest in the same segment: it is compared when the file ends. */
-  readonly isFileCompleted: boolean;
-}
-
 /** A plain block to be written or verified. */
 export interface UnpackInput extends PlainBlock {
   readonly write: boolean;
@@ -216,7 +210,6 @@ export interface RestoreJobs {
   share: { input: ShareInput; output: ShareOutput };
   leaves: { input: LeavesInput; output: LeavesOutput };
   /** Proves a block by its rows: its digest, if they agree with it and every file has the digest of its row. */
-  prove: { input: ProofInput; output: Uint8Array | undefined };
   /** Proves a frame by its checksum alone; why it is damaged, or undefined. */
   check: { input: FramePlace; output: string | undefined };
 }

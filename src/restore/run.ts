@@ -9,7 +9,6 @@ import { type BlockOutline, decodeBlockRows, firstDepthOf } from "../format/segm
 import { Findings } from "./findings.ts";
 import { componentsBelow } from "./index-block.ts";
 import type { PlacedBlock } from "./placed.ts";
-import { plainBlock } from "./protocol.ts";
 import { BlockRun } from "./run-blocks.ts";
 import type { RunOptions, RunResult } from "./run-options.ts";
 
@@ -105,9 +104,7 @@ export class ReadRun {
         return false;
       }
       firstEntry += outline.count;
-      const isUnproved = location?.isUnproved === true;
-      const proved = isUnproved ? await this.#proveByRows(location, placed, outline, catalog) : location;
-      await this.#blocks.block(number, proved, placed, outline);
+      await this.#blocks.block(number, location, placed, outline);
       this.#endLargeAt(number, catalog, places);
     }
     return true;
@@ -162,22 +159,6 @@ export class ReadRun {
         `block record and catalog name different sources, ${sourceId} and ${first}`,
       );
     }
-  }
-
-  /** A block that its record does not prove, with the digest that its rows have proved; as it is, and thus damaged, where they do not. */
-  async #proveByRows(
-    location: BlockLocation,
-    placed: PlacedBlock,
-    outline: BlockOutline,
-    { completions }: GroupCatalog,
-  ): Promise<BlockLocation> {
-    const { pool, reader } = this.#options;
-    const digest = await pool.run("prove", {
-      ...plainBlock(location, outline, placed, reader.input.fd),
-      isFileCompleted: completions.some(({ entry }) => entry === placed.firstEntry + outline.count - 1),
-    });
-    if (digest === undefined) return location;
-    return { ...location, record: { ...location.record, digest }, isUnproved: false };
   }
 
   /** Ends the large file if its completion is in this group and none of its blocks follows. */

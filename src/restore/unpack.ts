@@ -21,7 +21,6 @@ import {
   type IndexOutput,
   type LargeStart,
   type PlainBlock,
-  type ProofInput,
   renamedRow,
   type RestoreWorkerData,
   type SliceRestoreInput,
@@ -89,26 +88,6 @@ export class Unpacker {
     const { policy } = this.#data;
     const keeper = new FileKeeper(input.careful ? carefulPolicy(policy) : policy, this.#digest, tar);
     return keeper.keep(input);
-  }
-
-  /** The digest of a plain block that has none of its own, if its rows prove it. */
-  proveByRows(input: ProofInput): Uint8Array | undefined {
-    try {
-      const tar = this.#reserve(input.frame);
-      const digest = this.#frames.decodeUnproved(input.frame, tar);
-      const { rows, members } = this.#match(input, tar, this.#comparePlain(input, tar, false));
-      const files: { row: CatalogRow; member: MemberBody }[] = [];
-      for (const [index, row] of rows.entries()) {
-        const member = members[index];
-        if (row.kind !== EntryKind.file || member === undefined || (row.continued && input.isFileCompleted)) continue;
-        if (row.digest === undefined) return undefined;
-        files.push({ row, member });
-      }
-      return this.#differing(tar, files).length === 0 ? digest : undefined;
-    } catch (error) {
-      damageOf(error);
-      return undefined;
-    }
   }
 
   /** Rows and members of a plain block, which agree. Throws BlockDamage, ARCHIVE_DAMAGED, ARCHIVE_HOSTILE. */

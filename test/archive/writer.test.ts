@@ -148,7 +148,7 @@ describe("ArchiveWriter", () => {
     const { createDecoder } = await import("../../src/codec/codec.ts");
     const { decodeSegment } = await import("../../src/format/segment.ts");
     const { splitSegment } = await import("../../src/format/segmentDecoder.ts");
-    const { header, frame } = decodeSegment(second);
+    const { header, frame } = decodeSegment(second, 1);
     const content = new Uint8Array(header.contentLength);
     (await createDecoder("zstd")).decompress(content, frame);
     const { ancestors, blocks: outlines } = splitSegment(header, content, 16);

@@ -12,6 +12,7 @@ import {
   type SegmentHeader,
 } from "../../src/format/segment.ts";
 import { decodeBlockRows, RowOrder, splitSegment } from "../../src/format/segmentDecoder.ts";
+import { hasParity } from "../../src/format/parity.ts";
 import type { CatalogRow, Completion } from "../../src/model/catalog.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import { catalogRow } from "../support/rows.ts";
@@ -124,14 +125,20 @@ describe("a catalog segment", () => {
 
   test("comes back from its record's payload with its header", () => {
     const header = { firstEntry: 5, entryCount: 6, number: 7, contentLength: 8, firstBlock: 9 };
-    const payload = encodeSegment(header, Uint8Array.of(1, 2, 3));
-    expect(decodeSegment(payload)).toEqual({ header, frame: Uint8Array.of(1, 2, 3) });
-    expect(codeOf(() => decodeSegment(payload.subarray(0, 24)))).toBe("ARCHIVE_DAMAGED");
-    expect(codeOf(() => decodeSegment(payload.subarray(0, 20)))).toBe("ARCHIVE_DAMAGED");
-    for (const contentLength of [0, 128 * 1024 * 1024 + 1]) {
-      expect(codeOf(() => decodeSegment(encodeSegment({ ...header, contentLength }, Uint8Array.of(1))))).toBe(
-        "ARCHIVE_DAMAGED",
-      );
+    for (const [format, parity] of [
+      [1, 0],
+      [2, 4096],
+    ] as const) {
+      const payload = encodeSegment(header, Uint8Array.of(1, 2, 3), format);
+      expect(payload).toHaveLength(24 + 3 + parity);
+      expect(hasParity(payload)).toBe(format === 2);
+      expect(decodeSegment(payload, format)).toEqual({ header, frame: Uint8Array.of(1, 2, 3) });
+      expect(codeOf(() => decodeSegment(payload.subarray(0, 24 + parity), format))).toBe("ARCHIVE_DAMAGED");
+      expect(codeOf(() => decodeSegment(payload.subarray(0, 20), format))).toBe("ARCHIVE_DAMAGED");
+      for (const contentLength of [0, 128 * 1024 * 1024 + 1]) {
+        const illegal = encodeSegment({ ...header, contentLength }, Uint8Array.of(1), format);
+        expect(codeOf(() => decodeSegment(illegal, format))).toBe("ARCHIVE_DAMAGED");
+      }
     }
   });
 

@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { concatBytes } from "../../src/base/bytes.ts";
 import { createDecoder, createEncoder, type FrameEncoder } from "../../src/codec/codec.ts";
 import { encodeRecord, type RecordType } from "../../src/format/record.ts";
+import { decodeSegment } from "../../src/format/segment.ts";
+import { formatVersion } from "../../src/format/version.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import { directory, file, forge, type ForgedEntry, hardlink, root, symlink } from "../support/forge.ts";
 import { inlineList, inlineRestore, inlineVerify } from "../support/inline.ts";
@@ -248,7 +250,8 @@ function seal(bytes: Uint8Array): Uint8Array {
 async function contentOf(all: readonly ForgedEntry[]): Promise<Uint8Array> {
   const archive = await forge({ groups: [{ blocks: [{ entries: all }] }] });
   const payload = recordsOf(archive).find(({ type }) => type === 3)?.payload ?? new Uint8Array(0);
-  const content = new Uint8Array(new DataView(payload.buffer, payload.byteOffset).getUint32(16, true));
-  (await createDecoder("zstd")).decompress(content, payload.subarray(24));
+  const { header, frame } = decodeSegment(payload, formatVersion);
+  const content = new Uint8Array(header.contentLength);
+  (await createDecoder("zstd")).decompress(content, frame);
   return content;
 }

@@ -9,7 +9,8 @@ import { blockPayloadLengthAt, encodeBlock, endBlockLength, endSourceId } from "
 import { extendChain, startChain } from "../../src/format/chain.ts";
 import { encodePreamble } from "../../src/format/comment.ts";
 import { encodeFooter, footerRecordLength } from "../../src/format/footer.ts";
-import { encodeHead, formatVersion, prefixBytes } from "../../src/format/head.ts";
+import { encodeHead, prefixBytes } from "../../src/format/head.ts";
+import { formatVersion } from "../../src/format/version.ts";
 import { type MemberFields, MemberEncoder } from "../../src/format/member.ts";
 import { encodeRecord, RecordType } from "../../src/format/record.ts";
 import { type EncodedRows, encodeSegment, encodeSegmentContent, RowEncoder } from "../../src/format/segment.ts";
@@ -200,7 +201,7 @@ class Forge {
         group.content ?? encodeSegmentContent({ ancestors, blocks: encoded, completions: group.completions ?? [] });
       const entryCount = totals.entries - firstEntry;
       const header = { firstEntry, entryCount, number, contentLength: content.length, firstBlock, ...group.segment };
-      const payload = encodeSegment(header, compress(segmentFrames, content));
+      const payload = encodeSegment(header, compress(segmentFrames, content), layout);
       table.segments.push({ offset: this.#offset, payloadLength: payload.length, entryCount, firstEntry, firstBlock });
       this.#record(RecordType.segment, payload);
       if (number === 0) {

@@ -1,7 +1,7 @@
 // One save of a directory without threads, and everything it told.
 
 import { closeSync, constants, openSync } from "node:fs";
-import { formatVersion } from "../../../src/format/head.ts";
+import { formatVersion } from "../../../src/format/version.ts";
 import type { DigestName, Summary } from "../../../src/model/archive.ts";
 import type { Warning } from "../../../src/model/events.ts";
 import type { Compression } from "../../../src/model/options.ts";
