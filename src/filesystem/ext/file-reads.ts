@@ -4,13 +4,7 @@ import { addon } from "../../sys/addon.ts";
 import { errnoOfFailure } from "./flaw.ts";
 import type { ExtFilesystem } from "./filesystem.ts";
 import { type ExtInode, inodeFlags } from "./inode.ts";
-
-/** Where the content of a file stands: (place in the file, length, place on the device) of each run in its order, in blocks. */
-export interface FileRuns {
-  /** Bytes. */
-  readonly size: number;
-  readonly runs: readonly number[];
-}
+import type { KnownRuns } from "./known-runs.ts";
 
 /** A run of content on its way from the device into the buffer. */
 interface Piece {
@@ -28,34 +22,38 @@ const announcedBytes = 1024 * 1024;
 
 export class FileReads {
   readonly #fs: ExtFilesystem;
+  readonly #runs: KnownRuns;
 
-  constructor(fs: ExtFilesystem) {
+  constructor(fs: ExtFilesystem, runs: KnownRuns) {
     this.#fs = fs;
+    this.#runs = runs;
   }
 
   /**
-   * Reads sizes[i] bytes of each file to buffer at offsets[i]; a file is told by its runs or its inode's number, below 0: passed over. status[i]: bytes
-   * read, or −errno, and then what was not read is zeros. `digests` not empty: their xxh128 digests, 16 bytes each.
+   * Reads sizes[i] bytes of each inode to buffer at offsets[i]; an inode below 0 is passed over. status[i]: bytes read, or −errno, and then what was not
+   * read is zeros. `digests` not empty: their xxh128 digests, 16 bytes each.
    */
   read(
-    files: readonly (FileRuns | number)[],
+    inodes: Int32Array,
     sizes: Float64Array,
     offsets: Float64Array,
+    count: number,
     buffer: Uint8Array,
     status: Float64Array,
     digests: Uint8Array,
   ): void {
     const pieces: Piece[] = [];
-    for (let file = 0; file < files.length; file++) {
-      const told = files[file] as FileRuns | number;
-      if (typeof told === "number" && told < 0) continue;
+    for (let file = 0; file < count; file++) {
+      const inode = inodes[file] as number;
+      if (inode < 0) continue;
       const size = sizes[file] as number;
       const target = offsets[file] as number;
       try {
+        const known = this.#runs.find(inode);
         status[file] =
-          typeof told === "number"
-            ? this.#planInode(pieces, file, this.#fs.inode(told), buffer, target, size)
-            : this.#planRuns(pieces, file, told, buffer, target, size);
+          known < 0
+            ? this.#planInode(pieces, file, this.#fs.inode(inode), buffer, target, size)
+            : this.#planRuns(pieces, file, known, buffer, target, size);
       } catch (error) {
         status[file] = -errnoOfFailure(error);
         buffer.fill(0, target, target + size);
@@ -67,7 +65,7 @@ export class FileReads {
       if (i === announced) announced = this.#announce(pieces, i);
       this.#readPiece(pieces[i] as Piece, buffer, status);
     }
-    if (digests.length > 0) addon().digestFiles(buffer, offsets, sizes, files.length, digests);
+    if (digests.length > 0) addon().digestFiles(buffer, offsets, sizes, count, digests);
   }
 
   #planInode(
@@ -84,28 +82,34 @@ export class FileReads {
       buffer.fill(0, target + inline.length, target + length);
       return Math.min(length, inode.size);
     }
-    const runs = this.#fs.writtenRuns(inode, length);
-    return this.#planRuns(pieces, file, { size: inode.size, runs }, buffer, target, length);
+    const runs = this.#runs;
+    runs.start(inode.number, inode.size, Number.POSITIVE_INFINITY);
+    const end = Math.ceil(Math.min(length, inode.size) / this.#fs.geometry.blockSize);
+    this.#fs.walk(inode, 0, end, (logical, blocks, physical, unwritten) => {
+      if (!unwritten) runs.add(logical, blocks, physical);
+    });
+    const at = runs.keep();
+    const wanted = this.#planRuns(pieces, file, at, buffer, target, length);
+    runs.cut(at);
+    return wanted;
   }
 
-  /** Notes the pieces of a file, and fills what lies between them with zeros. Returns the bytes it has of those wanted. */
-  #planRuns(
-    pieces: Piece[],
-    file: number,
-    { size, runs }: FileRuns,
-    buffer: Uint8Array,
-    target: number,
-    length: number,
-  ): number {
+  /**
+   * Notes the pieces of the file whose runs stand at `at`, and fills what lies between them with zeros. Returns the bytes it has of those
+   * wanted.
+   */
+  #planRuns(pieces: Piece[], file: number, at: number, buffer: Uint8Array, target: number, length: number): number {
+    const runs = this.#runs;
     const { blockSize } = this.#fs.geometry;
-    const wanted = Math.min(length, size);
+    const wanted = Math.min(length, runs.size(at));
+    const count = runs.count(at);
     let done = 0;
-    for (let i = 0; i < runs.length; i += 3) {
-      const start = (runs[i] as number) * blockSize;
-      const end = Math.min(start + (runs[i + 1] as number) * blockSize, wanted);
+    for (let run = 0; run < count; run++) {
+      const start = runs.logical(at, run) * blockSize;
+      const end = Math.min(start + runs.length(at, run) * blockSize, wanted);
       if (end <= start) break;
       if (start > done) buffer.fill(0, target + done, target + start);
-      pieces.push({ file, block: runs[i + 2] as number, length: end - start, target: target + start });
+      pieces.push({ file, block: runs.physical(at, run), length: end - start, target: target + start });
       done = end;
     }
     if (done < length) buffer.fill(0, target + done, target + length);

@@ -158,16 +158,6 @@ export class ExtFilesystem {
     walkRuns(this.device, this.geometry, inode, start, end, visit);
   }
 
-  /** Of the runs of written blocks that hold the first `length` bytes: place in the file, length, place on the device. Throws ExtFlaw. */
-  writtenRuns(inode: ExtInode, length: number): number[] {
-    const runs: number[] = [];
-    const end = Math.ceil(Math.min(length, inode.size) / this.geometry.blockSize);
-    this.walk(inode, 0, end, (logical, count, physical, unwritten) => {
-      if (!unwritten) runs.push(logical, count, physical);
-    });
-    return runs;
-  }
-
   /**
    * Fills `length` bytes of `target` from `at` with the content from `position` on; zeros where it has none. Throws ExtFlaw, and what the system says.
    */

@@ -9,10 +9,11 @@ import { ELOOP, ENOENT, ENOKEY, ENOSPC, ENOTDIR, EOVERFLOW, ESTALE, EUCLEAN } fr
 import { statLayout } from "../../sys/layout.ts";
 import type { TreeSource } from "../../sys/tree-source.ts";
 import { type ExtDirectory, findName } from "./directory.ts";
-import { type FileRuns, FileReads } from "./file-reads.ts";
+import { FileReads } from "./file-reads.ts";
 import type { ExtFilesystem } from "./filesystem.ts";
 import { errnoOfFailure, ExtFlaw } from "./flaw.ts";
 import { type ExtInode, inodeFlags } from "./inode.ts";
+import { KnownRuns } from "./known-runs.ts";
 import { type FileLayout, type GatherFields, writeGathered, writeGatherError, writeStat } from "./layout.ts";
 
 const kindMask = 0xf000;
@@ -26,7 +27,7 @@ const typeOfKind: Readonly<Record<number, number>> = {
   [EntryKind.fifo]: 0x1000,
   [EntryKind.socket]: 0xc000,
 };
-const runsKept = 3 * 16; // numbers, three a run
+const runsKept = 16;
 const directoryType = 0x4000;
 const symlinkType = 0xa000;
 const unwrittenFlag = 0x800; // FIEMAP_EXTENT_UNWRITTEN
@@ -40,14 +41,14 @@ export class ExtTree implements TreeSource {
   readonly #reads: FileReads;
   /** Of each directory listing: first position of every inode in it. */
   readonly #firstNames = new WeakMap<ExtDirectory, Map<number, number>>();
-  /** Runs of files between gather() and their end, by inode: of those that have few. */
-  readonly #open = new Map<number, FileRuns>();
+  /** Runs of the files of the last gather(): of those that have few. */
+  readonly #runs = new KnownRuns();
   /** Position of the name that was looked up last. */
   #near = 0;
 
   constructor(fs: ExtFilesystem) {
     this.#fs = fs;
-    this.#reads = new FileReads(fs);
+    this.#reads = new FileReads(fs, this.#runs);
   }
 
   readDirectory(fd: number): BytesResult {
@@ -84,8 +85,7 @@ export class ExtTree implements TreeSource {
     });
   }
 
-  close(fd: number): Result {
-    this.#open.delete(fd);
+  close(): Result {
     return 0;
   }
 
@@ -149,6 +149,7 @@ export class ExtTree implements TreeSource {
     fds: Int32Array,
   ): Result {
     const view = viewOf(out);
+    this.#runs.clear();
     let at = namesOffset;
     let to = 0;
     for (let i = 0; i < count; i++) {
@@ -181,14 +182,11 @@ export class ExtTree implements TreeSource {
     status: Float64Array,
     stats: Uint8Array,
   ): Result {
-    const files: (FileRuns | number)[] = [];
-    for (let i = 0; i < count; i++) files.push(this.#open.get(fds[i] as number) ?? (fds[i] as number));
-    this.#reads.read(files, sizes, offsets, buffer, status, digests);
+    this.#reads.read(fds, sizes, offsets, count, buffer, status, digests);
     for (let i = 0; i < count; i++) {
       const fd = fds[i] as number;
       if (fd < 0) continue;
       if (stats.length > 0) this.statAt(fd, noBytes, stats.subarray(i * statLayout.size));
-      this.close(fd);
       fds[i] = -1;
     }
     return 0;
@@ -212,20 +210,18 @@ export class ExtTree implements TreeSource {
     const { size } = inode;
     const { blockSize } = this.#fs.geometry;
     const isInline = (inode.flags & inodeFlags.inlineData) !== 0;
-    let runs: number[] | undefined;
+    const runs = this.#runs;
     let hasUnwritten = false;
     let dense = isInline ? Math.ceil(size / blockSize) : 0;
+    runs.start(inode.number, size, runsKept);
     this.#fs.walk(inode, 0, endOfMaps, (logical, count, physical, unwritten) => {
       hasUnwritten ||= unwritten;
       if (unwritten) return;
       if (logical === dense) dense = logical + count;
-      if (runs === undefined) runs = [logical, count, physical];
-      else if (runs.length <= runsKept) runs.push(logical, count, physical);
+      runs.add(logical, count, physical);
     });
-    const kept = runs ?? [];
-    const layout = { size, runs: kept, firstHole: size === 0 ? -1 : Math.min(size, dense * blockSize), hasUnwritten };
-    if (!isInline && kept.length <= runsKept) this.#open.set(inode.number, layout);
-    return layout;
+    if (!isInline) runs.keep();
+    return { firstHole: size === 0 ? -1 : Math.min(size, dense * blockSize), hasUnwritten };
   }
 
   #directory(fd: number): ExtDirectory {
