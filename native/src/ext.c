@@ -24,7 +24,7 @@ static uint16_t u16_at(const uint8_t *data) {
 // The fields that hold the checksum count as zeros.
 static bool is_checksum_right(const uint8_t *inode, size_t size, uint32_t number, uint32_t seed) {
   static const uint8_t zeros[2];
-  const bool has_high = size > GOOD_OLD_SIZE && u16_at(inode + EXTRA_SIZE) >= CHECKSUM_HIGH + 2 - GOOD_OLD_SIZE;
+  const bool has_high = size >= CHECKSUM_HIGH + 2 && u16_at(inode + EXTRA_SIZE) >= CHECKSUM_HIGH + 2 - GOOD_OLD_SIZE;
   uint32_t crc = crc32c(seed, (const uint8_t *)&number, sizeof number);
   crc = crc32c(crc, inode + GENERATION, 4);
   crc = crc32c(crc, inode, CHECKSUM_LOW);
