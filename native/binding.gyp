@@ -19,6 +19,7 @@
         "src/ext.c",
         "src/gather.c",
         "src/scatter.c",
+        "src/write.c",
         "src/row.c",
         "src/plain.c",
         "src/order.c"

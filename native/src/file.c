@@ -9,6 +9,7 @@
 
 #include "arguments.h"
 #include "stat.h"
+#include "write.h"
 
 static napi_value open_at(napi_env env, napi_callback_info info) {
   napi_value values[5];
@@ -107,18 +108,8 @@ static napi_value page_offset(napi_env env, napi_callback_info info) {
 static napi_value write_fd(napi_env env, napi_callback_info info) {
   struct transfer job;
   if (!transfer_arguments(env, info, &job)) return NULL;
-  size_t done = 0;
-  while (done < job.length) {
-    const ssize_t put = job.position < 0
-                            ? write(job.fd, job.data + done, job.length - done)
-                            : pwrite(job.fd, job.data + done, job.length - done, job.position + (int64_t)done);
-    if (put >= 0) {
-      done += (size_t)put;
-    } else if (errno != EINTR) {
-      return negative_errno(env, errno);
-    }
-  }
-  return number(env, (double)done);
+  const int error = write_all(job.fd, job.data, job.length, job.position);
+  return error == 0 ? number(env, (double)job.length) : negative_errno(env, error);
 }
 
 static napi_value truncate_fd(napi_env env, napi_callback_info info) {

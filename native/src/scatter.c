@@ -11,6 +11,7 @@
 #include "digest.h"
 #include "layout.h"
 #include "row.h"
+#include "write.h"
 
 enum { NAME = 255 };
 
@@ -32,19 +33,6 @@ static void failed(struct outcome *outcome, uint8_t step, int error) {
   if (outcome->error != 0) return;
   outcome->error = error;
   outcome->step = step;
-}
-
-static int write_all(int fd, const uint8_t *data, size_t length) {
-  size_t done = 0;
-  while (done < length) {
-    const ssize_t put = write(fd, data + done, length - done);
-    if (put >= 0) {
-      done += (size_t)put;
-    } else if (errno != EINTR) {
-      return errno;
-    }
-  }
-  return 0;
 }
 
 static void set_owner_and_mode(int fd, const struct row *row, const struct policy *policy, struct outcome *outcome) {
@@ -80,7 +68,8 @@ static struct outcome make_file(int dir_fd, const struct row *row, const uint8_t
     failed(&outcome, SCATTER_CREATE, errno);
     return outcome;
   }
-  const int error = write_all(fd, data, length);
+  const bool is_sized = length <= WRITE_PIECE || ftruncate(fd, (off_t)length) == 0;
+  const int error = is_sized ? write_all(fd, data, length, 0) : errno;
   if (error != 0) {
     failed(&outcome, SCATTER_WRITE, error);
     close(fd);

@@ -5,9 +5,10 @@ import type { Subvolume } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RESOLVE_CONTAINED } from "../sys/constants.ts";
 import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
-import { isDirectory, readStat } from "../sys/stat.ts";
+import { isDirectory, readStat, statDescriptor } from "../sys/stat.ts";
 import { noName } from "./metadata.ts";
 import { passesOn } from "./policy.ts";
 import type { WritePolicy } from "./protocol.ts";
@@ -92,11 +93,11 @@ export class BranchMaker {
       branch.subvolume === undefined ? native.mkdirAt(dirFd, name, 0o700) : this.#subvolumes.make(dirFd, name);
     try {
       let made = make();
-      const stat = new Uint8Array(statLayout.size);
       if (made === -EEXIST) {
-        const found = native.statAt(dirFd, name, stat);
-        if (found >= 0 && isDirectory(readStat(stat).mode)) {
-          const existing = this.#table.child(parent, name, undefined, readStat(stat));
+        const record = new Uint8Array(statLayout.size);
+        const found = native.statAt(dirFd, name, record) < 0 ? undefined : readStat(record);
+        if (found !== undefined && isDirectory(found.mode)) {
+          const existing = this.#table.child(parent, name, undefined, found);
           branch.careful = this.#policy.overwrite || passesOn(existing);
           this.#noteSubvolume(branch, existing);
           return existing;
@@ -105,13 +106,13 @@ export class BranchMaker {
       }
       if (made === -ENOSPC || made === -EDQUOT || made === -EROFS)
         throw systemError(-made, "making a directory", pathOf(branch));
-      if (made >= 0) made = native.statAt(dirFd, name, stat);
+      if (made >= 0) made = native.openAt(dirFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_CONTAINED);
       if (made >= 0) {
         branch.restored = true;
         branch.isNew = true;
-        const { gid } = readStat(stat);
-        branch.careful = branch.parent?.careful === true || gid !== this.#policy.gid;
-        const handle = this.#table.child(parent, name, undefined, readStat(stat));
+        const found = statDescriptor(made);
+        branch.careful = branch.parent?.careful === true || found.gid !== this.#policy.gid;
+        const handle = this.#table.child(parent, name, made, found);
         this.#noteSubvolume(branch, handle);
         return handle;
       }

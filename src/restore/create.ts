@@ -195,9 +195,12 @@ export function segmentsOf(member: MemberBody): Float64Array {
   return Float64Array.from(runs);
 }
 
+/** What addon().write() writes at a time. */
+const pieceBytes = 64 * 1024;
+
 /**
- * Writes runs that stand one after the other in tar bytes to their places, and gives the file its size. `shared`: those of which other files will use the storage.
- * Returns −errno on failure.
+ * Gives a new file its size (0: it has it), and writes runs that stand one after the other in tar bytes to their places. `shared`: those of which other files will
+ * use the storage. Returns −errno on failure.
  */
 export function writeSegments(
   fd: number,
@@ -208,6 +211,10 @@ export function writeSegments(
   shared: readonly Extent[] = [],
 ): number {
   const native = addon();
+  const end = runs.length === 0 ? 0 : (runs.at(-2) as number) + (runs.at(-1) as number);
+  // First: to a file that grows piece by piece xfs gives more than it holds.
+  const sized = size > Math.min(end, pieceBytes) ? native.truncate(fd, size) : 0;
+  if (sized < 0) return sized;
   const turns = turnsOf(runs, shared).filter((turn) => turn.length > 0);
   for (const turn of turns) {
     for (let i = 0; i < turn.length; i += 3) {
@@ -217,8 +224,7 @@ export function writeSegments(
     }
     if (turns.length > 1) native.startWriteback(fd);
   }
-  const end = runs.length === 0 ? 0 : (runs.at(-2) as number) + (runs.at(-1) as number);
-  return end < size ? native.truncate(fd, size) : 0;
+  return 0;
 }
 
 /**

@@ -378,11 +378,10 @@ export class Tree {
     this.#heldBytes -= bytesOf(attributes);
     const handle = branch?.handle;
     if (branch === undefined || handle === undefined || !branch.restored) return;
-    const path = pathOf(branch);
     // What was there before may have an owner and an ACL of its own.
     const isPlain = branch.isNew && !branch.careful;
     const policy = isPlain ? this.#options.policy : carefulPolicy(this.#options.policy);
-    const metadata = new MetadataWriter(policy, (warning) => this.#options.warn({ ...warning, path }));
+    const metadata = new MetadataWriter(policy, (warning) => this.#options.warn({ ...warning, path: pathOf(branch) }));
     const fd = handle.acquire();
     try {
       metadata.apply({ fd, name: noName }, row, attributes);

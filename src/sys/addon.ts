@@ -40,7 +40,7 @@ export interface Addon {
   read(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): Result;
   /** Bytes from the page boundary (of 4096) before it to where the array begins in memory. */
   pageOffset(bytes: Uint8Array): number;
-  /** pwrite of all bytes; position −1: write(2) at the descriptor's own offset. Short writes go on. Returns `length`. */
+  /** pwrite of all bytes; position −1: write(2) at the descriptor's own offset. In pieces of up to 64 KiB; short writes go on. Returns `length`. */
   write(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): Result;
   truncate(fd: number, size: number): Result;
   fsync(fd: number): Result;
@@ -246,7 +246,7 @@ export interface Addon {
   // --- scatter.c: the hot path of restoring ---------------------------------------------------------------------------
   /**
    * Makes the plain files among the first `count` encoded catalog rows of a block, without following anything: openat(dirFds[i], name, O_CREAT|O_EXCL|O_WRONLY|O_NOFOLLOW|O_CLOEXEC, 0600),
-   * write, fchown when uid/gid differ from the given ones, fchmod when the mode differs from 0600 (always after a chown), futimens. places[2 i], places[2 i + 1]: offset and length
+   * ftruncate for more than 64 KiB, write, fchown when uid/gid differ from the given ones, fchmod when the mode differs from 0600 (always after a chown), futimens. places[2 i], places[2 i + 1]: offset and length
    * of a row's data in `tar`; 0: leave it. dirFds[i] < 0: leave it. Left are also rows that are no file, have extras, holes, a project id or one of `refusedFlags`, or are no rows.
    * steps[i] (scatterSteps), errors[i] = 0 or the errno of the failed step; a file whose write failed is unlinked; owner, mode and times go on after a failure and the first is reported.
    * A file whose owner could not be set gets its mode without setuid and setgid. inodes[i]: the inode number of a linked file (fstat), else 0. `digests`: 16 bytes of xxh128 each
