@@ -46,7 +46,7 @@ export class ChainedRecords {
     this.#input = input;
     this.#walker = walker;
     this.#traits = traits;
-    this.#lost = new LostRecords(traits);
+    this.#lost = new LostRecords(traits, input);
     this.#damages = damages;
   }
 

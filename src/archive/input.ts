@@ -4,6 +4,7 @@
 import { closeSync, constants, createReadStream, fstatSync, openSync, statSync } from "node:fs";
 import { Socket } from "node:net";
 import type { Readable } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { TsfsaError } from "../base/errors.ts";
 import { sectorLength } from "../base/limits.ts";
 import { addon } from "../sys/addon.ts";
@@ -27,11 +28,13 @@ export interface ArchiveInput {
   skip(length: number): Promise<boolean>;
   /** Goes back to an offset; false where that is impossible. */
   seek(position: number): boolean;
+  /** Lets signals be heard in long work on what was read; ends with the signal's reason. */
+  pause(): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * Opens an ARCHIVE argument: a path or `-`. Throws ARCHIVE_MISSING, NO_PERMISSION, ARCHIVE_FOREIGN. Waiting for a pipe ends with the signal's reason.
+ * Opens an ARCHIVE argument: a path or `-`. Throws ARCHIVE_MISSING, NO_PERMISSION, ARCHIVE_FOREIGN. Reading ends with the signal's reason.
  */
 export function openInput(archive: string, signal?: AbortSignal): ArchiveInput {
   if (archive === "-") return new PipeInput("standard input", streamOf(0), signal);
@@ -57,8 +60,8 @@ export function openInput(archive: string, signal?: AbortSignal): ArchiveInput {
     closeSync(fd);
     throw new TsfsaError("ARCHIVE_FOREIGN", `expected an archive, found a directory: ${archive}`, { path: archive });
   }
-  if (stats.isFile()) return new FileInput(archive, fd, stats.size, false);
-  if (stats.isBlockDevice()) return new FileInput(archive, fd, addon().deviceSize(fd), true);
+  if (stats.isFile()) return new FileInput(archive, fd, stats.size, false, signal);
+  if (stats.isBlockDevice()) return new FileInput(archive, fd, addon().deviceSize(fd), true, signal);
   return new PipeInput(archive, streamOf(fd), signal);
 }
 
@@ -82,21 +85,24 @@ class FileInput implements ArchiveInput {
   readonly length: number;
   readonly isDevice: boolean;
   position = 0;
+  readonly #signal: AbortSignal | undefined;
   #window: Uint8Array = new Uint8Array(0);
   #windowStart = 0;
   #badSectors = 0;
 
-  constructor(name: string, fd: number, length: number, isDevice: boolean) {
+  constructor(name: string, fd: number, length: number, isDevice: boolean, signal: AbortSignal | undefined) {
     this.name = name;
     this.fd = fd;
     this.length = length;
     this.isDevice = isDevice;
+    this.#signal = signal;
   }
 
   async peek(length: number): Promise<Uint8Array> {
     const available = Math.max(0, Math.min(length, this.length - this.position));
     const start = this.position - this.#windowStart;
     if (start < 0 || start + available > this.#window.length) {
+      await this.pause();
       const size = Math.min(Math.max(available, windowBytes), this.length - this.position);
       this.#window = this.#read(this.position, size);
       this.#windowStart = this.position;
@@ -120,6 +126,11 @@ class FileInput implements ArchiveInput {
   seek(position: number): boolean {
     this.position = position;
     return true;
+  }
+
+  async pause(): Promise<void> {
+    await setImmediate();
+    this.#signal?.throwIfAborted();
   }
 
   async close(): Promise<void> {
@@ -202,6 +213,11 @@ export class PipeInput implements ArchiveInput {
 
   seek(): boolean {
     return false;
+  }
+
+  async pause(): Promise<void> {
+    await setImmediate();
+    this.#signal?.throwIfAborted();
   }
 
   async close(): Promise<void> {

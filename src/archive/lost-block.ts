@@ -8,6 +8,7 @@ import { encodeBlock, endBlockLength, endSourceId } from "../format/block.ts";
 import { extendChain } from "../format/chain.ts";
 import { encodeRecord, RecordType } from "../format/record.ts";
 import type { BlockRecord, Codec, Footer, Head } from "../model/archive.ts";
+import type { ArchiveInput } from "./input.ts";
 
 /** What all records of an archive have in common. */
 export interface ArchiveTraits {
@@ -50,21 +51,27 @@ const triedBytesMax = 192 * 1024 * 1024;
 /** Bytes of tar that a preamble may have. */
 const preambleBytesMax = 64 * 1024;
 const tarBlock = 512;
+/** Some milliseconds, where few records follow. */
+const triesBetweenPauses = 256;
 
 export class LostBlocks {
   readonly #traits: ArchiveTraits;
+  readonly #input: Pick<ArchiveInput, "pause">;
   #triedBytes = 0;
 
-  constructor(traits: ArchiveTraits) {
+  constructor(traits: ArchiveTraits, input: Pick<ArchiveInput, "pause">) {
     this.#traits = traits;
+    this.#input = input;
   }
 
   /** The payload of the record; undefined: none that could have stood there is proved. */
-  rebuild(lost: LostBlock): Uint8Array | undefined {
+  async rebuild(lost: LostBlock): Promise<Uint8Array | undefined> {
     const { archiveId, digest } = this.#traits;
     const { sequence, payloadLength, behind, next } = lost;
     const behindBytes = behind.reduce((sum, { length }) => sum + length, 0);
+    let tried = 0;
     for (const block of this.#candidates(lost, digest.block(lost.frame))) {
+      if (++tried % triesBetweenPauses === 0) await this.#input.pause();
       if (this.#triedBytes > triedBytesMax) break;
       const payload = encodeBlock(block, payloadLength);
       const record = encodeRecord(RecordType.block, archiveId, sequence, payload);

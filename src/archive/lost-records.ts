@@ -9,6 +9,7 @@ import { extendChain } from "../format/chain.ts";
 import { decodeRecordHeader, encodeRecord, recordHeaderLength, RecordType } from "../format/record.ts";
 import { sectorProofSince } from "../format/version.ts";
 import type { BlockRecord, Footer } from "../model/archive.ts";
+import type { ArchiveInput } from "./input.ts";
 import { type ArchiveTraits, LostBlocks } from "./lost-block.ts";
 import type { FoundRecord } from "./records.ts";
 import { SegmentRepair } from "./segment-repair.ts";
@@ -45,15 +46,16 @@ export const missingMax = 2;
 export class LostRecords {
   readonly #traits: ArchiveTraits;
   readonly #blocks: LostBlocks;
-  readonly #segments = new SegmentRepair();
+  readonly #segments: SegmentRepair;
 
-  constructor(traits: ArchiveTraits) {
+  constructor(traits: ArchiveTraits, input: ArchiveInput) {
     this.#traits = traits;
-    this.#blocks = new LostBlocks(traits);
+    this.#blocks = new LostBlocks(traits, input);
+    this.#segments = new SegmentRepair(input);
   }
 
   /** All that are missing, in order; none where the chain does not prove them. */
-  rebuild(gap: Gap): ChainedRecord[] {
+  async rebuild(gap: Gap): Promise<ChainedRecord[]> {
     const { headPayload } = this.#traits;
     if (!gap.isHeadFirst || headPayload === undefined) return this.#rebuildOne(gap);
     const copy = this.#record(RecordType.head, headPayload, gap);
@@ -67,32 +69,34 @@ export class LostRecords {
       chain: extendChain(this.#traits.digest.hash, gap.chain, copy.bytes),
     };
     if (rest.missing === 0) return rest.bytes.length === 0 && this.#proves(rest.chain, gap) ? [copy] : [];
-    const others = this.#rebuildOne(rest);
+    const others = await this.#rebuildOne(rest);
     return others.length === 0 ? [] : [copy, ...others];
   }
 
-  #rebuildOne(gap: Gap): ChainedRecord[] {
+  async #rebuildOne(gap: Gap): Promise<ChainedRecord[]> {
     if (gap.missing !== 1) return [];
-    const record = this.#block(gap) ?? this.#segment(gap);
+    const record = (await this.#block(gap)) ?? (await this.#segment(gap));
     return record === undefined ? [] : [record];
   }
 
-  #block(gap: Gap): ChainedRecord | undefined {
+  async #block(gap: Gap): Promise<ChainedRecord | undefined> {
     const { offset, bytes } = gap;
     const payloadLength = blockPayloadLengthAt(offset, this.#traits.format);
     const frame = bytes.subarray(recordHeaderLength + payloadLength);
     if (frame.length === 0 || frame.length > limits.frameBytes) return undefined;
-    const payload = this.#blocks.rebuild({ ...gap, payloadLength, frame });
+    const payload = await this.#blocks.rebuild({ ...gap, payloadLength, frame });
     if (payload === undefined) return undefined;
     const place = { offset: offset + recordHeaderLength + payloadLength, bytes: frame };
     return { ...this.#record(RecordType.block, payload, gap), frame: place };
   }
 
-  #segment(gap: Gap): ChainedRecord | undefined {
+  async #segment(gap: Gap): Promise<ChainedRecord | undefined> {
     const { archiveId, digest, format } = this.#traits;
     const damaged = gap.bytes.subarray(recordHeaderLength);
     if (format < sectorProofSince || damaged.length > limits.segmentPayloadBytes) return undefined;
-    const payload = this.#segments.repair(damaged, gap.offset + recordHeaderLength, (tried) => {
+    const payloadOffset = gap.offset + recordHeaderLength;
+    const behindBytes = gap.behind.reduce((sum, { length }) => sum + length, 0);
+    const payload = await this.#segments.repair(damaged, payloadOffset, behindBytes, (tried) => {
       const record = encodeRecord(RecordType.segment, archiveId, gap.sequence, tried);
       return this.#proves(extendChain(digest.hash, gap.chain, record), gap);
     });

@@ -46,22 +46,28 @@ const scanBytes = 1024 * 1024;
 /** Most bytes without a whole record that may hold what can be made again: a head, a block record and its frame, or a catalog segment. */
 export const gapBytesMax: number = limits.headPayloadBytes + limits.frameBytes + 3 * sectorLength;
 
+/** Bytes of damaged payloads in which records are looked for, for one archive: headers in a row can all claim what follows. */
+const overlapBytesMax = 1024 * 1024 * 1024;
+
 export class RecordWalker {
   readonly #input: ArchiveInput;
   readonly #damage: (damage: Damage) => void;
   readonly #anyOrder: boolean;
-  readonly #repair = new SegmentRepair();
+  readonly #repair: SegmentRepair;
   #archiveId: Uint8Array | undefined;
   #lastSequence = -1;
   /** Of a pipe: what was passed over since the last whole record. */
   #passed: Uint8Array[] = [];
   #passedBytes = 0;
+  /** Payloads that are damaged, in which records were looked for. */
+  #overlapBytes = 0;
 
   /** `anyOrder`: whole records of any archive, known or not, wherever they stand. */
   constructor(input: ArchiveInput, damage: (damage: Damage) => void, anyOrder = false) {
     this.#input = input;
     this.#damage = damage;
     this.#anyOrder = anyOrder;
+    this.#repair = new SegmentRepair(input);
   }
 
   /** Starts over with records after `sequence` of one archive only. */
@@ -93,14 +99,16 @@ export class RecordWalker {
       const length = recordHeaderLength + header.payloadLength;
       const found = (await this.#input.peek(length)).subarray(recordHeaderLength);
       const isIntact = isPayloadIntact(header, found);
-      const repaired = isIntact ? undefined : this.#repaired(header, found, start + recordHeaderLength);
+      const repaired = isIntact ? undefined : await this.#repaired(header, found, start + recordHeaderLength);
       if (!isIntact && repaired === undefined) {
         const what = found.length < header.payloadLength ? "the end of the archive" : "other bytes";
         this.#damage({ offset: start, message: `expected the payload of record ${header.sequence}, found ${what}` });
         this.#lastSequence = header.sequence;
         gap = true;
         // Bytes may be missing from it: the next record may begin before its end.
-        await this.#pass(recordHeaderLength);
+        const isOverlapping = this.#overlapBytes <= overlapBytesMax;
+        if (isOverlapping) this.#overlapBytes += found.length;
+        await this.#pass(isOverlapping ? recordHeaderLength : recordHeaderLength + found.length);
         continue;
       }
       const bytes = await this.#input.take(length);
@@ -144,9 +152,9 @@ export class RecordWalker {
   }
 
   /** The payload of a catalog segment that has its whole length, as it was written. */
-  #repaired(header: RecordHeader, found: Uint8Array, offset: number): Uint8Array | undefined {
+  async #repaired(header: RecordHeader, found: Uint8Array, offset: number): Promise<Uint8Array | undefined> {
     if (header.type !== RecordType.segment || found.length < header.payloadLength) return undefined;
-    return this.#repair.repair(found, offset, (payload) => isPayloadIntact(header, payload));
+    return this.#repair.repair(found, offset, 0, (payload) => isPayloadIntact(header, payload));
   }
 
   /** Moves on over what is no whole record. */

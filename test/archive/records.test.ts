@@ -8,6 +8,7 @@ import type { Damage } from "../../src/archive/damage.ts";
 import { openInput } from "../../src/archive/input.ts";
 import { RecordWalker } from "../../src/archive/records.ts";
 import { utf8 } from "../../src/base/bytes.ts";
+import { xxh64 } from "../../src/format/checksum.ts";
 import { encodeRecord, RecordType } from "../../src/format/record.ts";
 
 const id = new Uint8Array(16).fill(7);
@@ -81,4 +82,36 @@ describe("RecordWalker", () => {
     const [found] = await walk([three[2], record(5, other), three[0], three[0], three[1]], true);
     expect(found).toEqual(["2", "5", "0", "0", "1"]);
   });
+
+  // Each of the headers was believed to have the 64 MiB behind it as its payload, and all of them were summed, for hours; nothing heard a signal.
+  it("hears signals in headers in a row that all claim what follows, and looks at that only so often", async () => {
+    const claimed = 32 << 20;
+    const header = encodeRecord(RecordType.segment, id, 0, new Uint8Array(claimed)).slice(0, 64);
+    const headers = Array.from({ length: 2000 }, (_, sequence) => {
+      const bytes = header.slice();
+      new DataView(bytes.buffer).setBigUint64(40, BigInt(sequence), true);
+      bytes.set(xxh64(bytes.subarray(0, 56)), 56);
+      return bytes;
+    });
+    const path = join(dir, "headers");
+    writeFileSync(path, Buffer.concat([...headers, new Uint8Array(claimed).fill(1)]));
+    const abort = new AbortController();
+    const input = openInput(path, abort.signal);
+    const damages: Damage[] = [];
+    const walker = new RecordWalker(input, (damage) => damages.push(damage));
+    walker.follow(id, -1);
+    const start = performance.now();
+    setTimeout(() => abort.abort("stopped"), 50);
+    await expect(walker.next()).rejects.toBe("stopped");
+    expect(performance.now() - start).toBeLessThan(5000);
+    await input.close();
+    // 32 payloads to look for records in, and one that is passed over as a whole.
+    const again = openInput(path);
+    const unheard = new RecordWalker(again, (damage) => damages.push(damage));
+    unheard.follow(id, -1);
+    damages.length = 0;
+    expect(await unheard.next()).toBeUndefined();
+    expect(damages.length).toBeLessThan(40);
+    await again.close();
+  }, 120_000);
 });
