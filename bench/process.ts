@@ -27,6 +27,9 @@ export class TimeoutError extends Error {}
 
 const outputBytesMax = 8 * 1024 * 1024;
 
+/** What Node is told here (certificates to load at every start, options) is not for what is measured. */
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("NODE_")));
+
 /** Runs `argv`, keeps what it prints (up to 8 MiB each, latin1 so that bytes survive) and throws unless its status is accepted. */
 export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Result> {
   const [file = "", ...rest] = argv;
@@ -35,6 +38,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const child = spawn(file, rest, {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
+    env: environment,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   const stdout = collect(child.stdout);

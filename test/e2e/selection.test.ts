@@ -4,6 +4,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { expectStatus, jsonLines, jsonPath } from "../support/cli.ts";
+import { formatVersion } from "../../src/format/version.ts";
 import { type Lab, recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { type DirectoryNode, buildTree, bytes, directory, file, link, symlink } from "../support/trees.ts";
@@ -211,7 +212,7 @@ describe("archinfo and verify", () => {
       expect(line).toMatchObject({
         archiveBytes: statSync(archive).size,
         head: {
-          format: 1,
+          format: formatVersion,
           label: "my label",
           codec: "zstd",
           sources: [{ kind: "filesystem", filesystem: { type: "ext4", label: "root fs" } }],
