@@ -141,13 +141,14 @@ export class ArchiveRewriter implements RunObserver {
     if (pending === undefined) return; // the block in which it starts is lost
     const { location, placed, found, slices } = pending;
     const last = placed.rows.length - 1;
-    if (completion === undefined || slices.length === 0) {
+    if (completion === undefined) {
       const bytes = found.bytes - (found.pendingBytes ?? 0);
       this.#addBlock(location, placed, { ...found, bytes }, new Set([...found.lost, last]));
       return;
     }
     const objects = object === undefined ? found.objects : new Map([...found.objects, [last, object]]);
-    this.#addBlock(location, placed, { ...found, objects }, found.lost);
+    // Of a file with holes all data may stand in the block in which it starts.
+    this.#addBlock(location, placed, { ...found, objects }, found.lost, slices.length === 0 ? completion : undefined);
     const entry = this.#entries - 1;
     const totals = this.#totals[this.#sourceId] as SourceTotals;
     if (completion.damaged) totals.damaged++;
@@ -181,7 +182,14 @@ export class ArchiveRewriter implements RunObserver {
     for (const item of this.#queue.splice(0)) await this.#write(item);
   }
 
-  #addBlock(location: BlockLocation, placed: PlacedBlock, found: FoundRows, lost: ReadonlySet<number>): void {
+  /** `completion`: of the file in its last row, where that ends in it. */
+  #addBlock(
+    location: BlockLocation,
+    placed: PlacedBlock,
+    found: FoundRows,
+    lost: ReadonlySet<number>,
+    completion?: Completion,
+  ): void {
     const { rows } = placed;
     const keptRows = this.#keptRows(placed, found, lost);
     const [first] = keptRows;
@@ -212,9 +220,12 @@ export class ArchiveRewriter implements RunObserver {
     const encoded = this.#rows.finish();
     const totals = this.#totals[this.#sourceId] as SourceTotals;
     totals.dataBytes += found.bytes;
+    const more = completion === undefined ? {} : { more: { completes: { ...completion, entry: this.#entries - 1 } } };
     const isEmpty = location.record.end || (kept !== undefined && lengthOf(kept) === 0);
     this.#queue.push(
-      isEmpty ? { kind: "carry", rows: encoded, place } : { kind: "block", location, kept, rows: encoded, place },
+      isEmpty
+        ? { kind: "carry", rows: encoded, place }
+        : { kind: "block", location, kept, rows: encoded, place, ...more },
     );
   }
 
