@@ -17,7 +17,7 @@ describe("SegmentRepair", () => {
     expect(found).toEqual(whole);
   });
 
-  // Only the payloads were counted: with 80 MiB of records behind each, a gap of 700 KiB took minutes.
+  // Only the payloads were counted: what was hashed behind them, up to 80 MiB and a record for each try, had no bound.
   it("counts what a proof looks at besides, through all segments of an archive", async () => {
     const repair = new SegmentRepair(silent);
     let tries = 0;
