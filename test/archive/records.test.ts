@@ -83,7 +83,7 @@ describe("RecordWalker", () => {
     expect(found).toEqual(["2", "5", "0", "0", "1"]);
   });
 
-  // Each of the headers was believed to have the 64 MiB behind it as its payload, and all of that was summed for each of them; nothing heard a signal.
+  // Each of the headers was believed to have all the MiB behind it as its payload, and all of that was summed for each of them; nothing heard a signal.
   it("hears signals in headers in a row that all claim what follows, and looks at that only so often", async () => {
     const claimed = 32 << 20;
     const header = encodeRecord(RecordType.segment, id, 0, new Uint8Array(claimed)).slice(0, 64);
