@@ -3,6 +3,7 @@
 
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { filesystemTypes } from "../model/filesystem-type.ts";
 import type { RestoreTarget } from "../model/options.ts";
 import { splitWords } from "./words.ts";
 
@@ -34,8 +35,8 @@ export function parseTarget(text: string): RestoreTarget {
       "`tsfsa archinfo ARCHIVE` shows the sources",
     );
   }
-  if (mkfs !== undefined && !/^[a-z][a-z0-9]{1,15}$/.test(mkfs)) {
-    throw usage(`mkfs=${mkfs}: expected the name of a file system, such as ext4 or xfs`);
+  if (mkfs !== undefined && !filesystemTypes.some((type) => type === mkfs)) {
+    throw usage(`mkfs=${mkfs}: expected one of ${filesystemTypes.join(", ")}`);
   }
   return {
     id: Number(id),

@@ -2,12 +2,13 @@
 // and nosuid, nodev so that what is restored cannot be used while it is not whole.
 
 import { TsfsaError } from "../base/errors.ts";
+import type { FilesystemType } from "../model/filesystem-type.ts";
 import { addon } from "../sys/addon.ts";
 import { MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID } from "../sys/constants.ts";
 import { check } from "../sys/errors.ts";
 import { mountDetached, waitUntil } from "./attach.ts";
 import { Cleanup } from "./cleanup.ts";
-import type { FilesystemType, MountedTarget, OpenTarget } from "./types.ts";
+import type { MountedTarget, OpenTarget } from "./types.ts";
 import { isClaimed } from "./use.ts";
 
 /** Mounts the target read-write. The claim passes to the mount and comes back with unmount(). Throws FAILED. */

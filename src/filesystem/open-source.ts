@@ -8,6 +8,7 @@
 
 import { constants, type Stats } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
+import { type FilesystemType, filesystemTypes } from "../model/filesystem-type.ts";
 import { addon } from "../sys/addon.ts";
 import { LOCK_NB, LOCK_SH } from "../sys/constants.ts";
 import { statDescriptor } from "../sys/stat.ts";
@@ -20,8 +21,7 @@ import type { ByteReader } from "./reader.ts";
 import { checkSource, type SourceCheck } from "./source-check.ts";
 import { replayError, writableError } from "./source-errors.ts";
 import { mountReadOnly, openReader, readOnlyLoop, readOnlyMount, shareSuperblock } from "./source-mount.ts";
-import type { FilesystemType, OpenSource, Writable } from "./types.ts";
-import { filesystemTypes } from "./types.ts";
+import type { OpenSource, Writable } from "./types.ts";
 import { useOf } from "./use.ts";
 import { deviceWritable, mountOf, statSource } from "./writable.ts";
 

@@ -1,12 +1,13 @@
 // Whether what a device holds can be saved as a file system, and what must be said about it.
 
 import { TsfsaError } from "../base/errors.ts";
+import { type FilesystemType, filesystemTypes } from "../model/filesystem-type.ts";
 import type { Mount } from "./mounts.ts";
 import type { ByteReader } from "./reader.ts";
 import { readBtrfs } from "./superblock/btrfs.ts";
 import { readExt } from "./superblock/ext.ts";
 import { identifyAll } from "./superblock/identify.ts";
-import { type FilesystemType, filesystemTypes, type Identity } from "./types.ts";
+import type { Identity } from "./types.ts";
 
 export interface SourceCheck {
   readonly type: FilesystemType;

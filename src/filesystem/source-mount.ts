@@ -2,6 +2,7 @@
 
 import { closeSync, constants, openSync } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
+import type { FilesystemType } from "../model/filesystem-type.ts";
 import { addon } from "../sys/addon.ts";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY } from "../sys/constants.ts";
 import { attachLoop, mountDetached } from "./attach.ts";
@@ -9,7 +10,6 @@ import { btrfsDevices, deviceNumber, kernelName } from "./block.ts";
 import type { Cleanup } from "./cleanup.ts";
 import { type ByteReader, readerOfFd } from "./reader.ts";
 import { mountError, replayError, writableError } from "./source-errors.ts";
-import type { FilesystemType } from "./types.ts";
 import { statSource } from "./writable.ts";
 
 export const readOnlyMount: number = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;

@@ -3,12 +3,9 @@
 // (recreate/plan.ts), makeFilesystem (recreate/make.ts), openTarget (target.ts), mountTarget (mount-target.ts), probe (probe.ts).
 
 import type { FilesystemDescription } from "../model/archive.ts";
+import type { FilesystemType } from "../model/filesystem-type.ts";
 import type { DeviceKind } from "./kind.ts";
 import type { SnapshotChoice } from "./snapshot-method.ts";
-
-/** The types that can be saved as a whole and made again. */
-export const filesystemTypes = ["ext2", "ext3", "ext4", "xfs", "btrfs"] as const;
-export type FilesystemType = (typeof filesystemTypes)[number];
 
 /** What a signature on a device or image says. */
 export interface Identity {

@@ -51,8 +51,8 @@ describe("a target of restfs", () => {
     ["id=0x1,dest=a", "expected the number of a source"],
     ["id=0,dest=a,dest=b", "has dest= twice"],
     ["id=0,dest=a,uuid=random", "uuid=random: expected keep, new or a UUID"],
-    ["id=0,dest=a,mkfs=-ext4", "mkfs=-ext4: expected the name of a file system"],
-    ["id=0,dest=a,mkfs=../x", "expected the name of a file system"],
+    ["id=0,dest=a,mkfs=ext5", "mkfs=ext5: expected one of ext2, ext3, ext4, xfs, btrfs"],
+    ["id=0,dest=a,mkfs=../x", "expected one of ext2"],
     ["id=0,dest=a,mkfsopt='x", "mkfsopt: the quote ' is not closed"],
   ])("%j is refused as a usage error", (text, message) => {
     expect(() => parseTarget(text)).toThrowError(expect.objectContaining({ code: "USAGE" }));

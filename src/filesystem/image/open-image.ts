@@ -2,6 +2,7 @@
 
 import { closeSync, constants, openSync, type Stats } from "node:fs";
 import { TsfsaError } from "../../base/errors.ts";
+import { filesystemTypes } from "../../model/filesystem-type.ts";
 import { fileKind } from "../../sys/file-kind.ts";
 import type { FilesystemDescription } from "../../model/archive.ts";
 import { addon } from "../../sys/addon.ts";
@@ -13,7 +14,7 @@ import type { ByteReader } from "../reader.ts";
 import { writableError } from "../source-errors.ts";
 import { openReader } from "../source-mount.ts";
 import { identifyAll } from "../superblock/identify.ts";
-import { filesystemTypes, type Identity, type Writable } from "../types.ts";
+import type { Identity, Writable } from "../types.ts";
 import { useOf } from "../use.ts";
 import { deviceWritable, statSource } from "../writable.ts";
 import { allocationOf, everything } from "./allocation.ts";

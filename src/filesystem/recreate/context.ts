@@ -1,7 +1,8 @@
 // What the planners of the three families are given and give back.
 
 import type { FilesystemDescription } from "../../model/archive.ts";
-import type { FilesystemType, ToolCommand } from "../types.ts";
+import type { FilesystemType } from "../../model/filesystem-type.ts";
+import type { ToolCommand } from "../types.ts";
 import type { ToolSupport } from "./tools.ts";
 
 export interface PlanTarget {

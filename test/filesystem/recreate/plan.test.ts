@@ -5,12 +5,12 @@ import { gunzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { TsfsaError } from "../../../src/base/errors.ts";
+import { filesystemTypes } from "../../../src/model/filesystem-type.ts";
 import { describeFilesystem } from "../../../src/filesystem/describe.ts";
 import { commandText, makeFilesystem } from "../../../src/filesystem/recreate/make.ts";
 import { planWith } from "../../../src/filesystem/recreate/plan.ts";
 import { runTool, toolSupport } from "../../../src/filesystem/recreate/tools.ts";
 import type { FilesystemOverrides, OpenTarget, ToolCommand } from "../../../src/filesystem/types.ts";
-import { filesystemTypes } from "../../../src/filesystem/types.ts";
 import type { FilesystemDescription } from "../../../src/model/archive.ts";
 import { readerOfBytes } from "../support/reader.ts";
 
