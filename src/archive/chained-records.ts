@@ -76,7 +76,7 @@ export class ChainedRecords {
     const ahead = missing >= 1 && missing <= missingMax ? await this.#readAhead(found) : [found];
     const rebuilt = await this.#rebuild(this.#chain, missing, found.passed, ahead);
     if (rebuilt.length > 0) {
-      const told = rebuilt.map(({ header, offset }) => ({ offset, message: messageOf(header.type) }));
+      const told = rebuilt.map(({ header, offset }) => ({ offset, message: messageOf(header.type), isHarmless: true }));
       this.#damages.splice(known, news, ...told);
       ahead[0] = { ...found, afterGap: false };
     }

@@ -10,4 +10,10 @@ export interface Damage {
   readonly block?: number;
   /** The bytes are whole, and hold what no writer of ours makes. */
   readonly hostile?: boolean;
+  /** Nothing that was saved is lost by it: there is a second copy, or it was made again. */
+  readonly isHarmless?: boolean;
+}
+
+export function isHarmful({ isHarmless = false }: Damage): boolean {
+  return !isHarmless;
 }

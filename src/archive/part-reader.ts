@@ -78,7 +78,7 @@ export class PartReader implements GroupSource {
     if (location !== undefined) return location;
     const rebuilt = await this.#index.rebuiltBlock(number);
     if (rebuilt === undefined) return undefined;
-    this.damages.splice(known, Infinity, { offset, message: rebuiltMessage });
+    this.damages.splice(known, Infinity, { offset, message: rebuiltMessage, isHarmless: true });
     return rebuilt;
   }
 

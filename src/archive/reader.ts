@@ -120,9 +120,12 @@ export class ArchiveReader {
     const segments = await createDecoder("zstd");
     if (isCopy) {
       const offset = head.preamble.length;
-      damages.splice(0, Infinity, { offset, message: "the first head is damaged; its copy is used" });
+      const message = "the first head is damaged; its copy is used";
+      damages.splice(0, Infinity, { offset, message, isHarmless: true });
     }
-    if (!isBehindPreamble(found)) damages.push({ offset: 0, message: "the preamble is not the one the head names" });
+    if (!isBehindPreamble(found)) {
+      damages.push({ offset: 0, message: "the preamble is not the one the head names", isHarmless: true });
+    }
     walker.follow(record.header.archiveId, isCopy ? -1 : record.header.sequence);
     const records = new ChainedRecords(input, walker, traitsOf(head, record.payload, digest), damages);
     records.startBehind(firstHeadOf(record), isCopy ? head.preamble.length : record.offset);

@@ -114,7 +114,7 @@ export class RecordWalker {
       const bytes = await this.#input.take(length);
       if (repaired !== undefined) {
         bytes.set(repaired, recordHeaderLength);
-        this.#damage({ offset: start, message: repairedMessage });
+        this.#damage({ offset: start, message: repairedMessage, isHarmless: true });
       }
       const payload = bytes.subarray(recordHeaderLength);
       if (header.sequence !== this.#lastSequence + 1 && this.#archiveId !== undefined && !gap) {

@@ -1,5 +1,6 @@
 // Proves all records and rows before anything is changed: a target must not be lost to an archive that cannot fill it.
 
+import { isHarmful } from "../archive/damage.ts";
 import { ArchiveReader } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
 import type { Summary } from "../model/archive.ts";
@@ -26,7 +27,7 @@ export async function checkIndex(
   } finally {
     await reader.close();
   }
-  const [first] = reader.damages;
+  const first = reader.damages.find(isHarmful);
   if (first === undefined) return reader.summary;
   const code = first.hostile === true ? "ARCHIVE_HOSTILE" : "ARCHIVE_DAMAGED";
   throw untouched(code, archive, first.message, ways, first.offset);

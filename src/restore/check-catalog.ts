@@ -1,6 +1,7 @@
 // Every row of an archive read as a restore would read it, before a target is touched: what a restore could only find out behind mkfs. Data frames are
 // not looked at: what of them is damaged costs the entries in it, not the target.
 
+import { isHarmful } from "../archive/damage.ts";
 import type { ArchiveReader, Group } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { prefixBytes } from "../format/head.ts";
@@ -15,10 +16,10 @@ export async function checkCatalog(reader: ArchiveReader, signal: AbortSignal): 
   const check = new CatalogCheck(reader);
   for await (const group of reader.groups(false)) {
     signal.throwIfAborted();
-    if (reader.damages.length > 0) return;
+    if (reader.damages.some(isHarmful)) return;
     check.group(group);
   }
-  if (reader.damages.length === 0) check.end();
+  if (!reader.damages.some(isHarmful)) check.end();
 }
 
 class CatalogCheck {

@@ -1,13 +1,14 @@
 // savefs and restfs on every supported file system: what went in comes out, by the word of independent tools.
 
 import { createHash } from "node:crypto";
-import { createReadStream, writeFileSync } from "node:fs";
+import { createReadStream, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { expectStatus, jsonLines, pipe, tsfsa, tsfsaArgv } from "../support/cli.ts";
 import { type FilesystemRecipe, type Lab, recipes, withLab } from "../support/images.ts";
 import { expectSameTree } from "../support/judges.ts";
 import { expectClean, expectSameFilesystem } from "../support/judges/filesystems.ts";
+import { recordsOf } from "../support/patch.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { must } from "../support/run.ts";
 import { buildTree, everythingFor, everythingTree, noise } from "../support/trees.ts";
@@ -127,6 +128,41 @@ describe("savefs and restfs", () => {
       expect(LABEL).toBe((await blkid(source))["LABEL"]);
       expect([uuid, (await blkid(source))["UUID"]]).not.toContain(UUID);
       await expectClean(fresh, "ext4");
+    });
+  });
+
+  it("lose nothing to a bad sector over records, not even the restore", async () => {
+    await withLab(async (lab) => {
+      const recipe = recipes.ext4;
+      const source = await everythingImage(lab, recipe);
+      const archive = lab.path("a.tsfsa");
+      await expectStatus(0, ["savefs", "-z1", "--block-size", "1MiB", archive, source]);
+      const whole = readFileSync(archive);
+      const records = recordsOf(whole);
+      const segment = records.findIndex(({ type }) => type === 3);
+      const places = [
+        0,
+        records[segment]?.offset,
+        records[segment]?.end,
+        records[segment + 2]?.offset,
+        records.at(-5)?.offset,
+      ];
+      for (const place of places) {
+        const start = place === undefined ? Number.NaN : place - (place % 4096);
+        const isFrame = records.some(({ type, end }, i) => {
+          const frameEnd = records[i + 1]?.offset ?? whole.length;
+          return type === 2 && end < start + 4096 && frameEnd > start;
+        });
+        const damaged = lab.path(`damaged-${start}.tsfsa`);
+        // What a frame ends with stays: it would cost the files in it.
+        const from = isFrame && place !== undefined ? place : start;
+        writeFileSync(damaged, Buffer.from(whole).fill(0x55, from, start + 4096));
+        const target = lab.image("target", recipe.sizeBytes);
+        const { stderr } = await expectStatus(10, ["restfs", damaged, `id=0,dest=${target}`]);
+        expect(stderr, `${place}`).toContain("what is whole was restored");
+        expect(stderr, `${place}`).not.toMatch(/ENTRY|not restored/);
+        await expectSameImage(lab, source, target, recipe);
+      }
     });
   });
 

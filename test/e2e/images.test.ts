@@ -18,6 +18,7 @@ import { describe, expect, it } from "vitest";
 import { expectStatus, jsonLines, pipe, tsfsa, tsfsaArgv } from "../support/cli.ts";
 import { type FilesystemRecipe, type Lab, withLab } from "../support/images.ts";
 import { partcloneMap } from "../support/partclone.ts";
+import { flipped, recordsOf } from "../support/patch.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { must, run, shell } from "../support/run.ts";
 
@@ -321,9 +322,14 @@ describe("saveimg and restimg", () => {
       const source = await imageOf(lab, geometries[1] as FilesystemRecipe, "half full");
       const archive = lab.path("a.tsfsa");
       await expectStatus(0, ["saveimg", "--block-size", "1MiB", archive, source]);
-      const fd = openSync(archive, "r+");
-      writeSync(fd, Buffer.from("damage"), 0, 6, Math.floor(statSync(archive).size / 2));
-      closeSync(fd);
+      const whole = readFileSync(archive);
+      const blocks = recordsOf(whole).filter(({ type }) => type === 2);
+      // A record is made again.
+      const [copy, mended] = [lab.path("copy.tsfsa"), lab.path("mended.img")];
+      writeFileSync(copy, flipped(whole, blocks[3]?.offset ?? 0));
+      expect((await expectStatus(10, ["restimg", copy, `id=0,dest=${mended}`])).stderr).toContain("made again");
+      await must(["cmp", source, mended]);
+      writeFileSync(archive, flipped(whole, (blocks[blocks.length >> 1]?.end ?? 0) + 1000));
       const restored = lab.path("restored.img");
       const result = await expectStatus(10, ["restimg", archive, `id=0,dest=${restored}`]);
       expect(result.stderr).toContain("1 damaged or missing block;");
