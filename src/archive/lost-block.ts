@@ -46,7 +46,8 @@ export interface LostBlock {
   readonly next: BlockRecord | Footer;
 }
 
-/** Bytes that are hashed to try records, for one archive: offsets in a file with a hole of 40 GiB. */
+/** Records that are tried, for one archive: offsets in a file with a hole of 40 GiB. And bytes that are hashed for them. */
+const triedMax = 40 * 1024;
 const triedBytesMax = 192 * 1024 * 1024;
 /** Bytes of tar that a preamble may have. */
 const preambleBytesMax = 64 * 1024;
@@ -57,6 +58,7 @@ const triesBetweenPauses = 256;
 export class LostBlocks {
   readonly #traits: ArchiveTraits;
   readonly #input: Pick<ArchiveInput, "pause">;
+  #tried = 0;
   #triedBytes = 0;
 
   constructor(traits: ArchiveTraits, input: Pick<ArchiveInput, "pause">) {
@@ -69,10 +71,9 @@ export class LostBlocks {
     const { archiveId, digest } = this.#traits;
     const { sequence, payloadLength, behind, next } = lost;
     const behindBytes = behind.reduce((sum, { length }) => sum + length, 0);
-    let tried = 0;
     for (const block of this.#candidates(lost, digest.block(lost.frame))) {
-      if (++tried % triesBetweenPauses === 0) await this.#input.pause();
-      if (this.#triedBytes > triedBytesMax) break;
+      if (++this.#tried % triesBetweenPauses === 0) await this.#input.pause();
+      if (this.#tried > triedMax || this.#triedBytes > triedBytesMax) break;
       const payload = encodeBlock(block, payloadLength);
       const record = encodeRecord(RecordType.block, archiveId, sequence, payload);
       this.#triedBytes += record.length + behindBytes;
