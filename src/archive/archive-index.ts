@@ -140,10 +140,9 @@ export class ArchiveIndex {
     const { input, head, headPayload, digest } = this.#reader;
     const traits = traitsOf(head, headPayload, digest);
     const from = number === 0 ? head.preamble.length : (this.blocks[number - 1] as TableBlock).offset;
-    for await (const { header, payload, frameOffset, isRepaired } of recordsFrom(input, from, traits)) {
-      if (header.type !== RecordType.block) continue;
-      const record = decodeBlock(payload);
-      if (record.number >= number) return isRepaired && record.number === number ? { record, frameOffset } : undefined;
+    for await (const { block: record, frameOffset, isRepaired } of recordsFrom(input, from, traits)) {
+      if (record === undefined || record.number < number) continue;
+      return isRepaired && record.number === number ? { record, frameOffset } : undefined;
     }
     return undefined;
   }

@@ -7,7 +7,7 @@ import { limits } from "../base/limits.ts";
 import { decodeBlock } from "../format/block.ts";
 import { extendChain, startChain } from "../format/chain.ts";
 import { decodeFooter } from "../format/footer.ts";
-import { recordHeaderLength, RecordType } from "../format/record.ts";
+import { encodeRecord, recordHeaderLength, RecordType } from "../format/record.ts";
 import { decodeSegmentHeader } from "../format/segment.ts";
 import type { BlockRecord } from "../model/archive.ts";
 import type { Damage } from "./damage.ts";
@@ -34,8 +34,8 @@ export class ChainedRecords {
   /** Chain value before the next record; undefined: not known. */
   #chain: Uint8Array | undefined;
   #sequence = -1;
-  /** The block before the next record. */
-  #block: BlockRecord | undefined;
+  /** Payload of the block before the next record. */
+  #block: Uint8Array | undefined;
   /** The copy of the head follows. */
   #headFollows = false;
   /** Where the record behind the head must begin. */
@@ -51,10 +51,13 @@ export class ChainedRecords {
   }
 
   /** Starts at the first head, which the input has passed, or which is known by its copy. */
-  startBehind(headRecord: Uint8Array, headOffset: number): void {
-    this.#chain = startChain(this.#traits.digest.hash, headRecord);
+  startBehind(headOffset: number): void {
+    const { archiveId, digest, headPayload } = this.#traits;
+    if (headPayload === undefined) return;
+    const head = encodeRecord(RecordType.head, archiveId, 0, headPayload);
+    this.#chain = startChain(digest.hash, head);
     this.#sequence = 0;
-    this.#headEnd = headOffset + headRecord.length;
+    this.#headEnd = headOffset + head.length;
   }
 
   /** The next whole record, or one that was made again. Who takes a block record moves the input behind its frame, but of one with a frame: it is there. */
@@ -67,13 +70,13 @@ export class ChainedRecords {
     const known = this.#damages.length;
     const found = await this.#walker.next();
     if (found === undefined) return;
-    if (found.passed === undefined || this.#chain === undefined) {
+    const missing = found.header.sequence - this.#sequence - 1;
+    if (found.passed === undefined || this.#chain === undefined || missing < 1 || missing > missingMax) {
       this.#take(found);
       return;
     }
     const news = this.#damages.length - known;
-    const missing = found.header.sequence - this.#sequence - 1;
-    const ahead = missing >= 1 && missing <= missingMax ? await this.#readAhead(found) : [found];
+    const ahead = await this.#readAhead(found);
     const rebuilt = await this.#rebuild(this.#chain, missing, found.passed, ahead);
     if (rebuilt.length > 0) {
       const told = rebuilt.map(({ header, offset }) => ({ offset, message: messageOf(header.type), isHarmless: true }));
@@ -96,7 +99,7 @@ export class ChainedRecords {
     }
     if (record.header.sequence === 0) this.#chain = startChain(hash, record.bytes);
     else if (this.#chain !== undefined) this.#chain = extendChain(hash, this.#chain, record.bytes);
-    if (record.header.type === RecordType.block) this.#block = legal(() => decodeBlock(record.payload));
+    if (record.header.type === RecordType.block) this.#block = record.payload;
     this.#headFollows = isFirstSegment(record);
     this.#sequence = record.header.sequence;
     this.#headEnd = 0;
@@ -126,7 +129,7 @@ export class ChainedRecords {
     ahead: readonly FoundRecord[],
   ): Promise<ChainedRecord[]> {
     const [first, last] = [ahead[0] as FoundRecord, ahead.at(-1) as FoundRecord];
-    if (missing < 1 || missing > missingMax || (last.afterGap && last !== first)) return [];
+    if (last.afterGap && last !== first) return [];
     const next = legal(() => {
       if (last.header.type === RecordType.footer) return decodeFooter(last.payload);
       return last.header.type === RecordType.block ? decodeBlock(last.payload) : undefined;
@@ -136,7 +139,9 @@ export class ChainedRecords {
     if (next === undefined || bytes === undefined) return [];
     const behind = ahead.slice(0, -1).map((record) => record.bytes);
     const sequence = this.#sequence + 1;
-    const around = { chain, previous: this.#block, isHeadFirst: this.#headFollows, behind, next };
+    const block = this.#block;
+    const previous = block === undefined ? undefined : legal(() => decodeBlock(block));
+    const around = { chain, previous, isHeadFirst: this.#headFollows, behind, next };
     return this.#lost.rebuild({ offset, sequence, missing, bytes, ...around });
   }
 
@@ -152,30 +157,30 @@ export class ChainedRecords {
   }
 }
 
-/** A record, and where the frame of a block begins. */
-export type PlacedRecord = ChainedRecord & { readonly frameOffset: number };
+/** A record; what it says of a block, if that is legal, and where the frame begins. */
+export type PlacedRecord = ChainedRecord & { readonly block: BlockRecord | undefined; readonly frameOffset: number };
 
 /**
- * The records of a file from an offset on, as far as they can be used; damage is told to nobody. `head`: where it stands at the offset, and may be
- * lost there.
+ * The records of a file from an offset on, as far as they can be used; damage is told to nobody. `isHeadThere`: the first head stands at the offset, and
+ * may be lost there.
  */
 export async function* recordsFrom(
   input: ArchiveInput,
   offset: number,
   traits: ArchiveTraits,
-  head?: Uint8Array,
+  isHeadThere = false,
 ): AsyncGenerator<PlacedRecord, void> {
   const damages: Damage[] = [];
   const walker = new RecordWalker(input, (damage) => damages.push(damage));
   const records = new ChainedRecords(input, walker, traits, damages);
   walker.follow(traits.archiveId, -1);
-  if (head !== undefined) records.startBehind(head, offset);
+  if (isHeadThere) records.startBehind(offset);
   input.seek(offset);
   for (let found = await nextKnown(records); found !== undefined; found = await nextKnown(records)) {
     const block = found.header.type === RecordType.block ? legal(() => decodeBlock(found.payload)) : undefined;
     const frameOffset = found.frame?.offset ?? input.position;
     if (block !== undefined && found.frame === undefined) await input.skip(block.compressedLength);
-    yield { ...found, frameOffset };
+    yield { ...found, block, frameOffset };
   }
 }
 

@@ -1,12 +1,10 @@
 // A block record that is lost, made again from the records around it and from its frame (docs/FORMAT.md, section 2). What they do not tell is tried: only
 // the record that was written gives the chain value that the records behind it state, so that one proves itself, and with its digest the frame.
 
-import { compareBytes, fromHex } from "../base/bytes.ts";
+import { fromHex } from "../base/bytes.ts";
 import { leafSizeBytes, limits } from "../base/limits.ts";
 import type { Digest } from "../codec/digest.ts";
 import { encodeBlock, endBlockLength, endSourceId } from "../format/block.ts";
-import { extendChain } from "../format/chain.ts";
-import { encodeRecord, RecordType } from "../format/record.ts";
 import type { BlockRecord, Codec, Footer, Head } from "../model/archive.ts";
 import type { ArchiveInput } from "./input.ts";
 
@@ -32,21 +30,18 @@ export function traitsOf(head: Head, headPayload: Uint8Array, digest: Digest): A
 
 /** A lost block record and what is left around it. */
 export interface LostBlock {
-  /** Sequence number of its record, and bytes of its payload. */
-  readonly sequence: number;
+  /** Bytes of the payload of its record. */
   readonly payloadLength: number;
   /** Chain value before its record. */
   readonly chain: Uint8Array;
   /** The block before it; undefined: it is the first. */
   readonly previous: BlockRecord | undefined;
   readonly frame: Uint8Array;
-  /** Records that follow it, up to the one that states the chain next. */
-  readonly behind: readonly Uint8Array[];
-  /** That one: the next block, or the footer. */
+  /** What states the chain next: the block behind it, or the footer. */
   readonly next: BlockRecord | Footer;
 }
 
-/** Records that are tried, for one archive: offsets in a file with a hole of 40 GiB. And bytes that are hashed for them. */
+/** Records that are tried, for one archive: offsets in a file with a hole of 40 GiB. And bytes that are looked at for them. */
 const triedMax = 40 * 1024;
 const triedBytesMax = 192 * 1024 * 1024;
 /** Bytes of tar that a preamble may have. */
@@ -66,20 +61,18 @@ export class LostBlocks {
     this.#input = input;
   }
 
-  /** The payload of the record; undefined: none that could have stood there is proved. */
-  async rebuild(lost: LostBlock): Promise<Uint8Array | undefined> {
-    const { archiveId, digest } = this.#traits;
-    const { sequence, payloadLength, behind, next } = lost;
-    const behindBytes = behind.reduce((sum, { length }) => sum + length, 0);
-    for (const block of this.#candidates(lost, digest.block(lost.frame))) {
+  /** The payload of the record; undefined: none that could have stood there is proved. `proofBytes`: see SegmentRepair. */
+  async rebuild(
+    lost: LostBlock,
+    proofBytes: number,
+    isProved: (payload: Uint8Array) => boolean,
+  ): Promise<Uint8Array | undefined> {
+    for (const block of this.#candidates(lost, this.#traits.digest.block(lost.frame))) {
       if (++this.#tried % triesBetweenPauses === 0) await this.#input.pause();
       if (this.#tried > triedMax || this.#triedBytes > triedBytesMax) break;
-      const payload = encodeBlock(block, payloadLength);
-      const record = encodeRecord(RecordType.block, archiveId, sequence, payload);
-      this.#triedBytes += record.length + behindBytes;
-      let chain = lost.chain;
-      for (const bytes of [record, ...behind]) chain = extendChain(digest.hash, chain, bytes);
-      if (compareBytes(chain, next.chain) === 0) return payload;
+      const payload = encodeBlock(block, lost.payloadLength);
+      this.#triedBytes += payload.length + proofBytes;
+      if (isProved(payload)) return payload;
     }
     return undefined;
   }

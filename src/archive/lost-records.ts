@@ -84,23 +84,28 @@ export class LostRecords {
     const payloadLength = blockPayloadLengthAt(offset, this.#traits.format);
     const frame = bytes.subarray(recordHeaderLength + payloadLength);
     if (frame.length === 0 || frame.length > limits.frameBytes) return undefined;
-    const payload = await this.#blocks.rebuild({ ...gap, payloadLength, frame });
+    const isProved = this.#proofOf(RecordType.block, gap);
+    const payload = await this.#blocks.rebuild({ ...gap, payloadLength, frame }, proofBytes(gap), isProved);
     if (payload === undefined) return undefined;
     const place = { offset: offset + recordHeaderLength + payloadLength, bytes: frame };
     return { ...this.#record(RecordType.block, payload, gap), frame: place };
   }
 
   async #segment(gap: Gap): Promise<ChainedRecord | undefined> {
-    const { archiveId, digest, format } = this.#traits;
     const damaged = gap.bytes.subarray(recordHeaderLength);
-    if (format < sectorProofSince || damaged.length > limits.segmentPayloadBytes) return undefined;
-    const payloadOffset = gap.offset + recordHeaderLength;
-    const behindBytes = gap.behind.reduce((sum, { length }) => sum + length, 0);
-    const payload = await this.#segments.repair(damaged, payloadOffset, behindBytes, (tried) => {
-      const record = encodeRecord(RecordType.segment, archiveId, gap.sequence, tried);
-      return this.#proves(extendChain(digest.hash, gap.chain, record), gap);
-    });
+    if (this.#traits.format < sectorProofSince || damaged.length > limits.segmentPayloadBytes) return undefined;
+    const isProved = this.#proofOf(RecordType.segment, gap);
+    const payload = await this.#segments.repair(damaged, gap.offset + recordHeaderLength, proofBytes(gap), isProved);
     return payload === undefined ? undefined : this.#record(RecordType.segment, payload, gap);
+  }
+
+  /** Whether a payload is that of the record that is missing. */
+  #proofOf(type: RecordType, gap: Gap): (payload: Uint8Array) => boolean {
+    const { archiveId, digest } = this.#traits;
+    return (payload) => {
+      const record = encodeRecord(type, archiveId, gap.sequence, payload);
+      return this.#proves(extendChain(digest.hash, gap.chain, record), gap);
+    };
   }
 
   /** The chain leads from there to the value that is stated next. */
@@ -116,4 +121,9 @@ export class LostRecords {
     if (header === undefined) throw new TsfsaError("INTERNAL", "a record of our own making has a flaw");
     return { header, payload: bytes.subarray(recordHeaderLength), bytes, offset, afterGap: false, isRepaired: true };
   }
+}
+
+/** Bytes that the proof of a payload looks at besides. */
+function proofBytes({ behind }: Gap): number {
+  return behind.reduce((sum, { length }) => sum + length, recordHeaderLength);
 }

@@ -10,7 +10,7 @@ import { blockPayloadLengthAt, decodeBlock } from "../format/block.ts";
 import { checkPreamble } from "../format/comment.ts";
 import { decodeFooter } from "../format/footer.ts";
 import { hasParity } from "../format/parity.ts";
-import { encodeRecord, RecordType } from "../format/record.ts";
+import { RecordType } from "../format/record.ts";
 import { decodeSegment, type SegmentHeader } from "../format/segment.ts";
 import { type BlockOutline, splitSegment } from "../format/segmentDecoder.ts";
 import { decodeSummary } from "../format/summary.ts";
@@ -128,7 +128,7 @@ export class ArchiveReader {
     }
     walker.follow(record.header.archiveId, isCopy ? -1 : record.header.sequence);
     const records = new ChainedRecords(input, walker, traitsOf(head, record.payload, digest), damages);
-    records.startBehind(firstHeadOf(record), isCopy ? head.preamble.length : record.offset);
+    records.startBehind(isCopy ? head.preamble.length : record.offset);
     return new ArchiveReader(input, record, head, preamble, digest, segments, records, damages);
   }
 
@@ -311,11 +311,6 @@ export class ArchiveReader {
   #damage(offset: number, message: string, block?: number): void {
     this.damages.push({ offset, message, ...(block === undefined ? {} : { block }) });
   }
-}
-
-/** All bytes of the first head, of which this record may be the copy. */
-function firstHeadOf({ header, payload }: FoundRecord): Uint8Array {
-  return encodeRecord(RecordType.head, header.archiveId, 0, payload);
 }
 
 /** Bytes of tar that a preamble may have. */

@@ -4,7 +4,6 @@ import { decodeUtf8, equalBytes, toBase64, toHex, utf8 } from "../base/bytes.ts"
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
-import { formatVersion } from "../format/version.ts";
 import { decodeMember } from "../format/memberDecoder.ts";
 import { decodeBlockRows } from "../format/segmentDecoder.ts";
 import type { Codec, Head, SourceDescription, Summary } from "../model/archive.ts";
@@ -30,8 +29,8 @@ export async function guessHead(
   const highest = Math.max(0, ...prefixes.keys());
   const count = Math.min(Math.max(highest + 1, summary?.sources.length ?? 1), limits.sources);
   return {
-    format: formatVersion,
-    oldestReader: formatVersion,
+    format: remains.format,
+    oldestReader: remains.format,
     archiveId: toHex(remains.archiveId),
     creator: "",
     created: new Date().toISOString().replace(/\.\d+Z$/, "Z"),

@@ -10,7 +10,7 @@ import { decodeBlock } from "../format/block.ts";
 import { decodeHead } from "../format/head.ts";
 import { formatVersion } from "../format/version.ts";
 import { hasParity } from "../format/parity.ts";
-import { encodeRecord, recordHeaderLength, RecordType } from "../format/record.ts";
+import { RecordType } from "../format/record.ts";
 import { decodeSegmentHeader } from "../format/segment.ts";
 import { limits } from "../base/limits.ts";
 import type { BlockRecord, DigestName, Head } from "../model/archive.ts";
@@ -68,8 +68,8 @@ interface Candidate {
   /** Format version: of the head, or else by what was met. */
   format: number;
   headOffset: number;
-  /** All bytes of the first head. */
-  headRecord: Uint8Array | undefined;
+  /** Its payload. */
+  headPayload: Uint8Array | undefined;
   readonly blocks: Map<number, FoundBlock>;
   readonly segments: Map<number, FoundSegment>;
   summary: Uint8Array | undefined;
@@ -133,7 +133,7 @@ class Scan {
       head: undefined,
       format: formatVersion,
       headOffset: -1,
-      headRecord: undefined,
+      headPayload: undefined,
       blocks: new Map(),
       segments: new Map(),
       summary: undefined,
@@ -169,7 +169,7 @@ class Scan {
     candidate.head = head;
     candidate.format = head.format;
     candidate.headOffset = offset;
-    candidate.headRecord = encodeRecord(RecordType.head, candidate.archiveId, 0, payload);
+    candidate.headPayload = payload;
     candidate.digest = await this.#digest(head.digest);
   }
 
@@ -187,23 +187,20 @@ class Scan {
 
   /** Blocks and catalog segments whose records are lost and were made again. */
   async #rebuildRecords(candidate: Candidate): Promise<void> {
-    const { archiveId, digest, head, format, headRecord, blocks, whole } = candidate;
+    const { archiveId, digest, head, format, headPayload, blocks, whole } = candidate;
     const [first] = blocks.values();
     if (first === undefined || digest === undefined) return;
-    const headPayload = headRecord?.subarray(recordHeaderLength);
     const traits =
       head === undefined || headPayload === undefined
         ? { archiveId, digest, codec: first.record.codec, sources: limits.sources, format, headPayload }
         : traitsOf(head, headPayload, digest);
     const start = head?.preamble.length ?? 0;
-    for await (const found of recordsFrom(this.#input, start, traits, headRecord)) {
+    for await (const found of recordsFrom(this.#input, start, traits, head !== undefined)) {
       this.#signal.throwIfAborted();
-      const { header, payload, frameOffset, isRepaired } = found;
+      const { header, block: record, frameOffset, isRepaired } = found;
       if (!isRepaired) continue;
       if (header.type === RecordType.segment) takeSegment(candidate, found);
-      if (header.type !== RecordType.block) continue;
-      const record = decodeBlock(payload);
-      if (blocks.get(record.number)?.proven === true) continue;
+      if (record === undefined || blocks.get(record.number)?.proven === true) continue;
       blocks.set(record.number, { record, frameOffset, proven: true });
       whole.push({ start: frameOffset, end: frameOffset + record.compressedLength });
     }

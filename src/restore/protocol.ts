@@ -209,7 +209,6 @@ export interface RestoreJobs {
   compare: { input: CompareInput; output: CompareOutput };
   share: { input: ShareInput; output: ShareOutput };
   leaves: { input: LeavesInput; output: LeavesOutput };
-  /** Proves a block by its rows: its digest, if they agree with it and every file has the digest of its row. */
   /** Proves a frame by its checksum alone; why it is damaged, or undefined. */
   check: { input: FramePlace; output: string | undefined };
 }

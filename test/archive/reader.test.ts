@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ArchiveIndex } from "../../src/archive/archive-index.ts";
 import { ArchiveReader } from "../../src/archive/reader.ts";
 import { file, forge, type ForgedEntry, root } from "../support/forge.ts";
 import { flipped, recordsOf } from "../support/patch.ts";
@@ -152,6 +153,22 @@ describe("ArchiveReader", () => {
       const { offset } = recordsOf(hostile).filter(({ type }) => type === 2)[lost] as { readonly offset: number };
       const found = await read(flipped(hostile, offset + 20));
       expect(found.groups.flatMap(([, numbers]) => numbers)).not.toContain(lost);
+    }
+  });
+
+  it("does not stop at an illegal block when it looks for a lost one by the index", async () => {
+    const illegal = { entries: [file(1, "c", "c")], record: { continuation: { entry: 0, fileOffset: 1 } } };
+    const blocks = [{ entries: [root, file(1, "a", "a")] }, { entries: [file(1, "b", "b")] }, illegal];
+    const hostile = await forge({ groups: [{ blocks }] });
+    const { offset } = recordsOf(hostile).filter(({ type }) => type === 2)[1] as { readonly offset: number };
+    writeFileSync(join(dir, "hostile"), flipped(hostile, offset + 20));
+    const reader = await ArchiveReader.open(join(dir, "hostile"));
+    try {
+      const index = await ArchiveIndex.open(reader);
+      expect(index?.blocks).toHaveLength(4);
+      expect(await index?.rebuiltBlock(1)).toBeUndefined();
+    } finally {
+      await reader.close();
     }
   });
 
