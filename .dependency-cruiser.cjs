@@ -2,7 +2,8 @@
 const layers = [
   ["base"],
   ["model"],
-  ["format", "sys"],
+  ["sys"],
+  ["format"],
   ["codec", "filesystem"],
   ["archive", "pipeline"],
   ["save", "restore", "snapshot"],
@@ -32,6 +33,13 @@ module.exports = {
       severity: "error",
       from: { path: "^src/(base|model|format)/" },
       to: { dependencyTypes: ["core"] },
+    },
+    {
+      name: "format-asks-for-checksums-only",
+      comment: "the addon computes the checksum of records: nothing else of sys is of use for bytes and values",
+      severity: "error",
+      from: { path: "^src/format/", pathNot: "^src/format/checksum\\.ts$" },
+      to: { path: "^src/sys/" },
     },
     {
       name: "only-sys-loads-the-addon",

@@ -56,7 +56,16 @@ void digest_file(const uint8_t *data, size_t length, uint8_t out[DIGEST_BYTES]) 
   memcpy(out, canonical.digest, DIGEST_BYTES);
 }
 
-static napi_value xxh128(napi_env env, napi_callback_info info) {
+// XXH64, seed 0, canonical (big-endian).
+static void checksum_bytes(const uint8_t *data, size_t length, uint8_t *out) {
+  XXH64_canonical_t canonical;
+  XXH64_canonicalFromHash(&canonical, XXH64(data, length, 0));
+  memcpy(out, canonical.digest, sizeof canonical.digest);
+}
+
+// `size` bytes from `hash` of a range, to a place in another array.
+static napi_value hash_range(
+    napi_env env, napi_callback_info info, void (*hash)(const uint8_t *, size_t, uint8_t *), size_t size) {
   napi_value values[5];
   struct bytes bytes, out;
   size_t offset, length;
@@ -67,11 +76,19 @@ static napi_value xxh128(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if (napi_get_value_double(env, values[4], &out_offset) != napi_ok ||
-      !range_within(out_offset, DIGEST_BYTES, out.length)) {
+      !range_within(out_offset, (double)size, out.length)) {
     return range_error(env, "digest outside of out"), NULL;
   }
-  digest_bytes(bytes.data + offset, length, out.data + (size_t)out_offset);
+  hash(bytes.data + offset, length, out.data + (size_t)out_offset);
   return undefined(env);
+}
+
+static napi_value xxh64(napi_env env, napi_callback_info info) {
+  return hash_range(env, info, checksum_bytes, sizeof(XXH64_canonical_t));
+}
+
+static napi_value xxh128(napi_env env, napi_callback_info info) {
+  return hash_range(env, info, digest_bytes, DIGEST_BYTES);
 }
 
 static napi_value is_zero(napi_env env, napi_callback_info info) {
@@ -108,6 +125,7 @@ static napi_value digest_files(napi_env env, napi_callback_info info) {
 }
 
 const struct method digest_methods[] = {
+    {"xxh64", xxh64},
     {"xxh128", xxh128},
     {"isZero", is_zero},
     {"digestFiles", digest_files},

@@ -1,11 +1,5 @@
 // hash-wasm in parts: one file an algorithm. The whole package is 400 KB of CommonJS, which every thread would scan for its exports at start.
 
-declare module "hash-wasm/dist/xxhash64.umd.min.js" {
-  import type { createXXHash64, xxhash64 } from "hash-wasm";
-  const part: { readonly createXXHash64: typeof createXXHash64; readonly xxhash64: typeof xxhash64 };
-  export default part;
-}
-
 declare module "hash-wasm/dist/xxhash128.umd.min.js" {
   import type { createXXHash128 } from "hash-wasm";
   const part: { readonly createXXHash128: typeof createXXHash128 };

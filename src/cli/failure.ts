@@ -34,10 +34,11 @@ export function describeFailure(error: unknown): Failure {
   };
 }
 
-/** Errors of Node's own fs and child_process that no layer has put into words. */
+/** Errors of Node's own fs, child_process and loader that no layer has put into words. */
 function systemFailure(error: unknown): TsfsaError | undefined {
-  if (!(error instanceof Error) || !("errno" in error) || !("code" in error) || typeof error.code !== "string")
-    return undefined;
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return undefined;
+  if (error.code === "ERR_DLOPEN_FAILED") return new TsfsaError("FAILED", error.message, { cause: error });
+  if (!("errno" in error)) return undefined;
   const path = "path" in error && typeof error.path === "string" ? { path: error.path } : {};
   return new TsfsaError(codeOf(error.code), error.message, { ...path, errno: error.code, cause: error });
 }

@@ -15,11 +15,11 @@ const lost = (): void => {
   writeSync(2, "tsfsa: this is a defect of tsfsa: the run ended without a result\n");
 };
 const load = async () => ({ ...(await import("./host.ts")), ...(await import("./run.ts")) });
-const loaded = await load().catch((error: Error) => {
-  writeSync(2, `tsfsa: cannot start: ${error.message}\n`);
-});
-if (loaded !== undefined) {
-  process.once("exit", lost);
-  process.exitCode = await loaded.run(process.argv.slice(2), loaded.systemHost());
-  process.off("exit", lost);
-}
+void load().then(
+  async ({ run, systemHost }) => {
+    process.once("exit", lost);
+    process.exitCode = await run(process.argv.slice(2), systemHost());
+    process.off("exit", lost);
+  },
+  (error: Error) => void writeSync(2, `tsfsa: cannot start: ${error.message}\n`),
+);

@@ -1,10 +1,10 @@
 // The command line as commander sees it: commands, operands, help. Turns argv into an Invocation and does nothing else.
 
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { Command, CommanderError, Option } from "commander";
 import { decodeUtf8 } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
+import { programVersion } from "../base/version.ts";
 import { nonEmpty, oneOf, wholeNumber } from "./arguments.ts";
 import { normaliseArguments, type OptionShapes } from "./argv.ts";
 import {
@@ -111,7 +111,7 @@ function addCommands(program: Command, processors: number, found: (invocation: I
     .description(
       "Saves live Linux file systems and directories to one file that can be checked, listed, streamed and restored.",
     )
-    .version(version(), "-V, --version")
+    .version(programVersion, "-V, --version")
     .addHelpText(
       "after",
       "\nEach command has its own help: tsfsa savefs --help\nExit status: 0 done, 1 done with warnings, 2 failed, 3 and more: docs/ERRORS.md",
@@ -207,9 +207,4 @@ function usageError(error: CommanderError, command: string | undefined, help: st
   const isOfProgram = error.code === "commander.unknownCommand" || command === undefined || command.startsWith("-");
   const of = isOfProgram ? "" : `${command} `;
   return new TsfsaError("USAGE", first, { hints: [...suggestions, `tsfsa ${of}--help shows what is expected`] });
-}
-
-function version(): string {
-  const { version: found } = createRequire(import.meta.url)("../../package.json") as { readonly version: string };
-  return found;
 }

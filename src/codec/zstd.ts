@@ -2,13 +2,11 @@
 // With the content size known, zstd never takes a window longer than the content rounded up to a power of two: so windows are ≤ 8 MiB up to level 18 (its
 // tables ask for no more) and, a block being at most 64 MiB, never over 64 MiB; every stock decoder takes up to 128 MiB.
 
-import { createRequire } from "node:module";
+import zstd from "zstd-napi/binding.js";
 import { viewOf } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import type { FrameDecoder, FrameEncoder } from "./frame.ts";
 
-// Not imported: for the names a CommonJS module exports Node would read it twice, in every thread.
-const zstd = createRequire(import.meta.url)("zstd-napi/binding.js") as typeof import("zstd-napi/binding.js");
 const { CCtx, CParameter, DCtx } = zstd;
 
 /**

@@ -1,9 +1,9 @@
 // The head of a new archive: identity, time and coding, from the options and the environment.
 
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { TsfsaError } from "../base/errors.ts";
+import { programVersion } from "../base/version.ts";
 import { encodeHead } from "../format/head.ts";
 import { formatVersion } from "../format/version.ts";
 import type { Head, SourceDescription } from "../model/archive.ts";
@@ -13,12 +13,6 @@ import type { SaveOptions } from "../model/options.ts";
 const versions = { format: formatVersion, oldestReader: formatVersion };
 
 type Environment = Readonly<Record<string, string | undefined>>;
-
-/** Version of this program, from package.json. */
-function programVersion(): string {
-  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(manifest) as { version: string }).version;
-}
 
 /**
  * The head without its preamble. With SOURCE_DATE_EPOCH in the environment, time and id are pinned: the same inputs give the same bytes
@@ -33,7 +27,7 @@ export function newHead(
   const { codec, level, blockSize } = options.compression;
   const head = {
     ...versions,
-    creator: `tsfsa ${programVersion()}`,
+    creator: `tsfsa ${programVersion}`,
     created: timestamp(epoch),
     label: options.label,
     codec,
@@ -48,7 +42,7 @@ export function newHead(
 /** The head of an archive made of what is left of another: it tells of the same, but is another archive. */
 export function salvagedHead(head: Head, environment: Environment): Omit<Head, "preamble"> {
   const { preamble: _, ...rest } = head;
-  return withNewId({ ...rest, ...versions, creator: `tsfsa ${programVersion()}` }, environment);
+  return withNewId({ ...rest, ...versions, creator: `tsfsa ${programVersion}` }, environment);
 }
 
 function withNewId(head: Omit<Head, "preamble" | "archiveId">, environment: Environment): Omit<Head, "preamble"> {

@@ -17,7 +17,7 @@ import {
 
 export interface PoolOptions {
   /** Entry file of the worker: calls serveJobs(). */
-  readonly url: URL;
+  readonly path: string;
   readonly workers: number;
   readonly workerData?: unknown;
   /** Rejects all jobs with its reason, at once: nobody waits for a thread that is busy. */
@@ -166,7 +166,7 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
   }
 
   #start(): Thread {
-    const worker = new Worker(this.#options.url, { workerData: this.#options.workerData, stdout: true, stderr: true });
+    const worker = new Worker(this.#options.path, { workerData: this.#options.workerData, stdout: true, stderr: true });
     const state = new Int32Array(new SharedArrayBuffer(threadWords.count * 4));
     const thread: Thread = { worker, state, tasks: new Map(), answers: 0, exited: false };
     worker.postMessage({ state } satisfies ThreadMessage);

@@ -6,7 +6,7 @@ import type { GroupSource } from "../archive/reader.ts";
 import { prefixBytes } from "../format/head.ts";
 import type { Reporter } from "../model/events.ts";
 import { WorkerPool } from "../pipeline/pool.ts";
-import { workerUrl } from "../pipeline/worker-url.ts";
+import { workerPath } from "../pipeline/worker-path.ts";
 import { addon } from "../sys/addon.ts";
 import { directoryCapacity, type DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
@@ -133,7 +133,7 @@ async function run(reader: GroupSource, setup: RunSetup, context: RunContext): P
 }
 
 export function startThreads(workerData: RestoreWorkerData, workers: number, signal: AbortSignal): RestorePool {
-  return new WorkerPool<RestoreJobs>({ url: workerUrl("restore/worker"), workers, workerData, signal });
+  return new WorkerPool<RestoreJobs>({ path: workerPath("restore/worker"), workers, workerData, signal });
 }
 
 /** What new entries get by themselves in a directory that passes nothing on. */

@@ -13,7 +13,7 @@ import type { Reporter } from "../model/events.ts";
 import type { Compression } from "../model/options.ts";
 import { WorkerPool } from "../pipeline/pool.ts";
 import { SlotPool } from "../pipeline/slots.ts";
-import { workerUrl } from "../pipeline/worker-url.ts";
+import { workerPath } from "../pipeline/worker-path.ts";
 import { addon } from "../sys/addon.ts";
 import { DirectoryTable, directoryCapacity } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
@@ -124,7 +124,7 @@ export async function saveArchive(
 function startPool(data: SaveWorkerData, workers: number, { startPool: start, trees, signal }: SaveContext): SavePool {
   if (start !== undefined) return start(data);
   const startThreads = (): WorkerPool<SaveJobs> =>
-    new WorkerPool<SaveJobs>({ url: workerUrl("save/worker"), workers, workerData: data, signal });
+    new WorkerPool<SaveJobs>({ path: workerPath("save/worker"), workers, workerData: data, signal });
   return new SmallSavePool(saveJobs(data, trees), signal, startThreads);
 }
 

@@ -7,4 +7,4 @@ import type { SaveJobs, SaveWorkerData } from "./protocol.ts";
 import { SourceTrees } from "./source-trees.ts";
 
 const data = workerData as SaveWorkerData;
-serveJobs<SaveJobs>(saveJobs(data, await SourceTrees.open(data.sources)));
+void SourceTrees.open(data.sources).then((trees) => serveJobs<SaveJobs>(saveJobs(data, trees)));

@@ -4,8 +4,7 @@
 // without NUL. Wrappers in this folder turn −errno into TsfsaError (errors.ts); code in hot paths reads the numbers itself.
 // Layouts of packed records are in layout.ts.
 
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
+import { join } from "node:path";
 import { TsfsaError } from "../base/errors.ts";
 
 /** A number ≥ 0, or −errno. */
@@ -185,6 +184,8 @@ export interface Addon {
   loopStatus(loopFd: number, out: Float64Array): Result;
 
   // --- digest.c ----------------------------------------------------------------------------------------------------
+  /** XXH64 (seed 0, canonical big-endian, 8 bytes) of a range into `out` at `outOffset`. */
+  xxh64(bytes: Uint8Array, offset: number, length: number, out: Uint8Array, outOffset: number): void;
   /** XXH3-128 (seed 0, canonical big-endian, 16 bytes) of a range into `out` at `outOffset`. */
   xxh128(bytes: Uint8Array, offset: number, length: number, out: Uint8Array, outOffset: number): void;
   /** True when the range holds only zeros. */
@@ -300,16 +301,20 @@ export interface Addon {
 
 let loaded: Addon | undefined;
 
-/** The addon, loaded on first use. Throws TsfsaError FAILED where it was never built. */
+/** The addon, loaded on first use. Throws TsfsaError FAILED where that fails, as where it was never built. */
 export function addon(): Addon {
   if (loaded === undefined) {
-    const path = new URL("../../native/build/Release/tsfsa.node", import.meta.url).pathname;
-    if (!existsSync(path)) {
-      throw new TsfsaError("FAILED", `the native addon is missing: expected it at ${path}`, {
-        hints: ["run `npm run prepare` in the package's folder (needs make and a C compiler)"],
+    const path = join(import.meta.dirname, "../../native/build/Release/tsfsa.node");
+    const module = { exports: {} };
+    try {
+      process.dlopen(module, path);
+    } catch (cause) {
+      throw new TsfsaError("FAILED", `the native addon cannot be loaded: ${(cause as Error).message}`, {
+        cause,
+        hints: ["if it is missing: run `npm run prepare` in the package's folder (needs make and a C compiler)"],
       });
     }
-    loaded = createRequire(import.meta.url)(decodeURIComponent(path)) as Addon;
+    loaded = module.exports as Addon;
   }
   return loaded;
 }

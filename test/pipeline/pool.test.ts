@@ -61,9 +61,9 @@ afterAll(async () => {
 });
 
 function start(workers: number, signal?: AbortSignal): WorkerPool<Jobs> {
-  const url = pathToFileURL(join(folder, "worker.mjs"));
+  const path = join(folder, "worker.mjs");
   const pool = new WorkerPool<Jobs>({
-    url,
+    path,
     workers,
     workerData: "shared",
     ...(signal === undefined ? {} : { signal }),

@@ -97,6 +97,9 @@ describe("the addon", () => {
         const middle = area.subarray(32, 96);
         expect(outcome(() => addon().isZero(middle, offset, length))).toBe(inside(offset, length));
         expect(outcome(() => addon().crc32c(0, middle, offset, length))).toBe(inside(offset, length));
+        expect(outcome(() => addon().xxh64(middle, offset, length, middle, outOffset))).toBe(
+          inside(offset, length) && inside(outOffset, 8),
+        );
         expect(outcome(() => addon().xxh128(middle, offset, length, middle, outOffset))).toBe(
           inside(offset, length) && inside(outOffset, 16),
         );

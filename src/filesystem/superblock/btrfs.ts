@@ -1,6 +1,8 @@
 // The superblock of btrfs: struct btrfs_super_block (Linux include/uapi/linux/btrfs_tree.h), 4096 bytes at offset 64 KiB,
 // little-endian. Profiles of data and metadata come from the chunk tree (btrfs-chunks.ts).
 
+import { equalBytes } from "../../base/bytes.ts";
+import { xxh64 } from "../../format/checksum.ts";
 import { crc32c } from "../crc32c.ts";
 import { Fields, hex, isPowerOfTwo, namesOfBits } from "../fields.ts";
 import type { ByteReader } from "../reader.ts";
@@ -134,10 +136,7 @@ export async function identifyBtrfs(reader: ByteReader): Promise<Identity | unde
 export async function checksumMatches(name: BtrfsChecksum, bytes: Uint8Array): Promise<boolean> {
   const content = bytes.subarray(32);
   if (name === "crc32c") return new Fields(bytes).u32(0) === crc32c(content);
-  if (name === "xxhash") {
-    const { xxhash64 } = (await import("hash-wasm/dist/xxhash64.umd.min.js")).default;
-    return hex(bytes.slice(0, 8).toReversed()) === (await xxhash64(content));
-  }
+  if (name === "xxhash") return equalBytes(bytes.subarray(0, 8), xxh64(content).toReversed());
   const found = hex(bytes.subarray(0, 32));
   if (name === "sha256") {
     const { createHash } = await import("node:crypto");
