@@ -21,6 +21,8 @@
         "src/scatter.c",
         "src/write.c",
         "src/row.c",
+        "src/ustar.c",
+        "src/place.c",
         "src/plain.c",
         "src/order.c"
       ],

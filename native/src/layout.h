@@ -97,6 +97,34 @@ FIELD(gather_record, firstHole, 64);
 FIELD(gather_record, unwritten, 72);
 FIELD(gather_record, shared, 76);
 
+// What the plan knows of an entry; its name follows, then the path of a link.
+struct entry_record {
+  uint32_t directory;
+  uint8_t kind;
+  uint8_t nameLength;
+  uint8_t flags;
+  uint8_t zero;
+  uint32_t depth;
+  uint32_t linkLength;
+  double linkEntry;
+  uint32_t error;
+  uint32_t zeros;
+  struct stat_record stat;
+};
+_Static_assert(sizeof(struct entry_record) == 160, "entry record");
+FIELD(entry_record, directory, 0);
+FIELD(entry_record, kind, 4);
+FIELD(entry_record, nameLength, 5);
+FIELD(entry_record, flags, 6);
+FIELD(entry_record, depth, 8);
+FIELD(entry_record, linkLength, 12);
+FIELD(entry_record, linkEntry, 16);
+FIELD(entry_record, error, 24);
+FIELD(entry_record, stat, 32);
+
+// Flags of an entry record.
+enum { ENTRY_LINKED = 1, ENTRY_SUBVOLUME = 2 };
+
 // Of what scatter says of a row.
 enum {
   SCATTER_CREATE = 1,

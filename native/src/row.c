@@ -67,8 +67,6 @@ static bool legal_flags(const struct row *row) {
 
 bool read_row(struct row_reader *reader, struct row *row) {
   uint64_t depth, offset, device, extras;
-  int64_t birth;
-  uint32_t birth_ns;
   uint8_t born;
   memset(row, 0, sizeof *row);
   if (!read_u8(reader, &row->kind) || !read_u8(reader, &row->flags) || !read_varint(reader, &depth) ||
@@ -91,10 +89,11 @@ bool read_row(struct row_reader *reader, struct row *row) {
   row->offset = offset * 512;
   if (!read_time(reader, 0, &row->mtime, &row->mtime_ns, &legal) ||
       !read_time(reader, row->mtime, &row->atime, &row->atime_ns, &legal) || !read_u8(reader, &born) || born > 1 ||
-      (born == 1 && !read_time(reader, row->mtime, &birth, &birth_ns, &legal)) ||
+      (born == 1 && !read_time(reader, row->mtime, &row->btime, &row->btime_ns, &legal)) ||
       !read_varint(reader, &row->inode_flags) || !read_varint(reader, &row->project_id) || !read_varint(reader, &extras)) {
     return false;
   }
+  row->has_birth = born == 1;
   legal = legal && row->inode_flags <= UINT32_MAX && row->project_id <= UINT32_MAX;
   row->simple = legal && extras == (row->kind == KIND_SYMLINK ? 1 : 0) && row->kind != KIND_HARDLINK;
   if (extras > 0xff) return false;
@@ -104,4 +103,37 @@ bool read_row(struct row_reader *reader, struct row *row) {
     if (tag != 1 || row->target_length == 0 || row->target_length > target_max) row->simple = false;
   }
   return true;
+}
+
+static uint8_t *write_varint(uint8_t *at, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) *at++ = (uint8_t)(value | 0x80);
+  *at++ = (uint8_t)value;
+  return at;
+}
+
+static uint8_t *write_time(uint8_t *at, int64_t seconds, int64_t origin, uint32_t nanoseconds) {
+  const int64_t difference = seconds - origin;
+  return write_varint(write_varint(at, ((uint64_t)difference << 1) ^ (uint64_t)(difference >> 63)), nanoseconds);
+}
+
+size_t write_row(const struct row *row, uint8_t out[ROW_MAX]) {
+  uint8_t *at = out;
+  *at++ = row->kind;
+  *at++ = row->flags;
+  at = write_varint(at, row->depth);
+  at = write_varint(at, row->name_length);
+  memcpy(at, row->name, row->name_length);
+  at = write_varint(at + row->name_length, row->offset / 512);
+  at = write_varint(at, row->mode);
+  at = write_varint(at, row->uid);
+  at = write_varint(at, row->gid);
+  at = write_varint(at, row->size);
+  at = write_time(at, row->mtime, 0, row->mtime_ns);
+  at = write_time(at, row->atime, row->mtime, row->atime_ns);
+  *at++ = row->has_birth;
+  if (row->has_birth) at = write_time(at, row->btime, row->mtime, row->btime_ns);
+  at = write_varint(at, row->inode_flags);
+  at = write_varint(at, row->project_id);
+  *at++ = 0; // no extras
+  return (size_t)(at - out);
 }

@@ -1,5 +1,5 @@
 // Catalog rows (grammar: src/format/row.ts) as bytes: read as strictly as src/format/rowDecoder.ts does, without values
-// for what only some rows have.
+// for what only some rows have, and written for those that have nothing of the kind.
 
 #ifndef TSFSA_ROW_H
 #define TSFSA_ROW_H
@@ -28,6 +28,9 @@ struct row {
   int64_t atime;
   uint32_t mtime_ns;
   uint32_t atime_ns;
+  bool has_birth;
+  int64_t btime;
+  uint32_t btime_ns;
   uint64_t inode_flags;
   uint64_t project_id;
   const uint8_t *target;
@@ -42,5 +45,11 @@ struct row_reader {
 
 // Reads the next row; false: the bytes are no row, not even one that is not simple.
 bool read_row(struct row_reader *reader, struct row *row);
+
+// Most bytes that write_row() needs.
+enum { ROW_MAX = 512 };
+
+// Writes a row without extras whose times lie within 2^53 seconds. Returns its length.
+size_t write_row(const struct row *row, uint8_t out[ROW_MAX]);
 
 #endif

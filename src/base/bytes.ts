@@ -289,13 +289,6 @@ export class ByteWriter {
     this.#bytes.set(bytes, at);
   }
 
-  /** Copies `length` bytes from `start` on; for short ones, without a view of them. */
-  range(bytes: Uint8Array, start: number, length: number): void {
-    const at = this.#advance(length);
-    const target = this.#bytes;
-    for (let i = 0; i < length; i++) target[at + i] = bytes[start + i] as number;
-  }
-
   zeros(length: number): void {
     const at = this.#advance(length);
     this.#bytes.fill(0, at, at + length);

@@ -4,19 +4,11 @@
 //   zigzag mtime s, varint ns · zigzag atime s − mtime s, varint ns · varint 0, or 1 and zigzag btime s − mtime s, varint ns ·
 //   varint inode flags · varint project id · varint extras, each u8 tag, bytes value (ascending tags)
 //
-// The digest of a row does not stand in it: segment.ts puts all digests at the end of the content.
+// The digest of a row does not stand in it: segment.ts puts all digests at the end of the content. Rows of plain entries the addon writes (native/src/row.c).
 
 import { ByteWriter, utf8 } from "../base/bytes.ts";
 import type { CatalogRow } from "../model/catalog.ts";
-import {
-  EntryKind,
-  type ExtendedAttribute,
-  type Extent,
-  type SharedExtent,
-  type Subvolume,
-  type Timestamp,
-} from "../model/entry.ts";
-import type { PlainFile } from "./plain-file.ts";
+import type { ExtendedAttribute, Extent, SharedExtent, Subvolume, Timestamp } from "../model/entry.ts";
 
 export const rowFlags = {
   digest: 1,
@@ -71,33 +63,6 @@ export function encodeRow(writer: ByteWriter, row: CatalogRow): void {
     writer.u8(tag);
     writer.byteString(value);
   }
-}
-
-/** Appends the row of a plain file that has a digest: the same bytes as encodeRow. */
-export function encodePlainRow(writer: ByteWriter, file: PlainFile): void {
-  const nameLength = file.pathLength - file.nameStart;
-  writer.u8(EntryKind.file);
-  writer.u8(file.linked ? rowFlags.digest | rowFlags.linked : rowFlags.digest);
-  writer.varint(file.depth);
-  writer.varint(nameLength);
-  writer.range(file.path, file.nameStart, nameLength);
-  writer.varint(file.offset / 512);
-  writer.varint(file.mode);
-  writer.varint(file.uid);
-  writer.varint(file.gid);
-  writer.varint(file.size);
-  writer.zigzag(file.mtimeSeconds);
-  writer.varint(file.mtimeNanoseconds);
-  writer.zigzag(file.atimeSeconds - file.mtimeSeconds);
-  writer.varint(file.atimeNanoseconds);
-  writer.u8(file.hasBirth ? 1 : 0);
-  if (file.hasBirth) {
-    writer.zigzag(file.btimeSeconds - file.mtimeSeconds);
-    writer.varint(file.btimeNanoseconds);
-  }
-  writer.varint(file.inodeFlags);
-  writer.varint(file.projectId);
-  writer.u8(0);
 }
 
 function flagsOf(row: CatalogRow): number {

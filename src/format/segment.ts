@@ -10,8 +10,7 @@ import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { CatalogRow, Completion } from "../model/catalog.ts";
 import { parityLength, withParity } from "./parity.ts";
-import type { PlainFile } from "./plain-file.ts";
-import { encodePlainRow, encodeRow, writeExtents } from "./row.ts";
+import { encodeRow, writeExtents } from "./row.ts";
 import { sectorProofSince } from "./version.ts";
 
 const segmentHeaderLength = 24;
@@ -40,29 +39,6 @@ export interface SegmentContent {
 
 export const completionFlags = { damaged: 1, changed: 2 } as const;
 
-/** Rows of plain files of one run, encoded while they are placed, before it is known whether they will stand. */
-export class PlainRows {
-  readonly #bytes = new ByteWriter(1 << 15);
-  readonly #starts: number[] = [];
-
-  add(file: PlainFile): void {
-    this.#starts.push(this.#bytes.length);
-    encodePlainRow(this.#bytes, file);
-  }
-
-  clear(): void {
-    this.#bytes.clear();
-    this.#starts.length = 0;
-  }
-
-  /** Appends row `index` to `target`. */
-  copy(index: number, target: ByteWriter): void {
-    const start = this.#starts[index] as number;
-    const end = this.#starts[index + 1] ?? this.#bytes.length;
-    target.range(this.#bytes.buffer, start, end - start);
-  }
-}
-
 /** Collects the rows of one block. */
 export class RowEncoder {
   readonly #rows = new ByteWriter(1 << 16);
@@ -80,11 +56,11 @@ export class RowEncoder {
     this.#count++;
   }
 
-  /** Adds row `index` of the plain ones; its digest is the one with that index in `digests`, each of `digestLength` bytes. */
-  addPlain(plain: PlainRows, index: number, digests: Uint8Array, digestLength: number): void {
-    plain.copy(index, this.#rows);
-    this.#digests.range(digests, index * digestLength, digestLength);
-    this.#count++;
+  /** Adds rows that are encoded already, with the digests of those that have one. */
+  addEncoded({ count, rows, digests }: EncodedRows): void {
+    this.#rows.raw(rows);
+    this.#digests.raw(digests);
+    this.#count += count;
   }
 
   /** What was added since the last call, in buffers of its own. */

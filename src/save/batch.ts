@@ -1,34 +1,7 @@
-// The entry records of a pack job: what the plan knows of each entry, packed into one buffer that moves to the worker.
-//
-//   u32 directory index · u8 kind · u8 name length · u8 flags · u8 0 · u32 depth · u32 link path length · f64 link entry
-//   · u32 errno · u32 0 · stat record (128) · name · link path · zeros to a multiple of 8
-//
-// kind is an EntryKind; the errno is why an absent entry is absent, or why a directory's content is.
-
+// The entry records of a pack job (entryLayout of sys/layout.ts): what the plan knows of each entry, packed into one buffer that moves to the worker.
 import { viewOf } from "../base/bytes.ts";
 import type { EntryKind } from "../model/entry.ts";
-import { statLayout } from "../sys/layout.ts";
-
-/** Offsets of the fields of a record. */
-export const batchLayout = {
-  directory: 0,
-  kind: 4,
-  nameLength: 5,
-  flags: 6,
-  depth: 8,
-  linkLength: 12,
-  linkEntry: 16,
-  errno: 24,
-  stat: 32,
-  name: 32 + statLayout.size,
-} as const;
-
-export const batchFlags = {
-  /** nlink > 1: a later entry may be a hard link to this one. */
-  linked: 1,
-  /** A directory that may be the root of a btrfs subvolume. */
-  subvolume: 2,
-} as const;
+import { entryLayout, statLayout } from "../sys/layout.ts";
 
 /** Where an entry's name and stat stand in the listing of its directory. */
 export interface EntrySource {
@@ -61,23 +34,23 @@ export class BatchWriter {
   add(directory: number, fields: BatchFields, source: EntrySource): void {
     const { nameLength, nameStart, names, stats, statOffset } = source;
     const { linkPath } = fields;
-    const size = (batchLayout.name + nameLength + linkPath.length + 7) & ~7;
+    const size = (entryLayout.size + nameLength + linkPath.length + 7) & ~7;
     if (this.#length + size > this.#bytes.length) this.#grow(size);
     const at = this.#length;
     const bytes = this.#bytes;
     const view = this.#view;
-    view.setUint32(at + batchLayout.directory, directory, true);
-    bytes[at + batchLayout.kind] = fields.kind;
-    bytes[at + batchLayout.nameLength] = nameLength;
-    bytes[at + batchLayout.flags] = fields.flags;
-    view.setUint32(at + batchLayout.depth, fields.depth, true);
-    view.setUint32(at + batchLayout.linkLength, linkPath.length, true);
-    view.setFloat64(at + batchLayout.linkEntry, fields.linkEntry, true);
-    view.setUint32(at + batchLayout.errno, fields.errno, true);
-    const statAt = at + batchLayout.stat;
+    view.setUint32(at + entryLayout.directory, directory, true);
+    bytes[at + entryLayout.kind] = fields.kind;
+    bytes[at + entryLayout.nameLength] = nameLength;
+    bytes[at + entryLayout.flags] = fields.flags;
+    view.setUint32(at + entryLayout.depth, fields.depth, true);
+    view.setUint32(at + entryLayout.linkLength, linkPath.length, true);
+    view.setFloat64(at + entryLayout.linkEntry, fields.linkEntry, true);
+    view.setUint32(at + entryLayout.error, fields.errno, true);
+    const statAt = at + entryLayout.stat;
     for (let i = 0; i < statLayout.size; i += 4)
       view.setUint32(statAt + i, stats.getUint32(statOffset + i, true), true);
-    const nameAt = at + batchLayout.name;
+    const nameAt = at + entryLayout.size;
     for (let i = 0; i < nameLength; i++) bytes[nameAt + i] = names[nameStart + i] as number;
     if (linkPath.length > 0) bytes.set(linkPath, nameAt + nameLength);
     this.#length += size;
@@ -125,11 +98,16 @@ export class EntryBatch {
       this.#offsets[i] = at;
       const end =
         at +
-        batchLayout.name +
-        (bytes[at + batchLayout.nameLength] as number) +
-        this.view.getUint32(at + batchLayout.linkLength, true);
+        entryLayout.size +
+        (bytes[at + entryLayout.nameLength] as number) +
+        this.view.getUint32(at + entryLayout.linkLength, true);
       at = (end + 7) & ~7;
     }
+  }
+
+  /** Where the records of `count` entries from `start` begin. */
+  starts(start: number, count: number): Uint32Array {
+    return this.#offsets.subarray(start, start + count);
   }
 
   /** Where record `index` starts: for whoever reads its fields in place. */
@@ -144,17 +122,17 @@ export class EntryBatch {
 
   #read(at: number): ReadEntry {
     const { bytes, view } = this;
-    const nameEnd = at + batchLayout.name + (bytes[at + batchLayout.nameLength] as number);
-    const linkLength = view.getUint32(at + batchLayout.linkLength, true);
+    const nameEnd = at + entryLayout.size + (bytes[at + entryLayout.nameLength] as number);
+    const linkLength = view.getUint32(at + entryLayout.linkLength, true);
     return {
-      directory: view.getUint32(at + batchLayout.directory, true),
-      kind: bytes[at + batchLayout.kind] as EntryKind,
-      flags: bytes[at + batchLayout.flags] as number,
-      depth: view.getUint32(at + batchLayout.depth, true),
-      linkEntry: view.getFloat64(at + batchLayout.linkEntry, true),
-      errno: view.getUint32(at + batchLayout.errno, true),
-      statOffset: at + batchLayout.stat,
-      name: bytes.subarray(at + batchLayout.name, nameEnd),
+      directory: view.getUint32(at + entryLayout.directory, true),
+      kind: bytes[at + entryLayout.kind] as EntryKind,
+      flags: bytes[at + entryLayout.flags] as number,
+      depth: view.getUint32(at + entryLayout.depth, true),
+      linkEntry: view.getFloat64(at + entryLayout.linkEntry, true),
+      errno: view.getUint32(at + entryLayout.error, true),
+      statOffset: at + entryLayout.stat,
+      name: bytes.subarray(at + entryLayout.size, nameEnd),
       linkPath: linkLength === 0 ? noPath : bytes.subarray(nameEnd, nameEnd + linkLength),
     };
   }

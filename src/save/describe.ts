@@ -6,7 +6,8 @@ import { EntryKind } from "../model/entry.ts";
 import { segmentsToExtents } from "../sys/data-runs.ts";
 import { errnoName } from "../sys/errors.ts";
 import type { Gathered } from "../sys/gathered.ts";
-import { batchFlags, type ReadEntry } from "./batch.ts";
+import type { ReadEntry } from "./batch.ts";
+import { entryFlags } from "../sys/layout.ts";
 import type { EntryDraft } from "./draft.ts";
 import { memberName } from "./member-name.ts";
 import { legalTime, type PlannedStats } from "./planned-stats.ts";
@@ -65,7 +66,7 @@ export function catalogRow(draft: EntryDraft, stats: PlannedStats): CatalogRow {
     atime: stats.atime(at),
     inodeFlags: gathered?.inodeFlags ?? 0,
     projectId: gathered?.projectId ?? 0,
-    linked: (entry.flags & batchFlags.linked) !== 0 && !isAbsent,
+    linked: (entry.flags & entryFlags.linked) !== 0 && !isAbsent,
     changed: draft.changed,
     damaged: isDamaged || (kind === EntryKind.directory && entry.errno !== 0),
     sparse: fields?.sparse !== undefined,

@@ -8,11 +8,11 @@ import { O_DIRECTORY } from "../sys/constants.ts";
 import { dataSegments, sumOfSegments } from "../sys/data-runs.ts";
 import { ESTALE } from "../sys/errors.ts";
 import { fileExtents, type Gathered } from "../sys/gathered.ts";
-import { readInt64, statLayout } from "../sys/layout.ts";
+import { entryFlags, readInt64, statLayout } from "../sys/layout.ts";
 import { openQuietly } from "../sys/open-quietly.ts";
 import { settlePlaceholder, subvolumeOf } from "../sys/subvolume.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
-import { batchFlags, type EntryBatch, type ReadEntry } from "./batch.ts";
+import type { EntryBatch, ReadEntry } from "./batch.ts";
 import { memberFields } from "./describe.ts";
 import type { EntryDraft } from "./draft.ts";
 import { absentWarning, attributeLosses, attributeWarning, directoryWarnings, type DraftWarning } from "./loss.ts";
@@ -152,7 +152,7 @@ export class Drafter {
   }
 
   #subvolume(entry: ReadEntry): Subvolume | undefined {
-    if ((entry.flags & batchFlags.subvolume) === 0 || this.#source.block !== undefined) return undefined;
+    if ((entry.flags & entryFlags.subvolume) === 0 || this.#source.block !== undefined) return undefined;
     const fd = openQuietly(this.#input.dirFds[entry.directory] as number, entry.name, O_DIRECTORY);
     if (fd < 0) return undefined; // told as an attribute that is lost
     const found = subvolumeOf(fd);
@@ -207,7 +207,7 @@ export class Drafter {
    * later entries are links to the planned one.
    */
   #renew(entry: ReadEntry, gathered: Gathered, fd: number): boolean {
-    if ((entry.flags & batchFlags.linked) !== 0 && this.#isOther(entry, gathered)) return false;
+    if ((entry.flags & entryFlags.linked) !== 0 && this.#isOther(entry, gathered)) return false;
     const { statOffset } = entry;
     return this.#tree.statAt(fd, noBytes, this.#input.entries.subarray(statOffset, statOffset + statLayout.size)) >= 0;
   }

@@ -6,7 +6,8 @@ import { emptyTotals, totalOfKind } from "../format/summary.ts";
 import { EntryKind, type Extent } from "../model/entry.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { errnoName } from "../sys/errors.ts";
-import { batchFlags, type EntryBatch } from "./batch.ts";
+import type { EntryBatch } from "./batch.ts";
+import { entryFlags } from "../sys/layout.ts";
 import { catalogRow } from "./describe.ts";
 import type { EntryDraft } from "./draft.ts";
 import type { Drafter } from "./drafter.ts";
@@ -19,6 +20,16 @@ const slash = 0x2f;
 
 /** Directory of a block that starts with the root, or in which no entry starts. */
 export const noDirectory = -1;
+
+/** Plain entries that stand one behind the other. */
+export interface PlainRun {
+  /** Index of the first. */
+  readonly start: number;
+  readonly count: number;
+  readonly files: number;
+  /** Of content. */
+  readonly bytes: number;
+}
 
 export class PackJob {
   readonly entries: EntryBatch;
@@ -58,7 +69,8 @@ export class PackJob {
    */
   hasTrouble(start: number, drafts: readonly (EntryDraft | undefined)[]): boolean {
     let trouble = false;
-    for (const [i, draft] of drafts.entries()) {
+    for (let i = 0; i < drafts.length; i++) {
+      const draft = drafts[i];
       if (draft === undefined || draft.large !== undefined) continue;
       if (draft.changed) trouble = true;
       if (draft.readErrno === 0) continue;
@@ -84,7 +96,7 @@ export class PackJob {
       draft.damagedRanges.push({ offset: 0, length: draft.large?.sliceEnd ?? draft.size });
     }
     for (const warning of draft.warnings) this.#warn(index, warning);
-    if (draft.kind === EntryKind.absent && (draft.entry.flags & batchFlags.linked) !== 0) {
+    if (draft.kind === EntryKind.absent && (draft.entry.flags & entryFlags.linked) !== 0) {
       this.lost.push({ entry: this.#input.firstEntry + index, errno: draft.absentErrno });
     }
     if (draft.large === undefined) this.#warnOfContent(index, draft);
@@ -97,16 +109,17 @@ export class PackJob {
     addTo(this.#totals, draft);
   }
 
-  /** Takes a plain file as read, whose row is with the others already: its numbers. */
-  acceptPlain(directory: number, size: number, isFirst: boolean): void {
-    this.#accepted++;
-    if (isFirst) this.#directory = directory;
+  /** Takes plain entries as read, whose rows are with the others already: their numbers. */
+  acceptPlain({ start, count, files, bytes }: PlainRun, isFirst: boolean): void {
+    this.#accepted += count;
+    if (isFirst) this.#directory = this.entries.entry(start).directory;
     const totals = this.#totals;
-    totals.entries++;
-    totals.files++;
-    totals.members++;
-    totals.bytes += size;
-    totals.dataBytes += size;
+    totals.entries += count;
+    totals.files += files;
+    totals.directories += count - files;
+    totals.members += count;
+    totals.bytes += bytes;
+    totals.dataBytes += bytes;
   }
 
   /** Takes the block of all entries accepted since the one before. */

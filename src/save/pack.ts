@@ -10,15 +10,15 @@ import { RowEncoder } from "../format/segment.ts";
 import type { JobResult } from "../pipeline/protocol.ts";
 import { addon } from "../sys/addon.ts";
 import { E2BIG, ENOSPC, systemError } from "../sys/errors.ts";
-import { batchLayout, EntryBatch } from "./batch.ts";
+import { EntryBatch } from "./batch.ts";
 import { ContentReader } from "./content.ts";
 import type { EntryDraft } from "./draft.ts";
 import { Drafter } from "./drafter.ts";
 import { noDirectory, PackJob } from "./job.ts";
 import { readGathered } from "../sys/gathered.ts";
-import { gatherLayout, statLayout } from "../sys/layout.ts";
+import { entryLayout, gatherLayout, statLayout } from "../sys/layout.ts";
 import { EntryKind } from "../model/entry.ts";
-import { notPlain, plainHeaderMax, PlainFiles } from "./plain.ts";
+import { type OpenedEntries, PlainEntries } from "./plain.ts";
 import { Relinker } from "./relink.ts";
 import { type SealedTar, sealTar } from "./seal.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
@@ -34,7 +34,7 @@ const gatherBytesMax = limits.blockBytes;
 
 /** Entries placed in the block; `full`: the next one wants a new block. */
 interface Run {
-  /** Undefined: a plain file. */
+  /** Undefined: a plain entry. */
   readonly drafts: readonly (EntryDraft | undefined)[];
   readonly length: number;
   readonly full: boolean;
@@ -51,7 +51,7 @@ export class Packer {
   #tree: TreeSource = addon();
   readonly #members = new MemberEncoder();
   readonly #rows = new RowEncoder();
-  readonly #plain: PlainFiles;
+  readonly #plain: PlainEntries;
   #tar: Uint8Array;
   #gathered = new Uint8Array(gatherBytes);
   #gatheredView = new DataView(this.#gathered.buffer);
@@ -73,7 +73,7 @@ export class Packer {
     // All workers together open a quarter of what the process may; how many at a time does not show in the archive.
     const share = Math.floor(addon().openFileLimit() / (4 * data.workers));
     this.#gatherCount = Math.max(8, Math.min(gatherCountMax, share));
-    this.#plain = new PlainFiles(digest, this.#members, this.#gatherCount);
+    this.#plain = new PlainEntries(digest, this.#gatherCount);
     this.#records = new Int32Array(this.#gatherCount);
     this.#fds = new Int32Array(this.#gatherCount);
     this.#names = new Uint8Array(this.#gatherCount * (2 + limits.nameBytes));
@@ -106,13 +106,13 @@ export class Packer {
     const source = sources[input.source] as SourceConfig;
     const drafter = new Drafter(input, entries, blockSize, recheck, this.#tree, source);
     const job = new PackJob(input, entries, drafter, source.prefixLength);
-    this.#plain.startJob(input, blockSize);
+    this.#plain.startJob(input, entries, blockSize);
     let length = 0;
     let next = 0;
     let attempt = 1;
     while (next < entries.length) {
       const count = this.#open(job, input, next);
-      const run = this.#place(drafter, entries, next, count, length);
+      const run = this.#place(drafter, next, count, length);
       this.#content.read(this.#tree, this.#tar, run.drafts);
       if (!this.#plain.read(this.#tree, this.#tar)) continue;
       if (attempt < attemptsMax && job.hasTrouble(next, run.drafts)) {
@@ -120,9 +120,13 @@ export class Packer {
         continue;
       }
       attempt = 1;
-      for (const draft of run.drafts) {
-        if (draft === undefined) this.#plain.accept(job, this.#rows);
-        else job.accept(draft, this.#rows);
+      for (let i = 0; i < run.drafts.length; ) {
+        const draft = run.drafts[i];
+        if (draft === undefined) i += this.#plain.accept(job, this.#rows);
+        else {
+          job.accept(draft, this.#rows);
+          i++;
+        }
       }
       next += run.drafts.length;
       length = run.length;
@@ -198,16 +202,16 @@ export class Packer {
     let to = 0;
     for (let i = 0; i < count; i++) {
       const record = entries.offsetOf(start + i);
-      const kind = bytes[record + batchLayout.kind] as EntryKind;
+      const kind = bytes[record + entryLayout.kind] as EntryKind;
       if (kind === EntryKind.hardlink || kind === EntryKind.absent) continue;
-      const dirFd = dirFds[view.getUint32(record + batchLayout.directory, true)] as number;
+      const dirFd = dirFds[view.getUint32(record + entryLayout.directory, true)] as number;
       if (dirFd < 0) continue;
-      const length = byInode ? 0 : (bytes[record + batchLayout.nameLength] as number);
-      const from = record + batchLayout.name;
+      const length = byInode ? 0 : (bytes[record + entryLayout.nameLength] as number);
+      const from = record + entryLayout.size;
       names[to++] = kind;
       names[to++] = length;
       for (let at = from; at < from + length; at++) names[to++] = bytes[at] as number;
-      this.#dirFds[opened] = byInode ? view.getUint32(record + batchLayout.stat + statLayout.ino, true) : dirFd;
+      this.#dirFds[opened] = byInode ? view.getUint32(record + entryLayout.stat + statLayout.ino, true) : dirFd;
       this.#positions[opened] = i;
       opened++;
     }
@@ -215,30 +219,21 @@ export class Packer {
   }
 
   /** Writes the headers of opened entries into the block and says where their data goes, until the block is over-full. */
-  #place(drafter: Drafter, entries: EntryBatch, start: number, count: number, startLength: number): Run {
+  #place(drafter: Drafter, start: number, count: number, startLength: number): Run {
     const drafts: (EntryDraft | undefined)[] = [];
     const splitBytes = Math.min(2 * this.#data.compression.blockSize, limits.blockBytes / 2);
-    const plain = this.#plain;
-    const view = this.#gatheredView;
+    const opened = { start, count, gathered: this.#gathered, records: this.#records, fds: this.#fds };
     let length = startLength;
-    plain.startRun();
-    for (let i = 0; i < count; i++) {
+    this.#plain.startRuns(opened);
+    while (drafts.length < count) {
+      if (!this.#data.recheck) length = this.#placePlain(opened, drafts, length, splitBytes);
+      const i = drafts.length;
+      if (i === count) break;
       const fd = this.#fds[i] as number;
       const record = this.#records[i] as number;
-      let draft: EntryDraft | undefined;
-      let end = notPlain;
-      if (fd >= 0 && !this.#data.recheck) {
-        this.#reserve(length + plainHeaderMax, length);
-        end = plain.place(entries, start + i, view, record, fd, this.#tar, length);
-      }
-      if (end === notPlain) {
-        const gathered = record < 0 ? undefined : readGathered(this.#gathered, view, record);
-        draft = drafter.draft(start + i, gathered, fd);
-        end = this.#placeOne(draft, length);
-      } else if (end <= splitBytes || length === 0) {
-        this.#reserve(end, plain.dataOffset);
-        this.#tar.fill(0, end - (-plain.size & 511), end);
-      } else plain.takeBack();
+      const gathered = record < 0 ? undefined : readGathered(this.#gathered, this.#gatheredView, record);
+      const draft = drafter.draft(start + i, gathered, fd);
+      const end = this.#placeOne(draft, length);
       if (end > splitBytes && length > 0) {
         for (let j = i; j < count; j++) if ((this.#fds[j] as number) >= 0) this.#tree.close(this.#fds[j] as number);
         return { drafts, length, full: true };
@@ -247,6 +242,17 @@ export class Packer {
       drafts.push(draft);
     }
     return { drafts, length, full: false };
+  }
+
+  /** Places the next entries as long as they are plain; returns where they end in the block. */
+  #placePlain(opened: OpenedEntries, drafts: (EntryDraft | undefined)[], length: number, splitBytes: number): number {
+    for (;;) {
+      const [placed, end, room] = this.#plain.place(opened, drafts.length, this.#tar, length, splitBytes);
+      for (let i = 0; i < placed; i++) drafts.push(undefined);
+      if (room === 0) return end;
+      this.#reserve(room, end);
+      length = end;
+    }
   }
 
   /** Returns where the entry ends in the block. */

@@ -1,170 +1,178 @@
-// The fast lane of packing, for what nearly every entry is: a regular file within one block, without attributes, holes or anything to tell of it. It goes
-// from the batch record (what the plan saw) and the gather record (what opening it told) straight into header and catalog row; all other entries
-// become drafts (drafter.ts). Invariant: both ways give the same bytes.
+// The fast lane of packing, for what nearly every entry is: a regular file within one block, or a directory, without attributes, holes or anything
+// to tell of it. The addon writes header and catalog row from the entry record (what the plan saw) and the gather record (what opening it told); all
+// other entries become drafts (drafter.ts). Invariant: both ways give the same bytes.
 
 import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves } from "../codec/leaves.ts";
-import type { PlainFile } from "../format/plain-file.ts";
-import type { MemberEncoder } from "../format/member.ts";
-import { PlainRows, type RowEncoder } from "../format/segment.ts";
-import { nameLength, shortFieldMax } from "../format/ustar.ts";
-import { EntryKind, nanosecondsMax } from "../model/entry.ts";
-import { STATX_BTIME } from "../sys/constants.ts";
+import type { RowEncoder } from "../format/segment.ts";
+import { EntryKind } from "../model/entry.ts";
+import { addon } from "../sys/addon.ts";
+import { placeLayout, plainRowMax } from "../sys/layout.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
-import { gatherLayout, readInt64, statLayout } from "../sys/layout.ts";
-import { batchFlags, batchLayout, type EntryBatch } from "./batch.ts";
-import type { PackJob } from "./job.ts";
-import { directoryName } from "./member-name.ts";
+import type { EntryBatch } from "./batch.ts";
+import type { PackJob, PlainRun } from "./job.ts";
 import type { PackInput } from "./protocol.ts";
 
-/** What place() answers for an entry that is not plain. */
-export const notPlain = -1;
-/** Bytes of tar that place() may need beyond the end of the entry before. */
-export const plainHeaderMax = 1536;
-
 const noStats = new Uint8Array(0);
-const none = -1;
 
-/** The plain files of one run: placed one after the other, then read in one call, then taken into the catalog. One per worker. */
-export class PlainFiles {
+/** Entries that were opened together. */
+export interface OpenedEntries {
+  readonly start: number;
+  readonly count: number;
+  /** Gather records, and where each entry's begins; −1: it has none. */
+  readonly gathered: Uint8Array;
+  readonly records: Int32Array;
+  /** Descriptors of files; −1: none. */
+  readonly fds: Int32Array;
+}
+
+interface PlacedRun extends PlainRun {
+  /** Where its rows end. */
+  readonly rowsEnd: number;
+}
+
+/** The plain entries among those opened together: placed, then their content read in one call, then taken into the catalog. One per worker. */
+export class PlainEntries {
   readonly #digest: Digest;
-  readonly #members: MemberEncoder;
-  readonly #rows = new PlainRows();
+  readonly #rows: Uint8Array;
   readonly #digests: Uint8Array;
-  readonly #indexes: Int32Array;
-  readonly #directories: Int32Array;
+  readonly #left: Uint8Array;
   readonly #fds: Int32Array;
   readonly #sizes: Float64Array;
   readonly #offsets: Float64Array;
   readonly #status: Float64Array;
-  readonly #file: PlainFile;
+  readonly #state = new Float64Array(placeLayout.length);
+  readonly #runs: PlacedRun[] = [];
   /** Entries of the job that were in trouble: they take the other way from then on. */
   readonly #troubled = new Set<number>();
   #input: PackInput | undefined;
-  #count = 0;
-  #taken = 0;
+  #entries: EntryBatch | undefined;
   #limit = 0;
-  /** Directory whose member name stands in #file.path; its bytes there. */
-  #directory = none;
-  #directoryLength = 0;
-  /** Of the entry placed last: where its data starts in the block, and its bytes. */
-  dataOffset = 0;
-  size = 0;
+  /** Of what accept() has taken: runs, bytes of rows, files. */
+  #taken = 0;
+  #takenRows = 0;
+  #takenFiles = 0;
 
-  /** `runMax`: entries of one run at most. */
-  constructor(digest: Digest, members: MemberEncoder, runMax: number) {
+  /** `openedMax`: entries that are opened together, at most. */
+  constructor(digest: Digest, openedMax: number) {
     this.#digest = digest;
-    this.#members = members;
-    this.#digests = new Uint8Array(runMax * digest.length);
-    this.#indexes = new Int32Array(runMax);
-    this.#directories = new Int32Array(runMax);
-    this.#fds = new Int32Array(runMax);
-    this.#sizes = new Float64Array(runMax);
-    this.#offsets = new Float64Array(runMax);
-    this.#status = new Float64Array(runMax);
-    this.#file = emptyFile();
+    this.#rows = new Uint8Array(openedMax * plainRowMax);
+    this.#digests = new Uint8Array(openedMax * digest.length);
+    this.#left = new Uint8Array(openedMax);
+    this.#fds = new Int32Array(openedMax);
+    this.#sizes = new Float64Array(openedMax);
+    this.#offsets = new Float64Array(openedMax);
+    this.#status = new Float64Array(openedMax);
   }
 
-  /** Starts a job; `limit`: size of the largest file that is one. */
-  startJob(input: PackInput, limit: number): void {
+  /** Starts a job; `limit`: size of the largest file that is plain. */
+  startJob(input: PackInput, entries: EntryBatch, limit: number): void {
     this.#input = input;
+    this.#entries = entries;
     this.#limit = limit;
-    this.#directory = none;
     this.#troubled.clear();
   }
 
   /** Forgets what was placed before. */
-  startRun(): void {
-    this.#count = 0;
+  startRuns({ start, count }: OpenedEntries): void {
+    const { large, count: all } = this.#input as PackInput;
+    this.#runs.length = 0;
     this.#taken = 0;
-    this.#rows.clear();
-  }
-
-  /** Undoes the last place(): the entry waits for another block. */
-  takeBack(): void {
-    this.#count--;
+    this.#takenRows = 0;
+    this.#takenFiles = 0;
+    this.#state.fill(0);
+    this.#left.fill(0);
+    if (large !== undefined && start + count === all) this.#left[count - 1] = 1;
+    for (const index of this.#troubled) if (index >= start && index < start + count) this.#left[index - start] = 1;
   }
 
   /**
-   * Writes the header of entry `index` at `offset` of `tar`, which must have room for plainHeaderMax bytes, if it is plain. Returns where the entry will end, its data and padding
-   * included, or notPlain. `gathered`, `at`: its gather record; `fd`: its descriptor.
+   * Places entries from the `at`-th opened one on, as long as they are plain, at `offset` of `tar`; a block that is not empty ends before `full`. Returns how many, and
+   * where they end, or how many bytes `tar` should have for the next.
    */
-  place(
-    batch: EntryBatch,
-    index: number,
-    gathered: DataView,
-    at: number,
-    fd: number,
-    tar: Uint8Array,
-    offset: number,
-  ): number {
-    const { bytes, view } = batch;
-    const record = batch.offsetOf(index);
-    if (fd < 0 || bytes[record + batchLayout.kind] !== EntryKind.file || this.#isSpecial(index, gathered, at)) {
-      return notPlain;
+  place(opened: OpenedEntries, at: number, tar: Uint8Array, offset: number, full: number): [number, number, number] {
+    const { start, count, gathered, records, fds } = opened;
+    const { firstEntry, dirPaths, dirPathEnds } = this.#input as PackInput;
+    const entries = this.#entries as EntryBatch;
+    const state = this.#state;
+    const files = state[placeLayout.files] as number;
+    state[placeLayout.at] = at;
+    state[placeLayout.end] = offset;
+    addon().placePlain(
+      entries.bytes,
+      entries.starts(start, count),
+      count,
+      firstEntry + start,
+      gathered,
+      records,
+      fds,
+      this.#left,
+      dirPaths,
+      dirPathEnds,
+      tar,
+      this.#limit,
+      full,
+      this.#rows,
+      this.#fds,
+      this.#sizes,
+      this.#offsets,
+      state,
+    );
+    const placed = (state[placeLayout.at] as number) - at;
+    if (placed > 0) {
+      this.#runs.push({
+        start: start + at,
+        count: placed,
+        files: (state[placeLayout.files] as number) - files,
+        bytes: state[placeLayout.bytes] as number,
+        rowsEnd: state[placeLayout.rows] as number,
+      });
     }
-    const stat = record + batchLayout.stat;
-    const size = readInt64(view, stat + statLayout.sizeBytes);
-    const firstHole = readInt64(gathered, at + gatherLayout.firstHole);
-    if (size > this.#limit || (firstHole >= 0 && firstHole < size)) return notPlain;
-    const file = this.#file;
-    const directory = view.getUint32(record + batchLayout.directory, true);
-    if (directory !== this.#directory) this.#enter(directory);
-    const nameAt = record + batchLayout.name;
-    const nameBytes = bytes[record + batchLayout.nameLength] as number;
-    if (this.#directoryLength + nameBytes > nameLength) return notPlain;
-    for (let i = 0; i < nameBytes; i++) file.path[this.#directoryLength + i] = bytes[nameAt + i] as number;
-    file.nameStart = this.#directoryLength;
-    file.pathLength = this.#directoryLength + nameBytes;
-    if (!this.#takeTimes(view, stat, gathered, at)) return notPlain;
-    file.uid = view.getUint32(stat + statLayout.uid, true);
-    file.gid = view.getUint32(stat + statLayout.gid, true);
-    if (file.uid > shortFieldMax || file.gid > shortFieldMax) return notPlain;
-    file.mode = view.getUint32(stat + statLayout.mode, true) & 0o7777;
-    file.size = size;
-    file.depth = view.getUint32(record + batchLayout.depth, true);
-    file.linked = ((bytes[record + batchLayout.flags] as number) & batchFlags.linked) !== 0;
-    file.inodeFlags = gathered.getUint32(at + gatherLayout.inodeFlags, true);
-    file.projectId = gathered.getUint32(at + gatherLayout.projectId, true);
-    file.entryNumber = (this.#input as PackInput).firstEntry + index;
-    file.offset = offset;
-    const dataOffset = this.#members.encodePlain(tar, offset, file);
-    this.#rows.add(file);
-    const k = this.#count++;
-    this.#indexes[k] = index;
-    this.#directories[k] = directory;
-    this.#fds[k] = fd;
-    this.#sizes[k] = size;
-    this.#offsets[k] = dataOffset;
-    this.dataOffset = dataOffset;
-    this.size = size;
-    return dataOffset + Math.ceil(size / 512) * 512;
+    return [placed, state[placeLayout.end] as number, state[placeLayout.room] as number];
   }
 
   /** Reads the content of all placed files into the block and closes them. False: one is not as planned, and all are to be placed again. */
   read(tree: TreeSource, tar: Uint8Array): boolean {
-    const count = this.#count;
+    const count = this.#state[placeLayout.files] as number;
     if (count === 0) return true;
     const native = this.#digest.name === "xxh128";
     const digests = native ? this.#digests : noStats;
     tree.readFiles(this.#fds, this.#sizes, this.#offsets, count, tar, digests, this.#status, noStats);
     let isAsPlanned = true;
-    for (let k = 0; k < count; k++) {
-      if (this.#status[k] === this.#sizes[k]) continue;
-      this.#troubled.add(this.#indexes[k] as number);
-      isAsPlanned = false;
-    }
-    if (isAsPlanned && !native) {
+    for (let k = 0; k < count; k++) if (this.#status[k] !== this.#sizes[k]) isAsPlanned = false;
+    if (!isAsPlanned) this.#noteTroubled();
+    else if (!native) {
       for (let k = 0; k < count; k++) this.#digests.set(this.#digestOf(tar, k), k * this.#digest.length);
     }
     return isAsPlanned;
   }
 
-  /** Takes the next file into the catalog: its row and its numbers. */
-  accept(job: PackJob, rows: RowEncoder): void {
-    const k = this.#taken++;
-    job.acceptPlain(this.#directories[k] as number, this.#sizes[k] as number, rows.count === 0);
-    rows.addPlain(this.#rows, k, this.#digests, this.#digest.length);
+  /** Takes the next run into the catalog: its rows and its numbers. Returns how many entries it has. */
+  accept(job: PackJob, rows: RowEncoder): number {
+    const run = this.#runs[this.#taken++] as PlacedRun;
+    const { length } = this.#digest;
+    const filesEnd = this.#takenFiles + run.files;
+    job.acceptPlain(run, rows.count === 0);
+    rows.addEncoded({
+      count: run.count,
+      rows: this.#rows.subarray(this.#takenRows, run.rowsEnd),
+      digests: this.#digests.subarray(this.#takenFiles * length, filesEnd * length),
+    });
+    this.#takenRows = run.rowsEnd;
+    this.#takenFiles = filesEnd;
+    return run.count;
+  }
+
+  #noteTroubled(): void {
+    const entries = this.#entries as EntryBatch;
+    let k = 0;
+    for (const { start, count } of this.#runs) {
+      for (let index = start; index < start + count; index++) {
+        if (entries.entry(index).kind !== EntryKind.file) continue;
+        if (this.#status[k] !== this.#sizes[k]) this.#troubled.add(index);
+        k++;
+      }
+    }
   }
 
   #digestOf(tar: Uint8Array, k: number): Uint8Array {
@@ -172,74 +180,4 @@ export class PlainFiles {
     const leaves = digestLeaves(this.#digest, tar, this.#offsets[k] as number, Float64Array.of(0, size), 0, size);
     return digestOfLeaves(this.#digest, leaves, size);
   }
-
-  /** Something of it wants more than header, data and row; or it goes on in other blocks. */
-  #isSpecial(index: number, gathered: DataView, at: number): boolean {
-    const { count, large } = this.#input as PackInput;
-    return (
-      (large !== undefined && index === count - 1) ||
-      gathered.getUint32(at + gatherLayout.error, true) !== 0 ||
-      gathered.getUint32(at + gatherLayout.attributeCount, true) !== 0 ||
-      gathered.getUint32(at + gatherLayout.attributeError, true) !== 0 ||
-      gathered.getUint32(at + gatherLayout.flagsError, true) !== 0 ||
-      gathered.getUint32(at + gatherLayout.unwritten, true) !== 0 ||
-      gathered.getUint32(at + gatherLayout.shared, true) !== 0 ||
-      (this.#troubled.size > 0 && this.#troubled.has(index))
-    );
-  }
-
-  /** False: one of its times is none that a plain header or a row of an archive holds. */
-  #takeTimes(view: DataView, stat: number, gathered: DataView, at: number): boolean {
-    const file = this.#file;
-    file.mtimeSeconds = readInt64(gathered, at + gatherLayout.mtime);
-    file.mtimeNanoseconds = gathered.getUint32(at + gatherLayout.mtimeNs, true);
-    file.atimeSeconds = readInt64(view, stat + statLayout.atime);
-    file.atimeNanoseconds = view.getUint32(stat + statLayout.atimeNs, true);
-    file.hasBirth = (view.getUint32(stat + statLayout.mask, true) & STATX_BTIME) !== 0;
-    file.btimeSeconds = readInt64(view, stat + statLayout.btime);
-    file.btimeNanoseconds = view.getUint32(stat + statLayout.btimeNs, true);
-    return (
-      isPlainTime(file.mtimeSeconds, file.mtimeNanoseconds) &&
-      isPlainTime(file.atimeSeconds, file.atimeNanoseconds) &&
-      isPlainTime(file.btimeSeconds, file.btimeNanoseconds)
-    );
-  }
-
-  /** Puts the member name of a directory before the names of its files, if a file's could still fit. */
-  #enter(directory: number): void {
-    const name = directoryName(this.#input as PackInput, directory);
-    this.#directory = directory;
-    this.#directoryLength = name.length;
-    if (name.length <= nameLength) this.#file.path.set(name);
-  }
-}
-
-/** After 1970, and of this or the next centuries: nothing that needs a wide field. */
-function isPlainTime(seconds: number, nanoseconds: number): boolean {
-  return seconds >= 0 && seconds <= 0xffff_ffff && nanoseconds <= nanosecondsMax;
-}
-
-function emptyFile(): PlainFile {
-  return {
-    path: new Uint8Array(nameLength),
-    pathLength: 0,
-    nameStart: 0,
-    entryNumber: 0,
-    depth: 0,
-    offset: 0,
-    linked: false,
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    mtimeSeconds: 0,
-    mtimeNanoseconds: 0,
-    atimeSeconds: 0,
-    atimeNanoseconds: 0,
-    hasBirth: false,
-    btimeSeconds: 0,
-    btimeNanoseconds: 0,
-    inodeFlags: 0,
-    projectId: 0,
-  };
 }

@@ -7,10 +7,9 @@ import { EntryKind } from "../model/entry.ts";
 import { S_IFDIR, S_IFMT } from "../sys/constants.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { EFBIG, EINVAL, EIO, ENAMETOOLONG } from "../sys/errors.ts";
-import { readInt64, statLayout } from "../sys/layout.ts";
+import { entryFlags, readInt64, statLayout } from "../sys/layout.ts";
 import { kindOfMode } from "../sys/stat.ts";
 import { maybeSubvolume } from "../sys/subvolume.ts";
-import { batchFlags } from "./batch.ts";
 import { JobCutter, type PlannedEntry, type PlannedJob } from "./job-cutter.ts";
 import { LinkTable } from "./links.ts";
 import { MemberPath } from "../format/member-path.ts";
@@ -175,7 +174,7 @@ class EntryPlanner {
     entry.linkPath = noBytes;
     entry.large = undefined;
     entry.kind = kindOfMode(view.getUint32(at + statLayout.mode, true));
-    if (entry.kind === EntryKind.directory && maybeSubvolume(view, at)) entry.flags = batchFlags.subvolume;
+    if (entry.kind === EntryKind.directory && maybeSubvolume(view, at)) entry.flags = entryFlags.subvolume;
     const map = listing.maps.get(index);
     const absentErrno = this.#absentErrno(view, at, nameLength, entry.kind) || (map?.errno ?? 0);
     entry.estimate = tarHeader;
@@ -210,7 +209,7 @@ class EntryPlanner {
       const nlink = view.getUint32(at + statLayout.nlink, true);
       // The number it will get: taking the open job first does not change it.
       this.#links.add(device, inode, nlink, { entry: this.#jobs.nextEntry, path: this.#path.join(name) });
-      entry.flags = batchFlags.linked;
+      entry.flags = entryFlags.linked;
       return false;
     }
     entry.linkEntry = target.entry;

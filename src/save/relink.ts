@@ -3,10 +3,10 @@
 
 import { EntryKind } from "../model/entry.ts";
 import { ENOENT, ESTALE } from "../sys/errors.ts";
-import { readInt64, statLayout } from "../sys/layout.ts";
+import { entryFlags, readInt64, statLayout } from "../sys/layout.ts";
 import { kindOfMode } from "../sys/stat.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
-import { batchFlags, BatchWriter, EntryBatch, type ReadEntry } from "./batch.ts";
+import { BatchWriter, EntryBatch, type ReadEntry } from "./batch.ts";
 import type { LinkTarget } from "./links.ts";
 import { memberName } from "./member-name.ts";
 import type { LostEntry, LostObjects, PackInput } from "./protocol.ts";
@@ -91,7 +91,7 @@ export class Relinker {
     }
     const view = new DataView(this.#input.entries.buffer, this.#input.entries.byteOffset);
     const kind = kindOfMode(view.getUint32(entry.statOffset + statLayout.mode, true));
-    return { ...entry, kind, flags: batchFlags.linked, linkEntry: -1, linkPath: noPath };
+    return { ...entry, kind, flags: entryFlags.linked, linkEntry: -1, linkPath: noPath };
   }
 
   /** Why a name cannot take the place of its object; 0: it stands, and is the same inode. */

@@ -244,6 +244,35 @@ export interface Addon {
     stats: Uint8Array,
   ): Result;
 
+  // --- place.c: the hot path of saving --------------------------------------------------------------------------------
+  /**
+   * Writes headers and catalog rows of plain entries, one after the other, from entry `state.at` up to `count`; stops before the first that is not plain, does not fit `tar` (state.room) or would end
+   * beyond `full` in a block that is not empty. Plain are, where left[i] is 0: a directory, and a file of up to `largest` bytes that fds[i] ≥ 0 has open; without attributes, holes, link, error; with a path,
+   * numbers and times that need no extended header but for nanoseconds. Entry i: its entry record (layout.ts) begins at starts[i] of `entries`, its gather record at positions[i] of `gathered` (−1: none), its number is
+   * firstEntry + i. Its directory's member name with a slash ends at dirPathEnds[directory] of `dirPaths` and begins where the one before ends. Padding after a file's data is written, the data are the caller's: openFds[k], sizes[k], offsets[k]
+   * of the k-th file tell readFiles() what to read where. `rows` has plainRowMax bytes for each entry; a file's row says that it has a digest. `state`: placeLayout of layout.ts.
+   */
+  placePlain(
+    entries: Uint8Array,
+    starts: Uint32Array,
+    count: number,
+    firstEntry: number,
+    gathered: Uint8Array,
+    positions: Int32Array,
+    fds: Int32Array,
+    left: Uint8Array,
+    dirPaths: Uint8Array,
+    dirPathEnds: Uint32Array,
+    tar: Uint8Array,
+    largest: number,
+    full: number,
+    rows: Uint8Array,
+    openFds: Int32Array,
+    sizes: Float64Array,
+    offsets: Float64Array,
+    state: Float64Array,
+  ): void;
+
   // --- scatter.c: the hot path of restoring ---------------------------------------------------------------------------
   /**
    * Makes the plain files among the first `count` encoded catalog rows of a block, without following anything: openat(dirFds[i], name, O_CREAT|O_EXCL|O_WRONLY|O_NOFOLLOW|O_CLOEXEC, 0600),

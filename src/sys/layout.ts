@@ -52,6 +52,44 @@ export const gatherLayout = {
   shared: 76, // u32 1: the file may have extents that others use too (FIEMAP tells more); 0: it has none
 } as const;
 
+/**
+ * Entry record: what the plan knows of an entry. A fixed part of 160 bytes, then its name, then for hard links the member name of the object; the whole padded
+ * to a multiple of 8.
+ */
+export const entryLayout = {
+  size: 160,
+  directory: 0, // u32 index of its directory in the job
+  kind: 4, // u8 EntryKind
+  nameLength: 5, // u8
+  flags: 6, // u8 entryFlags
+  depth: 8, // u32
+  linkLength: 12, // u32
+  linkEntry: 16, // f64 entry number of the object, −1: it is no link
+  error: 24, // u32 errno: why an absent entry is absent, or why a directory's content is
+  stat: 32, // stat record
+} as const;
+
+export const entryFlags = {
+  /** nlink > 1: a later entry may be a hard link to this one. */
+  linked: 1,
+  /** A directory that may be the root of a btrfs subvolume. */
+  subvolume: 2,
+} as const;
+
+/** Where placePlain() has come to: an array of f64. */
+export const placeLayout = {
+  length: 6,
+  at: 0, // next entry
+  end: 1, // bytes of tar in the block
+  rows: 2, // bytes of rows
+  files: 3, // files among what was placed
+  bytes: 4, // bytes of content that this call placed
+  room: 5, // bytes of tar that the next entry needs, if it is more than there are; else 0
+} as const;
+
+/** Bytes of rows that placePlain() may need for each entry. */
+export const plainRowMax = 512;
+
 /** What scatter says of a row: 0 it was made, 1 to 6 the step that failed first, or: it was left. With `otherDigest`: its content is not that of its digest. */
 export const scatterSteps = {
   create: 1,

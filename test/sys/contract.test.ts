@@ -33,6 +33,7 @@ describe("the addon", () => {
   it.each([
     ["stat", layouts.statLayout],
     ["gather", layouts.gatherLayout],
+    ["entry", layouts.entryLayout],
   ])("holds the %s record to the offsets of layout.ts", (name, layout) => {
     const header = source("native/src/layout.h");
     const fields = [...header.matchAll(/^FIELD\((\w+)_record, (\w+), (\d+)\);/gm)]
@@ -48,6 +49,19 @@ describe("the addon", () => {
       Number(match[2]),
     ]);
     expect(Object.fromEntries(flags)).toEqual(layouts.scatterSteps);
+  });
+
+  it("has the entry flags and the place state of layout.ts", () => {
+    const flags = [...source("native/src/layout.h").matchAll(/ENTRY_(\w+) = (\d+)/g)];
+    expect(flags.map(([, name, value]) => [(name as string).toLowerCase(), Number(value)])).toEqual(
+      Object.entries(layouts.entryFlags),
+    );
+    const state = /enum \{ (STATE_AT.*?) \}/.exec(source("native/src/place.c"))?.[1]?.split(", ");
+    const names = (state ?? []).map((name) => name.replace("STATE_", "").toLowerCase());
+    const { length, ...fields } = layouts.placeLayout;
+    expect(Object.fromEntries(names.map((name, index) => [name, index]))).toEqual({ ...fields, count: length });
+    const rowMax = /ROW_MAX = (\d+)/.exec(source("native/src/row.h"))?.[1];
+    expect(Number(rowMax)).toBe(layouts.plainRowMax);
   });
 
   it("throws TypeError for arguments of a wrong type and for too few", () => {
