@@ -1,5 +1,5 @@
-// The order of catalog rows (RowOrder and Tree.enter in TypeScript), in bytes: for verifying rows that ask for nothing
-// but to be counted.
+// The order of catalog rows (RowOrder and Tree.enter in TypeScript), in bytes: for rows that ask for nothing but to be
+// counted, and to be made where they stand.
 
 #include <string.h>
 
@@ -21,9 +21,11 @@ struct position {
   size_t last_length;
 };
 
-// A root, a link, what links may point to, a part of a file or what has extras is more than a count.
+// A root, a link, what links may point to, a part of a file, what was not whole when it was saved or has extras is more
+// than a count.
 static bool is_quiet(const struct row *row) {
-  return row->simple && row->depth > 0 && row->kind < KIND_SOCKET && (row->flags & (ROW_LINKED | ROW_CONTINUED)) == 0;
+  const uint8_t told = ROW_LINKED | ROW_CONTINUED | ROW_DAMAGED;
+  return row->simple && row->depth > 0 && row->kind < KIND_SOCKET && (row->flags & told) == 0;
 }
 
 // Siblings ascend strictly.
@@ -69,18 +71,23 @@ static bool follow(struct position *position, const struct row *row) {
 }
 
 static napi_value follow_rows(napi_env env, napi_callback_info info) {
-  napi_value values[5];
+  napi_value values[7];
   struct bytes rows, path, last;
-  uint32_t *lengths;
-  size_t length_count;
+  uint32_t *lengths, *depths, *directories;
+  size_t length_count, depth_count, directory_count;
   uint32_t count;
-  if (!arguments(env, info, 5, values) || !argument_bytes(env, values[0], &rows) ||
+  if (!arguments(env, info, 7, values) || !argument_bytes(env, values[0], &rows) ||
       !argument_u32(env, values[1], &count) || !argument_bytes(env, values[2], &path) ||
-      !argument_bytes(env, values[3], &last) || !argument_u32s(env, values[4], &lengths, &length_count)) {
+      !argument_bytes(env, values[3], &last) || !argument_u32s(env, values[4], &lengths, &length_count) ||
+      !argument_u32s(env, values[5], &depths, &depth_count) ||
+      !argument_u32s(env, values[6], &directories, &directory_count)) {
     return NULL;
   }
   if (path.length != PATH || last.length != NAME || length_count != 3 || lengths[0] > PATH || lengths[2] > NAME) {
     return range_error(env, "no position"), NULL;
+  }
+  if (count > depth_count || count > directory_count / 2 || rows.length > UINT32_MAX) {
+    return range_error(env, "count is more than an array holds"), NULL;
   }
   struct position position = {.length = lengths[0], .depth = lengths[1], .last_length = lengths[2]};
   memcpy(position.path, path.data, position.length);
@@ -88,17 +95,24 @@ static napi_value follow_rows(napi_env env, napi_callback_info info) {
   struct row_reader reader = {.at = rows.data, .end = rows.data + rows.length};
   struct row row;
   uint64_t offset = 0;
+  int32_t found = 0;
   for (uint32_t i = 0; i < count; i++) {
-    if (!read_row(&reader, &row) || row.offset < offset || !follow(&position, &row)) return boolean(env, false);
+    const uint32_t start = (uint32_t)(reader.at - rows.data);
+    if (!read_row(&reader, &row) || row.offset < offset || !follow(&position, &row)) return number(env, -1);
     offset = row.offset + 512;
+    depths[i] = row.depth;
+    if (row.kind != KIND_DIRECTORY) continue;
+    directories[2 * found] = i;
+    directories[2 * found + 1] = start;
+    found++;
   }
-  if (reader.at != reader.end) return boolean(env, false);
+  if (reader.at != reader.end) return number(env, -1);
   memcpy(path.data, position.path, position.length);
   memcpy(last.data, position.last, position.last_length);
   lengths[0] = (uint32_t)position.length;
   lengths[1] = position.depth;
   lengths[2] = (uint32_t)position.last_length;
-  return boolean(env, true);
+  return number(env, found);
 }
 
 const struct method order_methods[] = {

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ROW_DIGEST = 1, ROW_CONTINUED = 2, ROW_LINKED = 4, ROW_SPARSE = 32 };
+enum { ROW_DIGEST = 1, ROW_CONTINUED = 2, ROW_LINKED = 4, ROW_DAMAGED = 16, ROW_SPARSE = 32 };
 
 struct row {
   uint8_t kind;

@@ -107,6 +107,14 @@ export function* blockRows(block: BlockOutline, digestLength: number): Generator
   }
 }
 
+/** The row of a directory that begins at this offset of a block's rows. */
+export function decodeDirectoryRow({ rows }: BlockOutline, start: number): CatalogRow {
+  const reader = new ByteReader(rows.subarray(start), "catalog segment");
+  return decodeRow(reader, () => {
+    throw reader.damage("a digest of a directory");
+  });
+}
+
 /** Headers of members stand in order; entries without member have none. Returns where the next may stand. */
 function checkOffset(reader: ByteReader, row: CatalogRow, offset: number): number {
   if (!hasMember(row)) {

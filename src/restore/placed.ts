@@ -7,7 +7,7 @@ import type { HeldDirectories, Section } from "./parents.ts";
 
 /** A block as it is to be unpacked: where its entries go. */
 export interface PlacedBlock {
-  /** Its entries only count: nothing is made of them, and nothing refers to them. */
+  /** Its entries only count, and are made where they stand: there is nothing to tell of them, and nothing refers to them. */
   readonly isQuiet: boolean;
   readonly count: number;
   readonly rows: readonly CatalogRow[];
@@ -22,6 +22,8 @@ export interface PlacedBlock {
   readonly parents: readonly (DirectoryHandle | undefined)[];
   /** New entries in one of these directories may get a group, an ACL or flags from it. */
   readonly careful: boolean;
+  /** Rows of directories, by row; not of a quiet block that is only verified. */
+  readonly directories: ReadonlyMap<number, CatalogRow>;
   /** Of directory rows that may be restored, by row. */
   readonly branches: ReadonlyMap<number, Branch>;
   /** Rows that are restored under another name than their own. */

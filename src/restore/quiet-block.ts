@@ -1,9 +1,14 @@
-// A block of which nothing is needed but the number of its entries, as long as nothing is wrong with it: its rows are decoded when somebody asks.
+// A block of which nothing is needed but the number of its entries and, in a restore, their directories, as long as nothing is wrong with it: its rows are
+// decoded when somebody asks.
 
 import { type BlockOutline, decodeBlockRows } from "../format/segmentDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { memberPaths } from "./row-path.ts";
+import { type HeldDirectories, holdDirectories, type Section, sectionsOf } from "./parents.ts";
 import type { PlacedBlock } from "./placed.ts";
+
+/** Where the entries of a block go. */
+export type Ways = Pick<PlacedBlock, "parents" | "careful" | "directories" | "branches">;
 
 /** Where the block begins: `parentPath` and `firstDepth` as in a RowPlace. */
 interface Beginning {
@@ -22,17 +27,17 @@ export class QuietBlock implements PlacedBlock {
   readonly parentPath: Uint8Array;
   readonly firstDepth: number;
   readonly prefixes: PlacedBlock["prefixes"] = [];
-  readonly careful = false;
-  readonly branches: PlacedBlock["branches"] = new Map();
   readonly renamed: PlacedBlock["renamed"] = new Map();
   readonly paths: PlacedBlock["paths"] = new Map();
   readonly #outline: BlockOutline;
   readonly #digestLength: number;
   readonly #prefixLength: number;
+  readonly #ways: Ways | undefined;
   #rows: readonly CatalogRow[] | undefined;
   #pathOf: ((index: number) => Uint8Array) | undefined;
 
-  constructor(outline: BlockOutline, digestLength: number, beginning: Beginning) {
+  /** `ways`: undefined where nothing is made. */
+  constructor(outline: BlockOutline, digestLength: number, beginning: Beginning, ways: Ways | undefined) {
     this.#outline = outline;
     this.#digestLength = digestLength;
     this.count = outline.count;
@@ -41,6 +46,7 @@ export class QuietBlock implements PlacedBlock {
     this.parentPath = beginning.parentPath;
     this.firstDepth = beginning.firstDepth;
     this.#prefixLength = beginning.prefixLength;
+    this.#ways = ways;
   }
 
   get rows(): readonly CatalogRow[] {
@@ -49,7 +55,19 @@ export class QuietBlock implements PlacedBlock {
   }
 
   get parents(): PlacedBlock["parents"] {
-    return Array.from({ length: this.count }, () => undefined);
+    return this.#ways?.parents ?? Array.from({ length: this.count }, () => undefined);
+  }
+
+  get careful(): boolean {
+    return this.#ways?.careful === true;
+  }
+
+  get directories(): PlacedBlock["directories"] {
+    return this.#ways?.directories ?? new Map();
+  }
+
+  get branches(): PlacedBlock["branches"] {
+    return this.#ways?.branches ?? new Map();
   }
 
   displayPath(index: number): Uint8Array {
@@ -61,11 +79,11 @@ export class QuietBlock implements PlacedBlock {
     return path.subarray(this.#prefixLength);
   }
 
-  sections(): ReturnType<PlacedBlock["sections"]> {
-    return [[0, this.count]];
+  sections(directories: number): Section[] {
+    return sectionsOf(this.parents, directories);
   }
 
-  acquire(): ReturnType<PlacedBlock["acquire"]> {
-    return { dirFds: new Int32Array(this.count).fill(-1), release: () => undefined };
+  acquire(from: number, to: number): HeldDirectories {
+    return holdDirectories(this.parents, [from, to]);
   }
 }

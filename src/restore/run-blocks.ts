@@ -126,12 +126,8 @@ export class BlockRun {
       await this.slice(location, record.continuation);
       return;
     }
-    if (placed.isQuiet) {
-      await this.#quietBlock(location, placed, outline);
-      return;
-    }
-    const last = placed.rows.length - 1;
-    const isLarge = placed.rows[last]?.continued === true;
+    const last = placed.count - 1;
+    const isLarge = !placed.isQuiet && placed.rows[last]?.continued === true;
     const sink = isLarge ? this.#imageSink(placed.rows[last] as CatalogRow) : undefined;
     const isLeftOut = isLarge && this.#options.write && placed.parents[last] === undefined && sink === undefined;
     if (isLeftOut) this.#leftOut = placed.firstEntry + last;
@@ -243,20 +239,6 @@ export class BlockRun {
     });
   }
 
-  async #quietBlock(location: BlockLocation, placed: PlacedBlock, outline: BlockOutline): Promise<void> {
-    await this.#jobs.start(
-      () => this.#unpack(location, placed, outline, wholeBlock(placed), undefined),
-      (output) => {
-        if (output.damage !== undefined || output.warnings.length > 0) {
-          this.#unpacked(location, placed, output, undefined);
-          return;
-        }
-        this.#progress(output.bytes, location.record.compressedLength);
-        this.#entries += placed.count;
-      },
-    );
-  }
-
   /** One job: the block, of which the rows of the section are written. */
   async #unpack(
     location: BlockLocation,
@@ -328,7 +310,7 @@ export class BlockRun {
     }
     const { write } = this.#options;
     const failed = new Set(output.failed);
-    for (const index of placed.rows.keys()) {
+    for (let index = 0; index < placed.count; index++) {
       // Directories count when they are finished.
       if (!write || (placed.parents[index] !== undefined && !failed.has(index))) this.#entries++;
     }
@@ -338,9 +320,15 @@ export class BlockRun {
       if (warning.code === "ENTRY_DAMAGED") this.#findings.damagedBlocks.add(number);
       this.#findings.warn({ ...warning, path: placed.withoutPrefix(warning.path) });
     }
+    if (!placed.isQuiet) this.#settle(location, placed, output, large);
+    this.#options.tree.leave(placed, new Map(output.directories.map(({ row, attributes }) => [row, attributes])));
+  }
+
+  /** Of a whole block that is not quiet: what its rows tell, and what comes after its entries were made. */
+  #settle(location: BlockLocation, placed: PlacedBlock, output: UnpackOutput, large: LargeRestore | undefined): void {
+    const { write, untold, observer } = this.#options;
     if (large !== undefined && output.large !== undefined) large.addFirst(output.large);
-    if (this.#options.write && this.#options.untold !== true) tellIncomplete(placed, write, this.#findings);
-    const { observer } = this.#options;
+    if (write && untold !== true) tellIncomplete(placed, write, this.#findings);
     const lost = new Set<number>(write ? [] : output.failed);
     const linked = new Map<number, LinkObject>();
     const objects = new Map<number, LinkObject>();
@@ -368,7 +356,6 @@ export class BlockRun {
     }
     const pendingBytes = large === undefined ? undefined : (output.large?.dataInBlock ?? 0);
     observer?.block(location, placed, { lost, links: linked, objects, bytes: output.bytes, pendingBytes });
-    this.#options.tree.leave(placed, new Map(output.directories.map(({ row, attributes }) => [row, attributes])));
   }
 
   /** What comes later for a file that was made. */

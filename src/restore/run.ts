@@ -115,10 +115,10 @@ export class ReadRun {
     return tree.enter(decodeBlockRows(outline, reader.digest.length), firstEntry);
   }
 
-  /** A block to be verified, whose entries only count. */
+  /** A block whose entries only count. */
   #passed(location: BlockLocation | undefined, outline: BlockOutline, firstEntry: number): PlacedBlock | undefined {
-    const { write, observer, reporter, tree, reader } = this.#options;
-    if (write || observer !== undefined || reporter.entry !== undefined || outline.count === 0) return undefined;
+    const { observer, reporter, tree, reader } = this.#options;
+    if (observer !== undefined || reporter.entry !== undefined || outline.count === 0) return undefined;
     if (location === undefined || location.record.end || location.record.continuation !== undefined) return undefined;
     return tree.pass(outline, firstEntry, reader.digest.length);
   }

@@ -6,7 +6,7 @@ import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { MemberPath } from "../format/member-path.ts";
 import { hostileName } from "../format/path.ts";
-import { type BlockOutline, RowOrder } from "../format/segmentDecoder.ts";
+import { type BlockOutline, decodeDirectoryRow, RowOrder } from "../format/segmentDecoder.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind, type ExtendedAttribute } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
@@ -18,7 +18,7 @@ import { holdDirectories, sectionsOf } from "./parents.ts";
 import type { PlacedBlock } from "./placed.ts";
 import { carefulPolicy } from "./policy.ts";
 import type { WritePolicy } from "./protocol.ts";
-import { QuietBlock } from "./quiet-block.ts";
+import { QuietBlock, type Ways } from "./quiet-block.ts";
 import { memberPaths } from "./row-path.ts";
 import { SubvolumeMaker } from "./subvolumes.ts";
 
@@ -81,6 +81,9 @@ export class Tree {
     last: new Uint8Array(limits.nameBytes),
     lengths: new Uint32Array(3),
   };
+  /** Of the rows that followRows() has followed. */
+  #depths = new Uint32Array(0);
+  #directories = new Uint32Array(0);
   /** Directories from the root that leave() has not finished yet. */
   #open: OpenDirectory[] = [];
   /** Bytes of the attributes in them. */
@@ -153,6 +156,7 @@ export class Tree {
     if (depth > 0) while (this.#frames.length > depth) this.#leaveFrame();
     const parentPath = this.#path.bytes.slice();
     const parents: (DirectoryHandle | undefined)[] = [];
+    const directories = new Map<number, CatalogRow>();
     const branches = new Map<number, Branch>();
     const renamed = new Map<number, Uint8Array>();
     const paths = new Map<number, Uint8Array>();
@@ -161,6 +165,7 @@ export class Tree {
     let pathBytes = 0;
     for (let index = 0; index < rows.length; index++) {
       const row = rows[index] as CatalogRow;
+      if (row.kind === EntryKind.directory) directories.set(index, row);
       if (row.depth === 0) {
         this.#startSource(this.#source + 1);
         const root = this.#options.roots[this.#source];
@@ -202,13 +207,14 @@ export class Tree {
       this.#enterDirectory(row.name, branch);
     }
     const place = { source, firstEntry, parentPath, firstDepth: depth, prefixes, parents };
-    return this.#place({ rows, ...place, careful, branches, renamed, paths });
+    return this.#place({ rows, ...place, careful, directories, branches, renamed, paths });
   }
 
-  /** As enter(), where nothing is made, for rows that only count; undefined: they ask for more than that, or break a rule. */
+  /** As enter(), for rows that only count, and that are all made where they stand or not at all; undefined: they ask for more than that, or break a rule. */
   pass(outline: BlockOutline, firstEntry: number, digestLength: number): QuietBlock | undefined {
     const names = this.#order?.names;
-    if (this.#maker !== undefined || names === undefined) return undefined;
+    const { selection, stripComponents, otherPlaces } = this.#options;
+    if (names === undefined || !selection.empty || stripComponents > 0 || otherPlaces.size > 0) return undefined;
     const source = this.#source;
     const prefixLength = this.#options.roots[source]?.prefix.length ?? 0;
     const parentPath = this.#path.bytes.slice();
@@ -219,20 +225,58 @@ export class Tree {
     this.#position.last.set(last);
     this.#position.lengths.set([parentPath.length, firstDepth, last.length]);
     const { path, last: lastName, lengths } = this.#position;
-    if (!addon().followRows(outline.rows, outline.count, path, lastName, lengths)) return undefined;
+    const { rows, count } = outline;
+    if (this.#depths.length < count) {
+      this.#depths = new Uint32Array(count);
+      this.#directories = new Uint32Array(2 * count);
+    }
+    const found = addon().followRows(rows, count, path, lastName, lengths, this.#depths, this.#directories);
+    if (found < 0) return undefined;
+    const directories = new Map<number, CatalogRow>();
+    for (let i = 0; i < found && this.#maker !== undefined; i++) {
+      const [index = 0, start = 0] = this.#directories.subarray(2 * i);
+      directories.set(index, decodeDirectoryRow(outline, start));
+    }
     const [pathLength = 0, depth = 0, lastLength = 0] = lengths;
     this.#path = MemberPath.of(path.subarray(0, pathLength), depth);
-    this.#frames = Array.from({ length: depth }, () => undefined);
     this.#order = RowOrder.behind(this.#path.components(), lastName.slice(0, lastLength), outOfOrder);
-    return new QuietBlock(outline, digestLength, { source, prefixLength, firstEntry, parentPath, firstDepth });
+    if (this.#maker === undefined) this.#frames = Array.from({ length: depth }, () => undefined);
+    const ways = this.#maker === undefined ? undefined : this.#go(count, directories, this.#maker);
+    return new QuietBlock(outline, digestLength, { source, prefixLength, firstEntry, parentPath, firstDepth }, ways);
+  }
+
+  /** Goes the way of rows that were followed: makes their directories, and says where the others go. */
+  #go(count: number, directories: ReadonlyMap<number, CatalogRow>, maker: BranchMaker): Ways {
+    const parents: (DirectoryHandle | undefined)[] = [];
+    const branches = new Map<number, Branch>();
+    let careful = false;
+    let current: Branch | undefined;
+    let parent: DirectoryHandle | undefined;
+    for (let index = 0; index < count; index++) {
+      this.#frames.length = this.#depths[index] as number;
+      const directory = directories.get(index);
+      if (directory !== undefined) {
+        const branch = this.#branchOf(directory);
+        if (branch !== undefined) branches.set(index, branch);
+        this.#frames.push(branch);
+        parents.push(undefined);
+        continue;
+      }
+      const branch = this.#frames.at(-1);
+      if (branch !== current) {
+        current = branch;
+        parent = branch === undefined ? undefined : maker.make(branch);
+        careful ||= parent !== undefined && branch?.careful === true;
+      }
+      parents.push(parent);
+    }
+    return { parents, careful, directories, branches };
   }
 
   /** Follows the rows of a block that has been unpacked: finishes the directories that nothing more comes to. */
   leave(block: PlacedBlock, attributes: ReadonlyMap<number, readonly ExtendedAttribute[]>): void {
-    for (let index = 0; index < block.rows.length; index++) {
-      const row = block.rows[index] as CatalogRow;
+    for (const [index, row] of block.directories) {
       while (this.#open.length > row.depth) this.#finishLast();
-      if (row.kind !== EntryKind.directory) continue;
       // A directory whose parents' rows are lost still has its place.
       const held = this.#hold(attributes.get(index) ?? []);
       this.#open[row.depth] = { row, branch: block.branches.get(index), attributes: held };

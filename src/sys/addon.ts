@@ -321,11 +321,20 @@ export interface Addon {
 
   // --- order.c ------------------------------------------------------------------------------------------------------
   /**
-   * Follows `count` encoded catalog rows that ask for nothing but to be counted: legal, in order, no root, no link, nothing that a link may point to, no file of several blocks, no extras but the
-   * target of a symlink. The position is where the row before has come to: `path` (4096 bytes): member name of its directory, `last` (255 bytes): its name if it stands there,
-   * `lengths`: bytes of the path, depth of entries in it, bytes of the name. False: some row asks for more (or breaks a rule); then nothing is changed.
+   * Follows `count` encoded catalog rows that ask for nothing but to be counted, and to be made where they stand: legal, in order, no root, no link, nothing that a link may point to, no file of
+   * several blocks, nothing that was not whole when it was saved, no extras but the target of a symlink. The position is where the row before has come to: `path` (4096 bytes): member name of its directory, `last` (255 bytes): its name if it stands there,
+   * `lengths`: bytes of the path, depth of entries in it, bytes of the name. −1: some row asks for more (or breaks a rule); then the position is as it was. Else how many of the rows are directories;
+   * `depths` holds the depth of each row, `directories` (pairs) the indexes of those rows and the offsets at which they begin in `rows`.
    */
-  followRows(rows: Uint8Array, count: number, path: Uint8Array, last: Uint8Array, lengths: Uint32Array): boolean;
+  followRows(
+    rows: Uint8Array,
+    count: number,
+    path: Uint8Array,
+    last: Uint8Array,
+    lengths: Uint32Array,
+    depths: Uint32Array,
+    directories: Uint32Array,
+  ): number;
 }
 
 let loaded: Addon | undefined;

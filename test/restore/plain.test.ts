@@ -6,7 +6,7 @@ import { concatBytes, equalBytes, utf8 } from "../../src/base/bytes.ts";
 import { decodeMembers, type Member } from "../../src/format/memberDecoder.ts";
 import { MemberEncoder } from "../../src/format/member.ts";
 import { RowEncoder } from "../../src/format/segment.ts";
-import { decodeBlockRows, RowOrder } from "../../src/format/segmentDecoder.ts";
+import { decodeBlockRows, decodeDirectoryRow, RowOrder } from "../../src/format/segmentDecoder.ts";
 import { padded } from "../../src/format/ustar.ts";
 import type { CatalogRow } from "../../src/model/catalog.ts";
 import { EntryKind, type Timestamp } from "../../src/model/entry.ts";
@@ -238,7 +238,10 @@ describe("followRows", () => {
         path.set(prefix);
         const last = new Uint8Array(255);
         const lengths = Uint32Array.of(prefix.length, 1, 0);
-        if (!addon().followRows(rows, count, path, last, lengths)) {
+        const depths = new Uint32Array(count);
+        const places = new Uint32Array(2 * count);
+        const directories = addon().followRows(rows, count, path, last, lengths, depths, places);
+        if (directories < 0) {
           expect([...lengths]).toEqual([prefix.length, 1, 0]);
           return;
         }
@@ -249,11 +252,18 @@ describe("followRows", () => {
         for (const [i, row] of decoded.entries()) {
           order.check(row);
           member.enter(i, row);
-          expect([row.linked, row.continued, row.kind < socket]).toEqual([false, false, true]);
+          expect([row.linked, row.continued, row.damaged, row.kind < socket]).toEqual([false, false, false, true]);
+        }
+        expect([...depths]).toEqual(decoded.map((row) => row.depth));
+        const found = [...decoded.entries()].filter(([, row]) => row.kind === directory);
+        expect(directories).toBe(found.length);
+        for (const [i, [index, row]] of found.entries()) {
+          expect(places[2 * i]).toBe(index);
+          expect(decodeDirectoryRow({ count, rows, digests }, places[2 * i + 1] as number)).toEqual(row);
         }
         const [pathBytes = 0, depth, nameBytes = 0] = lengths;
-        const found = concatBytes([path.subarray(0, pathBytes), last.subarray(0, nameBytes)]);
-        expect(equalBytes(found, count === 0 ? prefix : member.member())).toBe(true);
+        const end = concatBytes([path.subarray(0, pathBytes), last.subarray(0, nameBytes)]);
+        expect(equalBytes(end, count === 0 ? prefix : member.member())).toBe(true);
         const row = decoded.at(-1);
         expect(depth).toBe((row?.depth ?? 1) + (row?.kind === directory ? 1 : 0));
       }),
