@@ -5,10 +5,18 @@
 import { dirname } from "node:path";
 import { defineConfig } from "rolldown";
 
+/** Commander loads what it would start subcommands with that are programs of their own: there are none, and sockets and streams come with it. */
+const withoutPrograms = {
+  name: "without-programs",
+  resolveId: (name, importer) => (name === "node:child_process" && /\/commander\//.test(importer) ? "/none" : undefined),
+  load: (id) => (id === "/none" ? "" : undefined),
+};
+
 const shared = {
+  plugins: [withoutPrograms],
   platform: "node",
   treeshake: { moduleSideEffects: false },
-  external: /^(?!commander$)[^./]/, // packages stay where they are, but what every run needs
+  external: /^(?!commander$|node:)[^./]/, // packages stay where they are, but what every run needs
 };
 const output = {
   dir: "dist",

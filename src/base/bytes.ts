@@ -151,7 +151,7 @@ export class ByteReader {
   u64(): number {
     const at = this.#advance(8);
     const value = this.#view.getUint32(at + 4, true) * u32Range + this.#view.getUint32(at, true);
-    if (value > Number.MAX_SAFE_INTEGER) throw this.damage("an integer is over 2^53 − 1");
+    if (value > Number.MAX_SAFE_INTEGER) throw this.damage("an integer is over 2^53 - 1");
     return value;
   }
 
@@ -177,7 +177,7 @@ export class ByteReader {
       }
       scale *= 0x80;
     }
-    throw this.damage("a varint is over 2^53 − 1");
+    throw this.damage("a varint is over 2^53 - 1");
   }
 
   /** A varint over the whole range of u64. */
@@ -192,7 +192,7 @@ export class ByteReader {
         return value;
       }
     }
-    throw this.damage("a varint is over 2^64 − 1");
+    throw this.damage("a varint is over 2^64 - 1");
   }
 
   /** A zigzag varint over the whole range of i64. */

@@ -84,11 +84,16 @@ const shortEscapes: ReadonlyMap<number, string> = new Map([
   [0x5c, "\\\\"],
 ]);
 
+let unprintable: RegExp | undefined;
+
 /**
- * Characters that show as something else than themselves: C1 controls, bidirectional and other format controls (Cf), line and paragraph separators,
- * private use, unassigned.
+ * Of characters that show as something else than themselves: C1 controls, bidirectional and other format controls (Cf), line and paragraph separators,
+ * private use, unassigned. The pattern is made when it is wanted: V8 takes half a millisecond to read it.
  */
-const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/u;
+function isUnprintable(text: string): boolean {
+  unprintable ??= new RegExp(String.raw`[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]`, "u");
+  return unprintable.test(text);
+}
 
 /**
  * A name for a terminal: printable UTF-8 as it is; control bytes and backslash in C's short forms; bytes of anything else (not UTF-8, C1, bidirectional
@@ -101,7 +106,7 @@ export function escapeName(bytes: Uint8Array): string {
     const length = sequenceLength(bytes[at] as number);
     const sequence = bytes.subarray(at, at + length);
     const character = sequence.length === length ? decodeUtf8(sequence) : undefined;
-    if (length === 1 || character === undefined || unprintable.test(character)) {
+    if (length === 1 || character === undefined || isUnprintable(character)) {
       const taken = character === undefined ? 1 : length;
       for (const byte of bytes.subarray(at, at + taken)) text += escapeByte(byte);
       at += taken;
@@ -139,7 +144,7 @@ function escapeByte(byte: number): string {
 export function shellWord(bytes: Uint8Array): string {
   const text = decodeUtf8(bytes);
   if (text !== undefined && /^[\w@%+=:,./^-]+$/.test(text)) return text;
-  if (text !== undefined && !unprintable.test(text)) return `'${text.replaceAll("'", "'\\''")}'`;
+  if (text !== undefined && !isUnprintable(text)) return `'${text.replaceAll("'", "'\\''")}'`;
   let quoted = "";
   for (const byte of bytes) {
     const isSafe = isPlain(byte) && byte !== 0x27;

@@ -33,13 +33,14 @@ export function contextOf(
     ...(output.verbose ? { entry: (path: Uint8Array) => presenter.entry?.(path) } : {}),
   };
   const yes = "yes" in request.options && request.options.yes;
-  const canAsk = !output.json && archiveOf(request) !== "-" && host.terminals.stdin && host.terminals.stderr;
+  const canAsk = (): boolean =>
+    !output.json && archiveOf(request) !== "-" && host.terminals.stdin && host.terminals.stderr;
   return {
     reporter,
     signal,
     environment: host.environment,
     async confirm(lines, unasked = false) {
-      const asking = canAsk && !yes;
+      const asking = !yes && canAsk();
       presenter.plan(lines, asking);
       return asking ? await ask("Go on?", host.stdin, host.stderr, signal) : yes || unasked;
     },

@@ -7,13 +7,8 @@ import type { DigestName } from "../model/archive.ts";
 import type { Compression, RestoreOptions, SaveOptions } from "../model/options.ts";
 import { blockSize, collect, digestName, nonEmpty, wholeNumber } from "./arguments.ts";
 import type { OutputOptions } from "./invocation.ts";
+import type { OutputFlags } from "./parser.ts";
 import { type SnapshotFlags, snapshotOptions } from "./snapshot.ts";
-
-export interface OutputFlags {
-  json?: true;
-  verbose?: true;
-  quiet?: true;
-}
 
 export interface SaveFlags extends OutputFlags, SnapshotFlags {
   compress?: number;

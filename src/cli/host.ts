@@ -3,7 +3,6 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { Readable, Writable } from "node:stream";
-import { isatty } from "node:tty";
 import { type CommandTable, commands } from "./commands.ts";
 import type { ProcessEvents, StopSignal } from "./signals.ts";
 
@@ -45,7 +44,7 @@ export function systemHost(): Host {
     get stderr() {
       return process.stderr;
     },
-    terminals: { stdin: isatty(0), stdout: isatty(1), stderr: isatty(2) },
+    terminals,
     lacksOutput,
     environment: process.env,
     processors: availableParallelism(),
@@ -58,6 +57,23 @@ export function systemHost(): Host {
     },
     exit: (status) => process.exit(status),
   };
+}
+
+const terminals = {
+  get stdin() {
+    return isTerminal(0);
+  },
+  get stdout() {
+    return isTerminal(1);
+  },
+  get stderr() {
+    return isTerminal(2);
+  },
+};
+
+/** The module is loaded when somebody asks, which a quiet run does not: sockets and streams come with it. */
+function isTerminal(fd: number): boolean {
+  return process.getBuiltinModule("node:tty").isatty(fd);
 }
 
 /** In place of a descriptor that is closed, Node opens /dev/null for reading and writing; a shell's `> /dev/null` only writes. */

@@ -1,16 +1,14 @@
 // The commands for images on the command line: saveimg, restimg.
 
-import type { Command, Option } from "commander";
 import {
   addArchiveOptions,
   addOutputOptions,
-  type OutputFlags,
   type RestoreFlags,
   restoreOptions,
   type SaveFlags,
   saveOptions,
 } from "./flags.ts";
-import type { Request } from "./invocation.ts";
+import type { CommandAdders, Parser } from "./parser.ts";
 import { addSnapshotOptions } from "./snapshot.ts";
 import { parseTargets } from "./targets.ts";
 
@@ -24,11 +22,9 @@ Examples:
   tsfsa saveimg --raw luks.tsfsa /dev/sdb2
 `;
 
-export function addImageCommands(
-  program: Command,
-  jobs: () => Option,
-  take: (flags: OutputFlags, request: Request) => void,
-): void {
+export const imageCommands: CommandAdders = { saveimg: addSaveimg, restimg: addRestimg };
+
+function addSaveimg({ program, jobs, take }: Parser): void {
   const saveimg = program
     .command("saveimg")
     .description("save devices block by block, only the blocks in use")
@@ -41,7 +37,9 @@ export function addImageCommands(
     const options = { ...(await saveOptions(archive, sources, flags)), raw: flags.raw === true };
     take(flags, { command: "saveimg", options });
   });
+}
 
+function addRestimg({ program, jobs, take }: Parser): void {
   const restimg = program
     .command("restimg")
     .description("write images back to devices or into files")

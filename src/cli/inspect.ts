@@ -1,6 +1,6 @@
 // The commands that look into archives, as commander sees them: extract, cat, archinfo, list, du, diff, verify, salvage.
 
-import { type Command, Option } from "commander";
+import { Option } from "commander";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { compilePatterns } from "../base/pattern.ts";
@@ -12,8 +12,8 @@ import {
   type SalvageOptions,
 } from "../model/options.ts";
 import { collect, nonEmpty, oneOf, wholeNumber } from "./arguments.ts";
-import { addOutputOptions, type OutputFlags } from "./flags.ts";
-import type { Request } from "./invocation.ts";
+import { addOutputOptions } from "./flags.ts";
+import type { CommandAdders, OutputFlags, Parser } from "./parser.ts";
 
 interface ExtractFlags extends OutputFlags {
   image?: true;
@@ -67,8 +67,6 @@ interface DiffFlags extends OutputFlags {
   btime?: true;
 }
 
-type Take = (flags: OutputFlags, request: Request) => void;
-
 const archiveArgument = ["<archive>", "file to read, or - for standard input"] as const;
 const imageOption = ["--image", "of an image, the image itself, not the files in it"] as const;
 const patternArgument = ["[pattern...]", "only what these fit, with everything below (docs/PATTERNS.md)"] as const;
@@ -113,8 +111,18 @@ Examples:
 `,
 } as const;
 
-/** `jobs`: makes the option -j. `take` gets what a command line asks for. */
-export function addInspectCommands(program: Command, jobs: () => Option, take: Take): void {
+export const inspectCommands: CommandAdders = {
+  extract: addExtract,
+  cat: addCat,
+  archinfo: addArchinfo,
+  list: addList,
+  du: addDu,
+  diff: addDiff,
+  verify: addVerify,
+  salvage: addSalvage,
+};
+
+function addExtract({ program, jobs, take }: Parser): void {
   const extract = program
     .command("extract")
     .description("take some entries out of an archive")
@@ -137,7 +145,9 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     };
     take(flags, { command: "extract", options });
   });
+}
 
+function addCat({ program, take }: Parser): void {
   const cat = program
     .command("cat")
     .description("write the content of one file to standard output")
@@ -150,7 +160,9 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     const options = { archive: nonEmpty("ARCHIVE", archive), path: nonEmpty("PATH", path), source, asFiles };
     take(flags, { command: "cat", options });
   });
+}
 
+function addArchinfo({ program, take }: Parser): void {
   const archinfo = program
     .command("archinfo")
     .description("show what an archive is and what it holds")
@@ -158,7 +170,9 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
   addOutputOptions(archinfo).action((archive: string, flags: OutputFlags) => {
     take(flags, { command: "archinfo", options: { archive: nonEmpty("ARCHIVE", archive) } });
   });
+}
 
+function addList({ program, take }: Parser): void {
   const list = program
     .command("list")
     .description("list the entries of an archive")
@@ -180,7 +194,9 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     const options = { ...reading(archive, patterns, flags), sort: flags.sort };
     take(flags, { command: "list", options, form: { long, tree } });
   });
+}
 
+function addDu({ program, take }: Parser): void {
   const du = program
     .command("du")
     .description("sum up sizes and entries below each directory of an archive")
@@ -193,7 +209,9 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     const depth = flags.depth ?? Number.POSITIVE_INFINITY;
     take(flags, { command: "du", options: { ...reading(archive, patterns, flags), depth } });
   });
+}
 
+function addDiff({ program, jobs, take }: Parser): void {
   const diff = program
     .command("diff")
     .description("tell what differs between an archive and a directory, a file system or another archive")
@@ -209,7 +227,9 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
   addOutputOptions(diff).action((archive: string, target: string, flags: DiffFlags) => {
     take(flags, { command: "diff", options: diffOptions(archive, target, flags) });
   });
+}
 
+function addVerify({ program, jobs, take }: Parser): void {
   const verify = program
     .command("verify")
     .description("read an archive and check all of it")
@@ -226,7 +246,9 @@ export function addInspectCommands(program: Command, jobs: () => Option, take: T
     const against = diffOptions(archive, flags.against, { jobs: flags.jobs });
     return take(flags, { command: "verify", options: { ...options, against } });
   });
+}
 
+function addSalvage({ program, jobs, take }: Parser): void {
   const salvage = program
     .command("salvage")
     .description("take what is whole out of a damaged archive")

@@ -3,11 +3,6 @@
 // read (no descriptor left, no memory) would end Node with status 1, which says "done with warnings".
 
 import { writeSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
-
-// Worker threads optimise their functions themselves: Node 20 aborts (node_platform.cc, ForIsolate) when a thread ends while V8 compiles for it on
-// another. Must come before the first thread.
-setFlagsFromString("--no-concurrent-recompilation");
 
 // Until the run says otherwise it has failed: Node alone would end with 0 or 13 when a promise is never settled.
 process.exitCode = 2;

@@ -11,17 +11,17 @@ import {
   addOutputOptions,
   addRestoreOptions,
   addSaveOptions,
-  type OutputFlags,
   outputOptions,
   type RestoreFlags,
   restoreOptions,
   type SaveFlags,
   saveOptions,
 } from "./flags.ts";
-import { addImageCommands } from "./images.ts";
-import { addInspectCommands } from "./inspect.ts";
-import type { Invocation, Request } from "./invocation.ts";
-import { addSnapshotCommands, addSnapshotOptions } from "./snapshot.ts";
+import { imageCommands } from "./images.ts";
+import { inspectCommands } from "./inspect.ts";
+import type { Invocation } from "./invocation.ts";
+import type { CommandAdders, OutputFlags, Parser } from "./parser.ts";
+import { snapshotCommands, addSnapshotOptions } from "./snapshot.ts";
 import { parseTargets } from "./targets.ts";
 
 /** `--help` and `--version`: text for standard output, nothing to run. */
@@ -51,8 +51,16 @@ export async function parseCommandLine(
     getOutHelpWidth: surroundings.columns,
     getErrHelpWidth: surroundings.columns,
   });
-  addCommands(program, surroundings.processors, (found) => {
-    invocation = found;
+  const { processors } = surroundings;
+  addCommands(commandsOf(argv[0]), {
+    program,
+    jobs: () =>
+      new Option("-j, --jobs <n>", "worker threads")
+        .argParser(wholeNumber("-j", 1, 256))
+        .default(processors, `all processors: ${processors}`),
+    take(flags, request) {
+      invocation = { request, output: outputOptions(flags) };
+    },
   });
   const words = normaliseArguments(argv, new Set(program.commands.map((command) => command.name())), shapesOf(program));
   try {
@@ -105,9 +113,27 @@ Examples:
 `,
 } as const;
 
+/** In the order of the help. */
+const commands: CommandAdders = {
+  savefs: (parser) => addSave(parser, "savefs", "save file systems: block devices, mount points or images"),
+  savedir: (parser) => addSave(parser, "savedir", "save directories"),
+  restfs: addRestfs,
+  ...imageCommands,
+  restdir: addRestdir,
+  ...inspectCommands,
+  probe: addProbe,
+  ...snapshotCommands,
+};
+
+/** Those the line may mean. Making all takes milliseconds, and nearly every line begins with its command. */
+function commandsOf(first: string | undefined): readonly string[] {
+  if (first === "--version" || first === "-V") return [];
+  return first !== undefined && Object.hasOwn(commands, first) ? [first] : Object.keys(commands);
+}
+
 /** The commands inherit the settings of `program`. */
-function addCommands(program: Command, processors: number, found: (invocation: Invocation) => void): void {
-  program
+function addCommands(names: readonly string[], parser: Parser): void {
+  parser.program
     .description(
       "Saves live Linux file systems and directories to one file that can be checked, listed, streamed and restored.",
     )
@@ -116,35 +142,33 @@ function addCommands(program: Command, processors: number, found: (invocation: I
       "after",
       "\nEach command has its own help: tsfsa savefs --help\nExit status: 0 done, 1 done with warnings, 2 failed, 3 and more: docs/ERRORS.md",
     );
+  for (const name of names) commands[name]?.(parser);
+}
 
-  const take = (flags: OutputFlags, request: Request): void => found({ request, output: outputOptions(flags) });
-  const jobs = (): Option =>
-    new Option("-j, --jobs <n>", "worker threads")
-      .argParser(wholeNumber("-j", 1, 256))
-      .default(processors, `all processors: ${processors}`);
-
-  for (const [name, operand, description] of [
-    ["savefs", "source", "save file systems: block devices, mount points or images"],
-    ["savedir", "directory", "save directories"],
-  ] as const) {
-    const command = program
-      .command(name)
-      .description(description)
-      .argument("<archive>", "file to write, or - for standard output")
-      .argument(`<${operand}...>`, name === "savefs" ? "block device, mount point or image file" : "directory to save");
-    addSaveOptions(command, jobs());
-    if (name === "savefs") addSnapshotOptions(command);
-    if (name === "savedir") command.option("--cross-mounts", "go into other file systems mounted below");
-    else {
-      const reader = oneOf("--reader", ["mount", "block"]);
-      command.option("--reader <how>", "mount, or block: from an unmounted ext2/3/4, without root", reader);
-    }
-    command.addHelpText("after", examples[name]);
-    addOutputOptions(command).action(async (archive: string, sources: string[], flags: SaveFlags) => {
-      take(flags, { command: name, options: await saveOptions(archive, sources, flags) });
-    });
+function addSave({ program, jobs, take }: Parser, name: "savefs" | "savedir", description: string): void {
+  const isDirectory = name === "savedir";
+  const command = program
+    .command(name)
+    .description(description)
+    .argument("<archive>", "file to write, or - for standard output")
+    .argument(
+      isDirectory ? "<directory...>" : "<source...>",
+      isDirectory ? "directory to save" : "block device, mount point or image file",
+    );
+  addSaveOptions(command, jobs());
+  if (isDirectory) command.option("--cross-mounts", "go into other file systems mounted below");
+  else {
+    addSnapshotOptions(command);
+    const reader = oneOf("--reader", ["mount", "block"]);
+    command.option("--reader <how>", "mount, or block: from an unmounted ext2/3/4, without root", reader);
   }
+  command.addHelpText("after", examples[name]);
+  addOutputOptions(command).action(async (archive: string, sources: string[], flags: SaveFlags) => {
+    take(flags, { command: name, options: await saveOptions(archive, sources, flags) });
+  });
+}
 
+function addRestfs({ program, jobs, take }: Parser): void {
   const restfs = program
     .command("restfs")
     .description("make file systems again and restore into them")
@@ -156,9 +180,9 @@ function addCommands(program: Command, processors: number, found: (invocation: I
   addOutputOptions(restfs).action((archive: string, targets: string[], flags: RestoreFlags) => {
     take(flags, { command: "restfs", options: { ...restoreOptions(archive, flags), targets: parseTargets(targets) } });
   });
+}
 
-  addImageCommands(program, jobs, take);
-
+function addRestdir({ program, jobs, take }: Parser): void {
   const restdir = program
     .command("restdir")
     .description("restore below a directory")
@@ -171,9 +195,9 @@ function addCommands(program: Command, processors: number, found: (invocation: I
       options: { ...restoreOptions(archive, flags), destination: nonEmpty("DESTINATION", destination) },
     });
   });
+}
 
-  addInspectCommands(program, jobs, take);
-
+function addProbe({ program, take }: Parser): void {
   const probe = program
     .command("probe")
     .description("show block devices: what they hold, how they are used, which snapshot method fits")
@@ -182,7 +206,6 @@ function addCommands(program: Command, processors: number, found: (invocation: I
   addOutputOptions(probe).action((devices: string[], flags: OutputFlags) => {
     take(flags, { command: "probe", options: { devices: devices.map((each) => nonEmpty("DEVICE", each)) } });
   });
-  addSnapshotCommands(program, take);
 }
 
 function shapesOf(program: Command): OptionShapes {

@@ -62,7 +62,7 @@ async function perform(
   };
   const presenter = output.json
     ? new JsonPresenter(shown, takesStdout(request) ? stderr : stdout, () => host.now())
-    : new TextPresenter(shown, stdout, stderr, progressLine(host));
+    : new TextPresenter(shown, stdout, stderr, output.quiet ? undefined : progressLine(host));
   const unwatch = watchProcess(host, presenter, stop);
   stop.signal.addEventListener("abort", () => {
     stdout.hurry();

@@ -6,7 +6,7 @@ import { parseSize } from "../base/units.ts";
 import type { SnapshotCommandOptions } from "../model/options.ts";
 import { type SnapshotMethod, type SnapshotOptions, type SnapshotSize, snapshotMethods } from "../model/snapshot.ts";
 import { collect, nonEmpty, oneOf, wholeNumber } from "./arguments.ts";
-import type { Request } from "./invocation.ts";
+import type { CommandAdders, OutputFlags, Parser } from "./parser.ts";
 
 export interface SnapshotFlags {
   snapshot?: SnapshotMethod | "auto";
@@ -22,15 +22,10 @@ export interface SnapshotFlags {
   keepSnapshot?: "always" | "on-failure";
 }
 
-interface CommandFlags extends SnapshotFlags {
-  json?: true;
-  verbose?: true;
-  quiet?: true;
+interface CommandFlags extends OutputFlags, SnapshotFlags {
   method?: SnapshotMethod | "auto";
   yes?: true;
 }
-
-type Take = (flags: CommandFlags, request: Request) => void;
 
 const methods = ["auto", ...snapshotMethods] as const;
 const defaultFreezeSeconds = 60;
@@ -165,7 +160,9 @@ const actions = [
   ["merge", "<name>", "put the volume back to the state of the snapshot"],
 ] as const;
 
-export function addSnapshotCommands(program: Command, take: Take): void {
+export const snapshotCommands: CommandAdders = { snapshot: addSnapshot, cleanup: addCleanup };
+
+function addSnapshot({ program, take }: Parser): void {
   const parent = program
     .command("snapshot")
     .description("take, list, remove and merge snapshots")
@@ -192,6 +189,9 @@ export function addSnapshotCommands(program: Command, take: Take): void {
       take(flags, { command: "snapshot", options });
     });
   }
+}
+
+function addCleanup({ program, take }: Parser): void {
   const cleanup = program.command("cleanup").description("remove the snapshots that killed runs left behind");
   addTalkOptions(cleanup).action((flags: CommandFlags) => take(flags, { command: "cleanup", options: {} }));
 }

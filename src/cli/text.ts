@@ -32,13 +32,13 @@ export class TextPresenter implements Presenter {
   readonly #rows: RowTexts;
   #source = 0;
 
-  /** progress: undefined where there is no terminal to draw on. */
+  /** progress: undefined where there is no terminal to draw on, or nothing to be shown. */
   constructor(run: Run, stdout: TextOutput, stderr: TextOutput, progress: ProgressLine | undefined) {
     this.#run = run;
     this.#rows = new RowTexts(run.form ?? { long: true, tree: false });
     this.#stdout = stdout;
     this.#stderr = stderr;
-    this.#progress = run.quiet ? undefined : progress;
+    this.#progress = progress;
   }
 
   warning({ code, path, message, errno }: Warning): void {

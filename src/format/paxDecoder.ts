@@ -189,7 +189,7 @@ function readInteger(value: Uint8Array): number {
     throw illegal("an illegal number");
   }
   for (const byte of value) number = number * 10 + digitOf(byte); // exact up to 2^53
-  if (!Number.isSafeInteger(number)) throw illegal("a number over 2^53 − 1");
+  if (!Number.isSafeInteger(number)) throw illegal("a number over 2^53 - 1");
   return number;
 }
 

@@ -114,7 +114,7 @@ export function decodeRecordHeader(bytes: Uint8Array, offset: number): RecordHea
   if ((flags & ~criticalFlag) !== 0) return { flaw: "reserved flags are set" };
   if (isKnownType(type) && flags !== criticalFlag) return { flaw: `record type ${type} is not marked critical` };
   if (isZeroRange(header, 24, 40)) return { flaw: "the archive id is zero" };
-  if (!Number.isSafeInteger(sequence)) return { flaw: "the sequence number is over 2^53 − 1" };
+  if (!Number.isSafeInteger(sequence)) return { flaw: "the sequence number is over 2^53 - 1" };
   return {
     header: {
       type,

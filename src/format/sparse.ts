@@ -85,7 +85,7 @@ export function decodeSparseMap(
       if (byte === undefined || byte < zeroDigit || byte > zeroDigit + 9) throw damage("an illegal number");
       if (value === 0 && at > start + 1) throw damage("a leading zero");
       value = value * 10 + (byte - zeroDigit); // exact up to 2^53 only in this order
-      if (value > Number.MAX_SAFE_INTEGER) throw damage("a number over 2^53 − 1");
+      if (value > Number.MAX_SAFE_INTEGER) throw damage("a number over 2^53 - 1");
     }
     return value;
   };

@@ -57,10 +57,13 @@ const stoppedMs = 800;
 const pollMs = 5;
 
 /**
- * Threads live for seconds, and each compiles the same functions for itself. Baseline code at once, optimised code later, from better feedback and with
- * less inlined, costs less than it saves (docs/PERFORMANCE.md). Measured for the V8 of Node 20; later ones have another compiler between.
+ * Must come before the first thread. Threads optimise their functions themselves: Node 20 aborts (node_platform.cc, ForIsolate) when a thread ends while V8
+ * compiles for it on another. They live for seconds, and each compiles the same functions for itself: baseline code at once, optimised code later, from
+ * better feedback and with less inlined, costs less than it saves (docs/PERFORMANCE.md; measured for the V8 of Node 20, later ones have another compiler
+ * between).
  */
 function compileForThreads(): void {
+  setFlagsFromString("--no-concurrent-recompilation");
   if (!process.versions.v8.startsWith("11.")) return;
   setFlagsFromString("--always-sparkplug");
   setFlagsFromString("--interrupt-budget=600000");
