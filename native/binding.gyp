@@ -22,6 +22,7 @@
         "src/write.c",
         "src/row.c",
         "src/ustar.c",
+        "src/plan.c",
         "src/place.c",
         "src/plain.c",
         "src/order.c"

@@ -24,6 +24,9 @@ export interface BatchFields {
   readonly linkPath: Uint8Array;
 }
 
+/** Bytes of a record without link at most. */
+const recordMax = entryLayout.size + 256;
+
 /** Collects entry records. */
 export class BatchWriter {
   #bytes = new Uint8Array(64 * 1024);
@@ -55,6 +58,18 @@ export class BatchWriter {
     if (linkPath.length > 0) bytes.set(linkPath, nameAt + nameLength);
     this.#length += size;
     this.count++;
+  }
+
+  /** The records so far, with room behind them for one more at least: for who writes there and calls added(). */
+  room(): { readonly records: Uint8Array; readonly length: number } {
+    if (this.#length + recordMax > this.#bytes.length) this.#grow(recordMax);
+    return { records: this.#bytes, length: this.#length };
+  }
+
+  /** Takes `count` records that were written there and end at `length`. */
+  added(count: number, length: number): void {
+    this.#length = length;
+    this.count += count;
   }
 
   /** The records, as a view of a buffer that may be transferred; the writer must not be used afterwards. */

@@ -2,10 +2,13 @@
 
 import type { EntryKind } from "../model/entry.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
-import { statLayout } from "../sys/layout.ts";
+import { limits } from "../base/limits.ts";
+import type { MemberPath } from "../format/member-path.ts";
+import { addon } from "../sys/addon.ts";
+import { planLayout, statLayout } from "../sys/layout.ts";
 import { BatchWriter } from "./batch.ts";
 import { acquireIfThere } from "./lost-directory.ts";
-import type { MemberPath } from "../format/member-path.ts";
+import type { Listing } from "./scan-ahead.ts";
 import type { LargeFilePlan } from "./slices.ts";
 
 /** Entries for one pack job. Its directories are acquired as far as they are still there; whoever runs the job calls release(). */
@@ -50,6 +53,12 @@ export interface PlannedEntry {
   large: LargeFilePlan | undefined;
 }
 
+/** Where a walk stands in a listing: the next entry, and where its name is. */
+export interface Cursor {
+  entry: number;
+  nameOffset: number;
+}
+
 /** So many headers alone fill a block. */
 const entriesPerJob = 8192;
 /** A job holds a descriptor of each of its directories. Part of what the archive looks like, so the same on every machine. */
@@ -58,10 +67,14 @@ export const directoriesPerJob = 256;
 export class JobCutter {
   readonly #path: MemberPath;
   readonly #blockSize: number;
+  readonly #inodes: Uint32Array;
+  readonly #state = new Float64Array(planLayout.length);
   #nextEntry: number;
   #open: OpenJob | undefined;
 
-  constructor(path: MemberPath, firstEntry: number, blockSize: number) {
+  /** `inodes`: lower 32 bits of those that are to be looked at one by one. */
+  constructor(path: MemberPath, firstEntry: number, blockSize: number, inodes: Uint32Array) {
+    this.#inodes = inodes;
     this.#path = path;
     this.#nextEntry = firstEntry;
     this.#blockSize = blockSize;
@@ -87,6 +100,39 @@ export class JobCutter {
     this.#nextEntry++;
   }
 
+  /**
+   * Adds the plain files (regular, one name, one block, nothing to tell of them) that follow the entry just added, of the same directory, as far as the open job
+   * takes them: to the same rules as entry by entry. Moves the cursor behind them.
+   */
+  addPlain({ names, stats, statStart }: Listing, cursor: Cursor): void {
+    const open = this.#open;
+    if (open === undefined || this.#path.depth >= limits.depth) return;
+    const state = this.#state;
+    const { records, length } = open.batch.room();
+    state[planLayout.name] = cursor.nameOffset;
+    state[planLayout.stat] = Math.min((cursor.entry - statStart) * statLayout.size, stats.length);
+    state[planLayout.records] = length;
+    state[planLayout.estimate] = open.estimate;
+    const count = addon().planPlain(
+      names,
+      stats,
+      entriesPerJob - open.batch.count,
+      open.directory,
+      this.#path.depth + 1,
+      this.#path.length,
+      limits.pathBytes,
+      this.#blockSize,
+      this.#inodes,
+      records,
+      state,
+    );
+    open.batch.added(count, state[planLayout.records] as number);
+    open.estimate = state[planLayout.estimate] as number;
+    cursor.entry += count;
+    cursor.nameOffset = state[planLayout.name] as number;
+    this.#nextEntry += count;
+  }
+
   /** The open job, closed; undefined when it has no entries. */
   take(): PlannedJob | undefined {
     const open = this.#open;
@@ -109,6 +155,11 @@ class OpenJob {
 
   constructor(firstEntry: number) {
     this.#firstEntry = firstEntry;
+  }
+
+  /** That of the entry added last. */
+  get directory(): number {
+    return this.#lastDirectory;
   }
 
   hasRoomFor(handle: DirectoryHandle): boolean {

@@ -10,7 +10,7 @@ import { EFBIG, EINVAL, EIO, ENAMETOOLONG } from "../sys/errors.ts";
 import { entryFlags, readInt64, statLayout } from "../sys/layout.ts";
 import { kindOfMode } from "../sys/stat.ts";
 import { maybeSubvolume } from "../sys/subvolume.ts";
-import { JobCutter, type PlannedEntry, type PlannedJob } from "./job-cutter.ts";
+import { type Cursor, JobCutter, type PlannedEntry, type PlannedJob } from "./job-cutter.ts";
 import { LinkTable } from "./links.ts";
 import { MemberPath } from "../format/member-path.ts";
 import type { Listing, ScanAhead } from "./scan-ahead.ts";
@@ -27,14 +27,13 @@ export interface PlanOptions {
   readonly blockSize: number;
   /** True for the archive being written: it is never saved into itself. */
   readonly isArchive: (stat: DataView, at: number) => boolean;
+  /** Lower 32 bits of its inodes. */
+  readonly archiveInodes: Uint32Array;
   readonly signal: AbortSignal;
 }
 
-interface Frame {
+interface Frame extends Cursor {
   readonly listing: Listing;
-  /** Next entry, and where its name stands. */
-  entry: number;
-  nameOffset: number;
   /** Below a directory that cannot be archived: walked to keep in step with the scan, and left out. */
   readonly dropped: boolean;
 }
@@ -53,7 +52,7 @@ const sizeMax = BigInt(Number.MAX_SAFE_INTEGER);
 export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJob, number> {
   const { scan, blockSize, root } = options;
   const path = new MemberPath(options.prefix);
-  const jobs = new JobCutter(path, options.firstEntry, blockSize);
+  const jobs = new JobCutter(path, options.firstEntry, blockSize, options.archiveInodes);
   const planner = new EntryPlanner(options, path, jobs);
   const rootListing = await scan.root(root);
   planner.addRoot(root, options.rootStat, rootListing.errno);
@@ -89,6 +88,7 @@ export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJ
       if (jobs.isFull(entry)) yield jobs.take() as PlannedJob;
       jobs.add(entry);
       if (entry.large !== undefined) yield jobs.take() as PlannedJob;
+      else if (child === undefined && scan.filter.empty) jobs.addPlain(listing, frame);
     }
     if (child !== undefined) {
       path.enter(listing.names.subarray(nameStart, nameEnd));

@@ -200,6 +200,7 @@ class SaveRun {
       firstEntry: this.#nextEntry,
       blockSize,
       isArchive: archiveTest(this.#sink),
+      archiveInodes: Uint32Array.from(this.#sink.identities, ({ ino }) => Number(ino & 0xffff_ffffn)),
       signal: this.#signal,
     });
     let next = await plan.next();

@@ -244,6 +244,26 @@ export interface Addon {
     stats: Uint8Array,
   ): Result;
 
+  // --- plan.c: the hot path of saving ---------------------------------------------------------------------------------
+  /**
+   * Appends entry records (layout.ts) of up to `count` entries of one directory to `records`, from its packed names and stat records on; stops before the first that is no regular file with one name, failed, has no
+   * owner, is larger than `blockSize`, has a path of over `pathMax` bytes or one of `inodes` (their lower 32 bits), for which there is no room, or with which the job's estimate would exceed `blockSize`.
+   * `pathLength`: bytes of the directory's member name. Returns how many it planned. `state`: planLayout of layout.ts.
+   */
+  planPlain(
+    names: Uint8Array,
+    stats: Uint8Array,
+    count: number,
+    directory: number,
+    depth: number,
+    pathLength: number,
+    pathMax: number,
+    blockSize: number,
+    inodes: Uint32Array,
+    records: Uint8Array,
+    state: Float64Array,
+  ): number;
+
   // --- place.c: the hot path of saving --------------------------------------------------------------------------------
   /**
    * Writes headers and catalog rows of plain entries, one after the other, from entry `state.at` up to `count`; stops before the first that is not plain, does not fit `tar` (state.room) or would end

@@ -76,6 +76,15 @@ export const entryFlags = {
   subvolume: 2,
 } as const;
 
+/** Where planPlain() has come to: an array of f64. */
+export const planLayout = {
+  length: 4,
+  name: 0, // offset of the next name
+  stat: 1, // offset of its stat record
+  records: 2, // bytes of entry records
+  estimate: 3, // bytes that the entries of the job will take in the tar stream, about
+} as const;
+
 /** Where placePlain() has come to: an array of f64. */
 export const placeLayout = {
   length: 6,

@@ -51,15 +51,20 @@ describe("the addon", () => {
     expect(Object.fromEntries(flags)).toEqual(layouts.scatterSteps);
   });
 
-  it("has the entry flags and the place state of layout.ts", () => {
+  it("has the entry flags and the states of layout.ts", () => {
     const flags = [...source("native/src/layout.h").matchAll(/ENTRY_(\w+) = (\d+)/g)];
     expect(flags.map(([, name, value]) => [(name as string).toLowerCase(), Number(value)])).toEqual(
       Object.entries(layouts.entryFlags),
     );
-    const state = /enum \{ (STATE_AT.*?) \}/.exec(source("native/src/place.c"))?.[1]?.split(", ");
-    const names = (state ?? []).map((name) => name.replace("STATE_", "").toLowerCase());
-    const { length, ...fields } = layouts.placeLayout;
-    expect(Object.fromEntries(names.map((name, index) => [name, index]))).toEqual({ ...fields, count: length });
+    for (const [path, layout] of [
+      ["place", layouts.placeLayout],
+      ["plan", layouts.planLayout],
+    ] as const) {
+      const state = /enum \{ (STATE_.*?) \}/.exec(source(`native/src/${path}.c`))?.[1]?.split(", ");
+      const names = (state ?? []).map((name) => name.replace("STATE_", "").toLowerCase());
+      const { length, ...fields } = layout;
+      expect(Object.fromEntries(names.map((name, index) => [name, index]))).toEqual({ ...fields, count: length });
+    }
     const rowMax = /ROW_MAX = (\d+)/.exec(source("native/src/row.h"))?.[1];
     expect(Number(rowMax)).toBe(layouts.plainRowMax);
   });
