@@ -1,5 +1,5 @@
-// dist/: one file for each thread's entry, one for each command, one for what commands share. Few files, because Node spends longer on finding and reading 150
-// small ones than on all else of a short run. CommonJS without comments, because Node starts sooner with it, in every thread; dist/package.json says so.
+// dist/: one file for each thread's entry, one for each command, one for what the same commands share. Not one for each module: Node spends longer on finding
+// and reading 150 small files than on all else of a short run. CommonJS without comments, because Node starts sooner with it, in every thread; dist/package.json says so.
 // Every file is one folder below dist/, as its source is below src/: paths relative to import.meta.dirname hold in both.
 
 import { dirname } from "node:path";
@@ -34,24 +34,23 @@ const worker = (name) => ({
   output: { ...output, chunkFileNames: `${dirname(name)}/[name].js` },
 });
 
-/** What commands share, in parts of which most runs need few. */
-const groups = [
-  { name: "base", test: /src\/(base|model|cli)\/|\/package\.json$/ },
-  { name: "save", test: /src\/save\// },
-  { name: "restore", test: /src\/restore\// },
-  { name: "filesystem", test: /src\/filesystem\// },
-  { name: "archive", test: /src\/(archive|codec|format|pipeline|sys)\// },
-].map((group) => ({ ...group, minShareCount: 2, includeDependenciesRecursively: false }));
-
 export default defineConfig([
   {
     ...shared,
     input: { "cli/main": "src/cli/main.ts" },
     preserveEntrySignatures: "allow-extension", // what a part needs does not follow it into its file
-    output: { ...output, codeSplitting: { groups } },
+    output,
   },
   worker("save/worker"),
   worker("restore/worker"),
   // For the tests of the pool, whose errors must be of one class.
-  { ...shared, input: { "pipeline/serve": "src/pipeline/serve.ts", "base/errors": "src/base/errors.ts" }, output },
+  {
+    ...shared,
+    input: {
+      "pipeline/serve": "src/pipeline/serve.ts",
+      "pipeline/holding": "src/pipeline/holding.ts",
+      "base/errors": "src/base/errors.ts",
+    },
+    output: { ...output, chunkFileNames: "pipeline/[name].js" },
+  },
 ]);

@@ -76,7 +76,7 @@ export async function parseCommandLine(
 
 /** Node decodes its arguments: of bytes that are not UTF-8 only U+FFFD is left, which would name another file. */
 function refuseMangled(argv: readonly string[]): void {
-  const mangled = argv.find((word) => word.includes("\uFFFD"));
+  const mangled = argv.find((word) => word.includes(String.fromCharCode(0xfffd)));
   if (mangled === undefined || decodeUtf8(readFileSync("/proc/self/cmdline")) !== undefined) return;
   throw new TsfsaError("USAGE", `the argument "${mangled}" is not UTF-8, and no other can be given`, {
     hints: ["in a pattern ? stands for any byte", "a path can be given by a link to it, or by a directory above it"],

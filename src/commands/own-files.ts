@@ -2,7 +2,7 @@
 
 import { TsfsaError } from "../base/errors.ts";
 import { statOrUndefined } from "../filesystem/block.ts";
-import { refused } from "../filesystem/target.ts";
+import { refused } from "../filesystem/refused.ts";
 import { areSameBytes, loopOver } from "../filesystem/use.ts";
 import type { SaveOptions } from "../model/options.ts";
 

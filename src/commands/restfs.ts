@@ -8,7 +8,8 @@ import { mountTarget } from "../filesystem/mount-target.ts";
 import { argvOf, commandText, makeFilesystem } from "../filesystem/recreate/make.ts";
 import { planFilesystem } from "../filesystem/recreate/plan.ts";
 import { probe } from "../filesystem/probe.ts";
-import { openTarget, refused } from "../filesystem/target.ts";
+import { refused } from "../filesystem/refused.ts";
+import { openTarget } from "../filesystem/target.ts";
 import type { FilesystemPlan, MountedTarget, OpenTarget } from "../filesystem/types.ts";
 import type { FilesystemDescription, Head } from "../model/archive.ts";
 import type {

@@ -14,6 +14,7 @@ import { statOrUndefined } from "./block.ts";
 import { type Cleanup, openWith } from "./cleanup.ts";
 import { mountText } from "./mounts.ts";
 import { type ByteReader, readerOfFd, sizeOfFd } from "./reader.ts";
+import { refused } from "./refused.ts";
 import { identifyAll } from "./superblock/identify.ts";
 import type { Identity, OpenTarget } from "./types.ts";
 import { type Use, useOf, usersText } from "./use.ts";
@@ -157,10 +158,6 @@ async function patiently(claim: () => void): Promise<void> {
       await sleep(5 * attempt); // one second in all
     }
   }
-}
-
-export function refused(path: string, reason: string, hints: readonly string[] = []): TsfsaError {
-  return new TsfsaError("TARGET_REFUSED", `the target ${path} is refused: ${reason}`, { path, hints });
 }
 
 /** What signatures tell, on one line for people; names are those of blkid, the label is escaped so that it cannot do anything to a terminal. */

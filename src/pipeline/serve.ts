@@ -1,6 +1,7 @@
 // The worker's side of the pool: takes jobs from the parent port one by one and answers each. It owns nothing.
 
 import { parentPort } from "node:worker_threads";
+import { isEnding, setHolding, setState, tellAnswered } from "./holding.ts";
 import {
   encodeError,
   type JobHandlers,
@@ -8,25 +9,7 @@ import {
   type JobReply,
   type JobRequest,
   type ThreadMessage,
-  threadWords,
 } from "./protocol.ts";
-
-let state: Int32Array | undefined;
-
-/**
- * Runs a call that takes long and needs no descriptor, such as compressing a block: a pool that is being closed does not wait for it. Throws when it
- * has been closed meanwhile, since the descriptors of the job may be gone.
- */
-export function lettingGo<Result>(call: () => Result): Result {
-  setHolding(0);
-  const result = call();
-  setHolding(1);
-  if (isEnding()) {
-    setHolding(0);
-    throw new Error("the worker pool was closed");
-  }
-  return result;
-}
 
 /** Serves jobs until the pool ends the thread. Called once, at the top of a worker's entry file. */
 export function serveJobs<Jobs extends JobMap<Jobs>>(handlers: JobHandlers<Jobs>): void {
@@ -37,7 +20,7 @@ export function serveJobs<Jobs extends JobMap<Jobs>>(handlers: JobHandlers<Jobs>
     if ("id" in message) setImmediate(() => void answer(message));
     // Between two jobs: what they opened they have closed.
     else if (message.end === true) process.exit();
-    else state = message.state;
+    else setState(message.state);
   });
 
   async function answer(request: JobRequest): Promise<void> {
@@ -51,16 +34,7 @@ export function serveJobs<Jobs extends JobMap<Jobs>>(handlers: JobHandlers<Jobs>
     } catch (error) {
       port?.postMessage({ id: request.id, failure: encodeError(error) } satisfies JobReply);
     } finally {
-      if (state !== undefined) Atomics.add(state, threadWords.answered, 1);
-      setHolding(0);
+      tellAnswered();
     }
   }
-}
-
-function setHolding(value: 0 | 1): void {
-  if (state !== undefined) Atomics.store(state, threadWords.holding, value);
-}
-
-function isEnding(): boolean {
-  return state !== undefined && Atomics.load(state, threadWords.ending) === 1;
 }

@@ -5,9 +5,9 @@ import { ImagePacker } from "./image-pack.ts";
 import { Packer } from "./pack.ts";
 import type { SaveJobs, SaveWorkerData } from "./protocol.ts";
 import { Scanner } from "./scan.ts";
-import { SourceTrees, type Trees } from "./source-trees.ts";
+import type { Trees } from "./source-trees.ts";
 
-export function saveJobs(data: SaveWorkerData, trees: Trees = new SourceTrees(data.sources)): JobHandlers<SaveJobs> {
+export function saveJobs(data: SaveWorkerData, trees: Trees): JobHandlers<SaveJobs> {
   const scanner = new Scanner(data, trees);
   let packer: Promise<Packer> | undefined;
   let imagePacker: Promise<ImagePacker> | undefined;

@@ -11,7 +11,7 @@ import { emptyTotals } from "../format/summary.ts";
 import type { Head, Summary } from "../model/archive.ts";
 import type { Reporter } from "../model/events.ts";
 import type { Compression } from "../model/options.ts";
-import { WorkerPool } from "../pipeline/pool.ts";
+import type { WorkerPool } from "../pipeline/pool.ts";
 import { SlotPool } from "../pipeline/slots.ts";
 import { workerPath } from "../pipeline/worker-path.ts";
 import { addon } from "../sys/addon.ts";
@@ -73,7 +73,7 @@ export interface SaveContext {
   /** Asked after the last read and before the archive is ended: whether the view stayed frozen. Throws if it did not. */
   readonly prove?: () => Promise<Readonly<Record<string, unknown>> | undefined>;
   /** Jobs run in worker threads unless this starts something else. */
-  readonly startPool?: (data: SaveWorkerData) => SavePool;
+  readonly startPool?: (data: SaveWorkerData, trees: Trees) => SavePool;
   /** Answers for the roots in this thread; the others open devices and images themselves. */
   readonly trees?: Trees;
 }
@@ -99,8 +99,8 @@ export async function saveArchive(
   const slotBytes = (await createEncoder(compression.codec, compression.level)).bound(
     compression.blockSize + slotSlack,
   );
-  const pool = startPool(data, workers, context);
-  const trees = context.trees ?? new SourceTrees(data.sources);
+  const trees = context.trees ?? (await SourceTrees.open(data.sources));
+  const pool = startPool(data, workers, trees, context);
   const table = new DirectoryTable(directoryCapacity());
   const { reporter } = context;
   try {
@@ -121,10 +121,17 @@ export async function saveArchive(
   }
 }
 
-function startPool(data: SaveWorkerData, workers: number, { startPool: start, trees, signal }: SaveContext): SavePool {
-  if (start !== undefined) return start(data);
-  const startThreads = (): WorkerPool<SaveJobs> =>
-    new WorkerPool<SaveJobs>({ path: workerPath("save/worker"), workers, workerData: data, signal });
+function startPool(
+  data: SaveWorkerData,
+  workers: number,
+  trees: Trees,
+  { startPool: start, signal }: SaveContext,
+): SavePool {
+  if (start !== undefined) return start(data, trees);
+  const startThreads = async (): Promise<WorkerPool<SaveJobs>> => {
+    const { WorkerPool } = await import("../pipeline/pool.ts"); // small trees need no threads
+    return new WorkerPool<SaveJobs>({ path: workerPath("save/worker"), workers, workerData: data, signal });
+  };
   return new SmallSavePool(saveJobs(data, trees), signal, startThreads);
 }
 

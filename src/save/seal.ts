@@ -3,7 +3,7 @@
 import type { FrameEncoder } from "../codec/codec.ts";
 import type { Digest } from "../codec/digest.ts";
 import type { RowEncoder } from "../format/segment.ts";
-import { lettingGo } from "../pipeline/serve.ts";
+import { lettingGo } from "../pipeline/holding.ts";
 import type { PackedBlock } from "./protocol.ts";
 
 /** A block that does not know its directory. */

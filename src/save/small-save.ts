@@ -12,14 +12,14 @@ const smallEntries = 500;
 const smallBytes = 1024 * 1024;
 
 export class SmallSavePool implements SavePool {
-  readonly #startThreads: () => WorkerPool<SaveJobs>;
+  readonly #startThreads: () => Promise<WorkerPool<SaveJobs>>;
   readonly #signal: AbortSignal;
   readonly #here: JobHandlers<SaveJobs>;
-  #threads: WorkerPool<SaveJobs> | undefined;
+  #threads: Promise<WorkerPool<SaveJobs>> | undefined;
   #isSmall = false;
 
   /** `here`: for jobs in this thread. */
-  constructor(here: JobHandlers<SaveJobs>, signal: AbortSignal, startThreads: () => WorkerPool<SaveJobs>) {
+  constructor(here: JobHandlers<SaveJobs>, signal: AbortSignal, startThreads: () => Promise<WorkerPool<SaveJobs>>) {
     this.#startThreads = startThreads;
     this.#signal = signal;
     this.#here = here;
@@ -37,11 +37,11 @@ export class SmallSavePool implements SavePool {
       return output;
     }
     if (this.#isSmall) return (await this.#here[kind](input)).output;
-    return (this.#threads ??= this.#startThreads()).run(kind, input, options);
+    return (await (this.#threads ??= this.#startThreads())).run(kind, input, options);
   }
 
   async close(): Promise<void> {
-    await this.#threads?.close();
+    await (await this.#threads)?.close();
   }
 }
 

@@ -1,9 +1,5 @@
 // The trees of a run's sources: the kernel's for what is mounted, a block-level reader for what is not. One object serves a thread.
 
-import { ArchivedImage } from "../archive/archived-image.ts";
-import { ExtFilesystem } from "../filesystem/ext/filesystem.ts";
-import { ExtTree } from "../filesystem/ext/tree.ts";
-import { accessOfFd } from "../filesystem/random-access.ts";
 import { addon } from "../sys/addon.ts";
 import type { TreeSource } from "../sys/tree-source.ts";
 import type { SourceConfig } from "./protocol.ts";
@@ -14,32 +10,29 @@ export interface Trees {
 }
 
 export class SourceTrees implements Trees {
-  readonly #sources: readonly SourceConfig[];
-  readonly #images: ReadonlyMap<number, ArchivedImage>;
+  /** Of the sources that are read from blocks. */
+  readonly #openers: ReadonlyMap<number, () => TreeSource>;
   readonly #trees = new Map<number, TreeSource>();
 
-  constructor(sources: readonly SourceConfig[], images: ReadonlyMap<number, ArchivedImage> = new Map()) {
-    this.#sources = sources;
-    this.#images = images;
+  private constructor(openers: ReadonlyMap<number, () => TreeSource>) {
+    this.#openers = openers;
   }
 
-  /** Those of images in archives, too. */
   static async open(sources: readonly SourceConfig[]): Promise<SourceTrees> {
-    const images = new Map<number, ArchivedImage>();
+    const openers = new Map<number, () => TreeSource>();
     for (const [source, { block }] of sources.entries()) {
-      if (block?.image !== undefined) images.set(source, await ArchivedImage.of(block.image));
+      if (block === undefined) continue;
+      const { blockTreeOpener } = await import("./block-tree.ts"); // few runs read blocks
+      openers.set(source, await blockTreeOpener(block));
     }
-    return new SourceTrees(sources, images);
+    return new SourceTrees(openers);
   }
 
   of(source: number): TreeSource {
-    const block = this.#sources[source]?.block;
-    if (block === undefined) return addon();
+    const open = this.#openers.get(source);
+    if (open === undefined) return addon();
     let tree = this.#trees.get(source);
-    if (tree === undefined) {
-      tree = new ExtTree(ExtFilesystem.open(this.#images.get(source) ?? accessOfFd(block.fd), block.overlay));
-      this.#trees.set(source, tree);
-    }
+    if (tree === undefined) this.#trees.set(source, (tree = open()));
     return tree;
   }
 }

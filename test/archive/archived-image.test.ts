@@ -44,7 +44,7 @@ async function archiveOf(
   await saveArchive({ head, roots: [root], compression, workers: 1, recheck: false }, sink, {
     reporter,
     signal: new AbortController().signal,
-    startPool: (data) => new LocalPool(saveJobs(data)),
+    startPool: (data, trees) => new LocalPool(saveJobs(data, trees)),
   });
   await sink.commit();
   closeSync(fd);

@@ -26,7 +26,8 @@ const dist = process.env["TSFSA_DIST"] ?? fileURLToPath(new URL("../../dist", im
 const script = `
 import { threadId, workerData } from "node:worker_threads";
 import { closeSync, openSync, writeFileSync } from "node:fs";
-import { lettingGo, serveJobs } from ${JSON.stringify(pathToFileURL(`${dist}/pipeline/serve.js`).href)};
+import { lettingGo } from ${JSON.stringify(pathToFileURL(`${dist}/pipeline/holding.js`).href)};
+import { serveJobs } from ${JSON.stringify(pathToFileURL(`${dist}/pipeline/serve.js`).href)};
 import { TsfsaError } from ${JSON.stringify(pathToFileURL(`${dist}/base/errors.js`).href)};
 const spin = (ms) => { const end = Date.now() + ms; while (Date.now() < end); };
 serveJobs({

@@ -20,7 +20,8 @@ import { addon } from "../../sys/addon.ts";
 import { check } from "../../sys/errors.ts";
 import { statOrUndefined } from "../block.ts";
 import { clearSignatures } from "../signatures.ts";
-import { openTarget, refused, refuseUsed } from "../target.ts";
+import { refused } from "../refused.ts";
+import { openTarget, refuseUsed } from "../target.ts";
 import { useOf } from "../use.ts";
 
 export interface ImageTarget {

@@ -5,6 +5,7 @@ import { setImmediate } from "node:timers/promises";
 import type { JobResult } from "../../../src/pipeline/protocol.ts";
 import { saveJobs } from "../../../src/save/handlers.ts";
 import type { SaveJobs, SavePool, SaveWorkerData } from "../../../src/save/protocol.ts";
+import type { Trees } from "../../../src/save/source-trees.ts";
 
 export interface InlinePoolOptions {
   /** Of the order in which jobs end; 0: at once. */
@@ -35,8 +36,8 @@ export class InlinePool implements SavePool {
   #closed = false;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(data: SaveWorkerData, options: InlinePoolOptions = {}) {
-    this.#handlers = saveJobs(structuredClone(data)) as unknown as Readonly<Record<keyof SaveJobs, Handler>>;
+  constructor(data: SaveWorkerData, trees: Trees, options: InlinePoolOptions = {}) {
+    this.#handlers = saveJobs(structuredClone(data), trees) as unknown as Readonly<Record<keyof SaveJobs, Handler>>;
     this.#options = options;
     this.#state = options.seed ?? 0;
   }

@@ -92,7 +92,9 @@ export async function saveTree(roots: string | readonly string[], options: SaveT
           step: () => {},
         },
         signal: options.signal ?? new AbortController().signal,
-        ...(options.threads === true ? {} : { startPool: (data) => (pool = new InlinePool(data, options)) }),
+        ...(options.threads === true
+          ? {}
+          : { startPool: (data, trees) => (pool = new InlinePool(data, trees, options)) }),
       },
     );
     return { archive: sink.bytes, summary, warnings, pool };
