@@ -1,10 +1,13 @@
-// savedir: directories, as they are now. A directory has no snapshot of its own, so a writable file system is refused unless --allow-rw.
+// savedir: directories, as they are now. A directory has no snapshot of its own, so a writable file system is refused unless --allow-rw, also one that is
+// mounted below where mounts are crossed. What nobody can write is not looked at again after reading.
 
 import { closeSync, constants, openSync } from "node:fs";
 import { resolve } from "node:path";
 import { decodeUtf8, toBase64 } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
-import { writableReason } from "../filesystem/writable.ts";
+import type { Writable } from "../filesystem/types.ts";
+import { thawedError, writableError } from "../filesystem/source-errors.ts";
+import { writableBelow, writableReason } from "../filesystem/writable.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
 import { readFilesFrom } from "./files-from.ts";
@@ -18,17 +21,14 @@ export async function savedir(options: SaveOptions, context: CommandContext): Pr
   const prefixes = prefixesOf(options.sources);
   const only = readFilesFrom(options.filesFrom);
   const descriptors: number[] = [];
+  let recheck = false;
   try {
     for (const directory of options.sources) {
       descriptors.push(openDirectory(directory));
-      if (options.allowRw) continue;
-      const writable = await writableReason(directory);
-      if (writable.writable) {
-        throw new TsfsaError("SOURCE_WRITABLE", `${directory} can change while it is read: ${writable.reason}`, {
-          path: directory,
-          hints: writable.ways,
-        });
-      }
+      const states = await statesOf(directory, options);
+      const state = states.find(({ writable }) => writable);
+      if (state !== undefined && !options.allowRw) throw writableError(directory, state);
+      recheck ||= states.some(({ writable, elsewhere }) => writable || elsewhere === true);
     }
     const sources = options.sources.map((directory, i): SourceDescription => {
       const bytes = Buffer.from(prefixes[i] as string);
@@ -42,10 +42,28 @@ export async function savedir(options: SaveOptions, context: CommandContext): Pr
       excludeCaches: options.excludeCaches,
       crossMounts: options.crossMounts,
     }));
-    return await writeArchive(options, { sources, roots, recheck: options.allowRw }, context);
+    return await writeArchive(
+      options,
+      { sources, roots, recheck, ...(recheck ? {} : { prove: () => prove(options) }) },
+      context,
+    );
   } finally {
     for (const fd of descriptors) closeSync(fd);
   }
+}
+
+/** Who can write a directory, and what is mounted below it where that is saved too. */
+async function statesOf(directory: string, { crossMounts }: SaveOptions): Promise<readonly Writable[]> {
+  return [await writableReason(directory), ...(crossMounts ? writableBelow(directory) : [])];
+}
+
+/** After the last read: what was not looked at again must be frozen still. */
+async function prove(options: SaveOptions): Promise<undefined> {
+  for (const directory of options.sources) {
+    const state = (await statesOf(directory, options)).find(({ writable }) => writable);
+    if (state !== undefined) throw thawedError(directory, state);
+  }
+  return undefined;
 }
 
 function openDirectory(directory: string): number {

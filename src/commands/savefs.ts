@@ -1,6 +1,6 @@
 // savefs: whole file systems, from a frozen view of each: snapshot → open → save → prove → commit → give back.
 
-import { TsfsaError } from "../base/errors.ts";
+import { thawedError } from "../filesystem/source-errors.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { Warning } from "../model/events.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
@@ -83,15 +83,7 @@ async function prove(sources: readonly SaveSource[], options: SaveOptions): Prom
   for (const [i, { opened: source }] of sources.entries()) {
     if (!source.frozen) continue;
     const state = source.checkFrozen();
-    if (!state.writable) continue;
-    throw new TsfsaError(
-      "SOURCE_WRITABLE",
-      `${options.sources[i]} became writable while it was read: ${state.reason}`,
-      {
-        path: options.sources[i] as string,
-        hints: ["the archive was dropped, since its files may not belong to one instant", ...state.ways],
-      },
-    );
+    if (state.writable) throw thawedError(options.sources[i] as string, state);
   }
   return undefined;
 }

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { TsfsaError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import { type OpenImage, openImage } from "../filesystem/image/open-image.ts";
+import { thawedError } from "../filesystem/source-errors.ts";
 import type { OpenSource } from "../filesystem/types.ts";
 import type { SourceDescription } from "../model/archive.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveimgOptions } from "../model/options.ts";
@@ -180,11 +181,7 @@ async function prove(sources: readonly Source[]): Promise<undefined> {
   for (const { path, image } of sources) {
     if (!image.frozen) continue;
     const state = image.checkFrozen();
-    if (!state.writable) continue;
-    throw new TsfsaError("SOURCE_WRITABLE", `${path} became writable while it was read: ${state.reason}`, {
-      path,
-      hints: ["the archive was dropped, since its blocks may not belong to one instant", ...state.ways],
-    });
+    if (state.writable) throw thawedError(path, state);
   }
   return undefined;
 }

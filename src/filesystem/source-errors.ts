@@ -11,6 +11,15 @@ export function writableError(path: string, state: Writable, hints: readonly str
   });
 }
 
+/** After the last read: it was frozen before. */
+export function thawedError(path: string, state: Writable): TsfsaError {
+  const { reason, ways } = state.writable ? state : { reason: "", ways: [] };
+  return new TsfsaError("SOURCE_WRITABLE", `${path} became writable while it was read: ${reason}`, {
+    path,
+    hints: ["the archive was dropped, since what it holds may not be of one instant", ...ways],
+  });
+}
+
 export function replayError(path: string, type: string, cause?: unknown): TsfsaError {
   return new TsfsaError(
     "SOURCE_NEEDS_REPLAY",

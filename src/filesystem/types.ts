@@ -116,8 +116,9 @@ export interface MountedTarget {
 }
 
 export type Writable =
-  | { readonly writable: false }
-  | { readonly writable: true; readonly reason: string; readonly ways: readonly string[] };
+  /** `elsewhere`: it has no device that could be looked at (network, FUSE, overlay), so others may write what is read-only here. */
+  | { readonly writable: false; readonly elsewhere?: true }
+  | { readonly writable: true; readonly elsewhere?: never; readonly reason: string; readonly ways: readonly string[] };
 
 /** One block device or image file as `probe` shows it. */
 export interface ProbedDevice {

@@ -1,7 +1,7 @@
 // Whether somebody else can write what is about to be saved, and the ways forward when so (format-notes: superblock options
 // decide, a read-only bind mount of a writable file system is writable; what is claimed without a visible mount is writable).
 
-import type { Stats } from "node:fs";
+import { realpathSync, type Stats } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
 import { fileKind } from "../sys/file-kind.ts";
 import { addon } from "../sys/addon.ts";
@@ -24,6 +24,15 @@ export async function writableReason(path: string): Promise<Writable> {
       path,
     },
   );
+}
+
+/** Of each file system that is mounted below a directory. */
+export function writableBelow(path: string): Writable[] {
+  const top = realpathSync.native(path, "latin1");
+  const start = top === "/" ? top : `${top}/`;
+  return ownMounts()
+    .filter(({ mountPoint }) => mountPoint.length > 1 && mountPoint.toString("latin1").startsWith(start))
+    .map(mountWritable);
 }
 
 /** stat of a source. Throws SOURCE_MISSING or SOURCE_UNREADABLE. */
@@ -49,10 +58,20 @@ function directoryWritable(path: string): Writable {
   if (mount === undefined) {
     return writable(`the file system of ${path} is not in the mount table, so nothing says that it cannot change`, []);
   }
+  return mountWritable(mount);
+}
+
+/** File systems that only exist as they are mounted here. */
+const inMemory = new Set(["tmpfs", "ramfs"]);
+
+function mountWritable(mount: Mount): Writable {
   if (mount.superblockWritable) return mountedWritable(mount);
-  const device = devicePath(mount);
+  if (inMemory.has(mount.type)) return { writable: false };
+  // The device number of a btrfs is none of a device.
+  const device = mount.type === "btrfs" ? mount.source.toString() : devicePath(mount);
   const stat = device === undefined ? undefined : statOrUndefined(device);
-  return stat === undefined ? { writable: false } : deviceWritable(device as string, useOf(stat));
+  if (device === undefined || stat?.isBlockDevice() !== true) return { writable: false, elsewhere: true };
+  return deviceWritable(device, useOf(stat));
 }
 
 /** Use of a device or image, weighed. */

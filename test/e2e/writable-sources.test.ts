@@ -3,10 +3,10 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { expectStatus } from "../support/cli.ts";
+import { expectStatus, tsfsaArgv } from "../support/cli.ts";
 import { type Lab, recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
-import { must } from "../support/run.ts";
+import { must, shell } from "../support/run.ts";
 
 requireOrSkip("root", "loop");
 
@@ -76,6 +76,48 @@ describe("a writable source is refused with status 3 and nothing is created", ()
       await expectStatus(3, ["savefs", "--overwrite", archive, still, device]);
       await expectStatus(0, ["verify", archive]);
       expect(readdirSync(dirname(archive))).toEqual(["a.tsfsa"]);
+    });
+  });
+
+  it("what is mounted below, where mounts are crossed", async () => {
+    await withLab(async (lab) => {
+      const image = await lab.filesystem(recipes.ext4);
+      const writer = await lab.mount(image);
+      mkdirSync(join(writer, "inner"));
+      writeFileSync(join(writer, "file"), "outer");
+      await must(["mount", "-o", "remount,ro", writer]);
+      const inner = await lab.tmpfs(1024 * 1024);
+      writeFileSync(join(inner, "inside"), "can change");
+      await must(["mount", "--bind", inner, join(writer, "inner")]);
+      try {
+        const archive = join(lab.folder("out"), "a.tsfsa");
+        await expectStatus(0, ["savedir", archive, writer]);
+        const refused = await expectStatus(3, ["savedir", "-o", "--cross-mounts", archive, writer]);
+        expect(refused.stderr).toContain(join(writer, "inner"));
+        expect(refused.stderr).toMatch(/--allow-rw/);
+        await expectStatus(0, ["savedir", "-o", "-A", "--cross-mounts", archive, writer]);
+        expect((await expectStatus(0, ["cat", archive, "/inner/inside"])).stdout.toString()).toBe("can change");
+      } finally {
+        await must(["umount", join(writer, "inner")]);
+      }
+    });
+  });
+
+  it("a directory that becomes writable while it is read: no archive stays", async () => {
+    await withLab(async (lab) => {
+      const image = await lab.filesystem(recipes.ext4);
+      const point = await lab.mount(image);
+      for (let i = 0; i < 600; i++) writeFileSync(join(point, `f${i}`), Buffer.alloc(16_384, i));
+      await must(["mount", "-o", "remount,ro", point]);
+      const archive = join(lab.folder("out"), "a.tsfsa");
+      // The pipe is full until it is remounted: the last read comes later.
+      const words = tsfsaArgv("savedir", "-z0", "--block-size", "1MiB", "-", point);
+      const script =
+        'point=$1 archive=$2; shift 2; "$@" | { sleep 1; mount -o remount,rw "$point"; cat > "$archive"; }';
+      const result = await shell(script, [point, archive, ...words]);
+      expect(result.stderr).toMatch(/became writable while it was read.*read-write at/);
+      expect(result.status).toBe(3);
+      await expectStatus(10, ["verify", archive]);
     });
   });
 

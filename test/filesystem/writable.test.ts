@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { chmodSync, closeSync, constants, openSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { writableReason } from "../../src/filesystem/writable.ts";
+import { writableBelow, writableReason } from "../../src/filesystem/writable.ts";
 import { withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { must } from "../support/run.ts";
@@ -31,6 +31,47 @@ describe("a source is not writable", () => {
       for (const path of [image, device, point]) expect(await writableReason(path)).toEqual(free);
     }),
   );
+});
+
+describe("a source without a device", () => {
+  test("is read-only here, and may be written elsewhere", () =>
+    withLab(async (lab) => {
+      const layers = await lab.tmpfs(1024 * 1024);
+      await must(["mkdir", `${layers}/one`, `${layers}/two`, `${layers}/seen`]);
+      const options = `lowerdir=${layers}/one:${layers}/two`;
+      await must(["mount", "-t", "overlay", "-o", options, "overlay", `${layers}/seen`]);
+      try {
+        expect(await writableReason(`${layers}/seen`)).toEqual({ writable: false, elsewhere: true });
+      } finally {
+        await must(["umount", `${layers}/seen`]);
+      }
+    }));
+});
+
+describe("what is mounted below a directory", () => {
+  test("is asked one by one", () =>
+    withLab(async (lab) => {
+      const top = await lab.mount(await lab.filesystem(small.ext4));
+      await must(["mkdir", "-p", `${top}/a b/c`, `${top}/d`, `${top}-beside`]);
+      expect(writableBelow(top)).toEqual([]);
+      const inner = await lab.mount(await lab.filesystem(small.ext2), { options: "ro" });
+      const other = await lab.tmpfs(1024 * 1024);
+      const binds = [
+        [inner, `${top}/a b/c`],
+        [other, `${top}/d`],
+      ] as const;
+      for (const [from, to] of binds) await must(["mount", "--bind", from, to]);
+      try {
+        const states = writableBelow(`${top}/a b/..`);
+        expect(states).toHaveLength(2);
+        expect(states[0]).toEqual(free);
+        expect(states[1]).toMatchObject({ writable: true, reason: expect.stringContaining(`${top}/d`) });
+        expect(writableBelow(`${top}/a b`)).toEqual([free]);
+      } finally {
+        for (const [, to] of binds) await must(["umount", to]);
+        await must(["rmdir", `${top}-beside`]);
+      }
+    }));
 });
 
 describe("a source is writable", () => {
