@@ -115,7 +115,33 @@ static napi_value follow_rows(napi_env env, napi_callback_info info) {
   return number(env, found);
 }
 
+static napi_value pass_rows(napi_env env, napi_callback_info info) {
+  napi_value values[4];
+  struct bytes content;
+  uint32_t start, count, *found;
+  size_t found_count;
+  if (!arguments(env, info, 4, values) || !argument_bytes(env, values[0], &content) ||
+      !argument_u32(env, values[1], &start) || !argument_u32(env, values[2], &count) ||
+      !argument_u32s(env, values[3], &found, &found_count)) {
+    return NULL;
+  }
+  if (start > content.length || content.length > UINT32_MAX || found_count != 2) {
+    return range_error(env, "no place for what is found"), NULL;
+  }
+  struct row_reader reader = {.at = content.data + start, .end = content.data + content.length};
+  found[0] = start;
+  found[1] = 0;
+  struct row row;
+  uint32_t passed = 0;
+  for (; passed < count && read_row(&reader, &row) && row.simple; passed++) {
+    found[0] = (uint32_t)(reader.at - content.data);
+    if ((row.flags & ROW_DIGEST) != 0) found[1]++;
+  }
+  return number(env, passed);
+}
+
 const struct method order_methods[] = {
     {"followRows", follow_rows},
+    {"passRows", pass_rows},
     {NULL, NULL},
 };

@@ -15,7 +15,7 @@ import {
   RecordType,
 } from "../format/record.ts";
 import { decodeSegment, type SegmentHeader } from "../format/segment.ts";
-import { firstOfSegment, splitSegment } from "../format/segmentDecoder.ts";
+import { firstOfSegment } from "../format/segmentDecoder.ts";
 import { decodeSummary } from "../format/summary.ts";
 import { decodeTable } from "../format/table.ts";
 import type { Summary, TableBlock, TableSegment } from "../model/archive.ts";
@@ -23,6 +23,7 @@ import { addon } from "../sys/addon.ts";
 import { recordsFrom } from "./chained-records.ts";
 import { traitsOf } from "./lost-block.ts";
 import type { ArchiveReader, BlockLocation, GroupCatalog } from "./reader.ts";
+import { splitSegmentRows } from "./split-segment.ts";
 
 /** Bytes of segments that are kept decompressed: a search comes back to the same ones. */
 const keptBytesMax = 32 * 1024 * 1024;
@@ -79,7 +80,7 @@ export class ArchiveIndex {
     const kept = this.#content(number);
     if (kept.catalog !== undefined) return kept.catalog;
     const { header, content } = kept;
-    const catalog = { header, ...splitSegment(header, content, this.#reader.digest.length) };
+    const catalog = { header, ...splitSegmentRows(header, content, this.#reader.digest.length) };
     const end = this.segments[number + 1]?.firstBlock ?? this.blocks.length;
     if (catalog.blocks.length !== end - header.firstBlock) throw this.#differs(number);
     kept.catalog = catalog;

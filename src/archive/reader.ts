@@ -12,7 +12,7 @@ import { decodeFooter } from "../format/footer.ts";
 import { hasParity } from "../format/parity.ts";
 import { RecordType } from "../format/record.ts";
 import { decodeSegment, type SegmentHeader } from "../format/segment.ts";
-import { type BlockOutline, splitSegment } from "../format/segmentDecoder.ts";
+import type { BlockOutline } from "../format/segmentDecoder.ts";
 import { decodeSummary } from "../format/summary.ts";
 import { decodeTable } from "../format/table.ts";
 import { sectorProofSince } from "../format/version.ts";
@@ -26,6 +26,7 @@ import { type ArchiveInput, openInput } from "./input.ts";
 import { traitsOf } from "./lost-block.ts";
 import type { ChainedRecord } from "./lost-records.ts";
 import { type FoundRecord, RecordWalker } from "./records.ts";
+import { splitSegmentRows } from "./split-segment.ts";
 
 /** A block whose record is whole, or was made again. */
 export interface BlockLocation {
@@ -258,7 +259,7 @@ export class ArchiveReader {
       }
       const content = new Uint8Array(header.contentLength);
       this.#segments.decompress(content, frame);
-      const catalog = { header, ...splitSegment(header, content, this.digest.length) };
+      const catalog = { header, ...splitSegmentRows(header, content, this.digest.length) };
       if (header.number !== this.#nextSegment && !found.afterGap) {
         this.#damage(found.offset, `expected catalog segment ${this.#nextSegment}, found ${header.number}`);
       }

@@ -7,7 +7,6 @@ import { createDecoder, type FrameDecoder } from "../codec/codec.ts";
 import type { Digest } from "../codec/digest.ts";
 import { RecordType } from "../format/record.ts";
 import { decodeSegment } from "../format/segment.ts";
-import { splitSegment } from "../format/segmentDecoder.ts";
 import { decodeSummary } from "../format/summary.ts";
 import type { Head, Summary } from "../model/archive.ts";
 import { readRecord } from "./archive-index.ts";
@@ -16,6 +15,7 @@ import { type ArchiveInput, openInput } from "./input.ts";
 import type { BlockLocation, Group, GroupCatalog, GroupSource } from "./reader.ts";
 import { guessHead } from "./salvage-head.ts";
 import { type FoundBlock, type FoundSegment, type Range, type Remains, scanRemains } from "./salvage-scan.ts";
+import { splitSegmentRows } from "./split-segment.ts";
 
 export class SalvageSource implements GroupSource {
   readonly input: ArchiveInput;
@@ -171,7 +171,7 @@ function readCatalog(
     const { header, frame } = decodeSegment(payload, format);
     const content = new Uint8Array(header.contentLength);
     decoder.decompress(content, frame);
-    return { header, ...splitSegment(header, content, digest.length) };
+    return { header, ...splitSegmentRows(header, content, digest.length) };
   } catch (error) {
     if (error instanceof TsfsaError && (error.code === "ARCHIVE_DAMAGED" || error.code === "ARCHIVE_HOSTILE"))
       return undefined;

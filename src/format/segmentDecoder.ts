@@ -25,11 +25,23 @@ interface Outline {
   readonly completions: readonly Completion[];
 }
 
+/** Passes over rows that skipRow() would pass over, as many of `count` as it knows: how many, where the next begins, and how many have digests. */
+export type PassRows = (
+  content: Uint8Array,
+  start: number,
+  count: number,
+) => { readonly rows: number; readonly end: number; readonly digests: number };
+
 /**
  * A segment in parts: its rows stay encoded, one piece for each block (see decodeBlockRows). Throws ARCHIVE_DAMAGED, or ARCHIVE_HOSTILE for illegal
- * names of ancestors.
+ * names of ancestors. `passRows`: a faster way over rows than skipRow().
  */
-export function splitSegment(header: SegmentHeader, content: Uint8Array, digestLength: number): Outline {
+export function splitSegment(
+  header: SegmentHeader,
+  content: Uint8Array,
+  digestLength: number,
+  passRows?: PassRows,
+): Outline {
   const reader = new ByteReader(content, `catalog segment ${header.number}`);
   if (content.length !== header.contentLength) throw reader.damage("its length is not the one in its header");
   const blockCount = reader.varint();
@@ -46,7 +58,10 @@ export function splitSegment(header: SegmentHeader, content: Uint8Array, digestL
     if (entries > header.entryCount) throw reader.damage("more rows than its header says");
     const start = reader.position;
     const before = digests;
-    for (let index = 0; index < count; index++) {
+    const passed = passRows?.(content, start, count);
+    digests += passed?.digests ?? 0;
+    reader.position = passed?.end ?? start;
+    for (let index = passed?.rows ?? 0; index < count; index++) {
       if ((skipRow(reader) & rowFlags.digest) !== 0) digests++;
     }
     ranges.push({ count, start, end: reader.position, digests: digests - before });

@@ -2,7 +2,7 @@
 // order awaits the promises in order. Threads start only when there is work that no idle thread can take.
 // Invariant: a thread that dies or throws outside a job fails every job there is, and every later one, with its cause.
 
-import { setTimeout } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { TsfsaError } from "../base/errors.ts";
@@ -53,7 +53,7 @@ interface Thread {
 const jobsPerThread = 2;
 /** How long close() waits after a signal: a medium that does not answer must not keep the program. */
 const stoppedMs = 800;
-/** How often it looks. */
+/** How often it looks, once it has looked at every turn of the event loop for that long. */
 const pollMs = 5;
 
 /**
@@ -129,8 +129,9 @@ export class WorkerPool<Jobs extends JobMap<Jobs>> {
     const begin = performance.now();
     const isStopped = this.#options.signal?.aborted === true;
     while (this.#threads.some(isHolding)) {
-      if (isStopped && performance.now() - begin > stoppedMs) break;
-      await setTimeout(pollMs);
+      const waitedMs = performance.now() - begin;
+      if (isStopped && waitedMs > stoppedMs) break;
+      await (waitedMs < pollMs ? setImmediate() : setTimeout(pollMs));
     }
     for (const { worker } of this.#threads) worker.unref();
   }

@@ -355,6 +355,11 @@ export interface Addon {
     depths: Uint32Array,
     directories: Uint32Array,
   ): number;
+  /**
+   * Passes over up to `count` encoded catalog rows from `start` on, and stops before the first that is not legal, is a hard link, or has extras but the target of a symlink. Returns how many it has passed;
+   * `found` holds where the next one begins, and how many of them have digests.
+   */
+  passRows(content: Uint8Array, start: number, count: number, found: Uint32Array): number;
 }
 
 let loaded: Addon | undefined;

@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ByteWriter, compareBytes, concatBytes, utf8 } from "../../src/base/bytes.ts";
+import { splitSegmentRows } from "../../src/archive/split-segment.ts";
 import { TsfsaError } from "../../src/base/errors.ts";
 import { encodeRow } from "../../src/format/row.ts";
 import {
@@ -120,6 +121,26 @@ describe("a catalog segment", () => {
         const { ancestors, blocks, completions } = value;
         expect(read(header, content, value.digestLength)).toEqual({ ancestors, blocks, completions });
       }),
+    );
+  });
+
+  test("is split by the addon as it is without, whole or damaged", () => {
+    const outcome = (split: () => unknown): unknown => {
+      try {
+        return split();
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    const damage = fc.record({ at: fc.nat(), value: fc.nat(255), isDone: fc.boolean() });
+    fc.assert(
+      fc.property(segment, damage, ({ digestLength, ...value }, { at, value: byte, isDone }) => {
+        const { header, content } = encoded({ digestLength, ...value });
+        if (isDone && content.length > 0) content[at % content.length] = byte;
+        const plain = outcome(() => splitSegment(header, content, digestLength));
+        expect(outcome(() => splitSegmentRows(header, content, digestLength))).toEqual(plain);
+      }),
+      { numRuns: 500 },
     );
   });
 
