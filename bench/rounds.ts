@@ -1,5 +1,5 @@
-// The rounds on one data set: every tool at every level does an operation in turn (A B C, B C A, …), so that what slows the
-// machine for a while slows all of them. Sources, archives and targets are in memory.
+// The rounds on one data set: every tool at every level does an operation in turn, so that what slows the machine for a while
+// slows all of them. Sources, archives and targets are in memory.
 
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -52,7 +52,7 @@ export async function benchDataSet(
       if (!measured && operation !== "save") continue;
       const samples = new Map<Entrant, Sample[]>();
       for (let round = 0; round < (measured ? options.rounds : 1); round++) {
-        for (const entrant of startingWith(entrants, round)) {
+        for (const entrant of inTurn(entrants, round)) {
           const { tool, job } = entrant;
           if (entrant.failure !== undefined || tool.commands[operation]?.(job) === undefined) continue;
           process.stderr.write(`  ${operation}, round ${round + 1}, ${tool.name}, ${levelName(job.level)}\n`);
@@ -85,10 +85,17 @@ export async function benchDataSet(
   return tables;
 }
 
-/** Each round begins with another tool: what a run leaves behind (caches, freed memory) is not always the same one's. */
-function startingWith(entrants: readonly Entrant[], round: number): readonly Entrant[] {
-  const first = round % entrants.length;
-  return [...entrants.slice(first), ...entrants.slice(0, first)];
+/**
+ * The order of a round, such that over the rounds each tool comes first, and follows each other one, equally often (as many rounds as tools; with an odd number twice as many): what a run
+ * leaves behind, caches and freed memory, is not always the same one's. Williams, "Experimental designs balanced for the estimation of residual effects of treatments", 1949.
+ */
+export function inTurn<Entry>(entries: readonly Entry[], round: number): readonly Entry[] {
+  const count = entries.length;
+  const order = entries.map((_, place) => {
+    const step = place % 2 === 1 ? (place + 1) / 2 : count - place / 2;
+    return entries[(step + round) % count] as Entry;
+  });
+  return count % 2 === 1 && Math.floor(round / count) % 2 === 1 ? order.toReversed() : order;
 }
 
 /** What must be clean before a run (old archive, target) is made so outside the measured time. */
