@@ -68,9 +68,11 @@ export async function benchDataSet(
       }
       if (!measured) continue;
       for (const level of options.levels) {
-        const table = [...samples]
-          .filter(([{ job }]) => job.level === level)
-          .map(([{ tool, job, failure }, taken]): Series => {
+        const table = entrants
+          .filter((entrant) => entrant.job.level === level && samples.has(entrant))
+          .map((entrant): Series => {
+            const { tool, job, failure } = entrant;
+            const taken = samples.get(entrant) ?? [];
             const archiveBytes = failure === undefined ? bytesOf(job.archive) : 0;
             const series = { data: data.name, operation, level, tool: tool.name, archiveBytes, samples: taken };
             return failure === undefined ? series : { ...series, failure };

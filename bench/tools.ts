@@ -14,7 +14,6 @@ export const operations = [
   "extract",
   "saveimg",
   "saveblock",
-  "saveblock",
   "growth",
   "limit",
   "start",
