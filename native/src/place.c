@@ -2,6 +2,8 @@
 // the other in the block. Plain are files that stand in one block and directories, without attributes, holes or anything
 // to tell of them, whose numbers and times fit a header. What is not plain the caller places itself, to the same rules.
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "arguments.h"
@@ -117,15 +119,10 @@ static size_t take_path(const struct input *in, uint32_t directory, const struct
 
 // The extended header that carries the row's time; returns its length.
 static size_t put_time(uint8_t *tar, const struct row *row, uint64_t entry_number) {
-  uint8_t digits[TAR_DIGITS + 4];
-  size_t from = sizeof digits;
-  do {
-    digits[--from] = (uint8_t)('0' + entry_number % 10);
-    entry_number /= 10;
-  } while (entry_number > 0);
-  char record[TAR_TIME_RECORD];
+  char digits[TAR_DIGITS + 8], record[TAR_TIME_RECORD];
+  const int count = snprintf(digits, sizeof digits, "%" PRIu64, entry_number);
   const size_t length = ustar_time_record(row, record);
-  ustar_extended(tar, digits + from, sizeof digits - from, length);
+  ustar_extended(tar, (const uint8_t *)digits, (size_t)count, length);
   memcpy(tar + TAR_BLOCK, record, length);
   memset(tar + TAR_BLOCK + length, 0, TAR_BLOCK - length);
   return 2 * TAR_BLOCK;

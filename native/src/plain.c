@@ -36,7 +36,7 @@ struct block {
 static size_t pass_time(const struct bytes *tar, size_t offset, const struct row *row) {
   if (tar->length - offset < 2 * TAR_BLOCK) return 0;
   const uint8_t *found = tar->data + offset;
-  const uint8_t *number = found + ustar_digits_at();
+  const uint8_t *number = found + TAR_DIGITS_AT;
   size_t digits = 0;
   while (digits < TAR_DIGITS && number[digits] >= '0' && number[digits] <= '9') digits++;
   if (digits == 0 || (digits == TAR_DIGITS && number[0] == '9') || (digits > 1 && number[0] == '0')) return 0;

@@ -24,7 +24,6 @@ enum {
 
 static const uint64_t short_max = (UINT64_C(1) << 21) - 1;
 static const uint64_t long_max = (UINT64_C(1) << 33) - 1;
-static const char extended_name[] = "PaxHeaders/";
 
 static void put_octal(uint8_t *field, size_t digits, uint64_t value) {
   while (digits > 0) {
@@ -103,12 +102,10 @@ size_t ustar_time_record(const struct row *row, char out[TAR_TIME_RECORD]) {
   return (size_t)snprintf(out, TAR_TIME_RECORD, "%d%.*s\n", whole, length, body);
 }
 
-size_t ustar_digits_at(void) { return sizeof extended_name - 1; }
-
 void ustar_extended(uint8_t header[TAR_BLOCK], const uint8_t *digits, size_t count, size_t record_length) {
   start_header(header, 'x');
-  memcpy(header, extended_name, sizeof extended_name - 1);
-  memcpy(header + sizeof extended_name - 1, digits, count);
+  memcpy(header, TAR_EXTENDED, TAR_DIGITS_AT);
+  memcpy(header + TAR_DIGITS_AT, digits, count);
   put_octal(header + AT_MODE, 7, 0644);
   put_octal(header + AT_SIZE, 11, record_length);
   finish_header(header);

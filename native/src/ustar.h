@@ -10,7 +10,11 @@
 
 #include "row.h"
 
-enum { TAR_BLOCK = 512, TAR_NAME = 100, TAR_PREFIX = 155, TAR_TIME_RECORD = 64, TAR_DIGITS = 16 };
+enum { TAR_BLOCK = 512, TAR_NAME = 100, TAR_PREFIX = 155, TAR_TIME_RECORD = 64 };
+
+// The name of an extended header, the number of its entry behind it: where its digits begin, and how many there can be.
+#define TAR_EXTENDED "PaxHeaders/"
+enum { TAR_DIGITS_AT = sizeof TAR_EXTENDED - 1, TAR_DIGITS = 16 };
 
 // The longest path that a header holds.
 enum { TAR_PATH = TAR_PREFIX + 1 + TAR_NAME };
@@ -23,8 +27,5 @@ size_t ustar_time_record(const struct row *row, char out[TAR_TIME_RECORD]);
 
 // The extended header of the entry whose number has these digits, at most TAR_DIGITS, before a record of this length.
 void ustar_extended(uint8_t header[TAR_BLOCK], const uint8_t *digits, size_t count, size_t record_length);
-
-// Of a header's name: where the digits of an extended header begin.
-size_t ustar_digits_at(void);
 
 #endif

@@ -26,7 +26,7 @@ export async function savedir(options: SaveOptions, context: CommandContext): Pr
     for (const directory of options.sources) {
       descriptors.push(openDirectory(directory));
       const states = await statesOf(directory, options);
-      const state = states.find(({ writable }) => writable);
+      const state = states.find((each) => each.writable);
       if (state !== undefined && !options.allowRw) throw writableError(directory, state);
       recheck ||= states.some(({ writable, elsewhere }) => writable || elsewhere === true);
     }
@@ -60,7 +60,7 @@ async function statesOf(directory: string, { crossMounts }: SaveOptions): Promis
 /** After the last read: what was not looked at again must be frozen still. */
 async function prove(options: SaveOptions): Promise<undefined> {
   for (const directory of options.sources) {
-    const state = (await statesOf(directory, options)).find(({ writable }) => writable);
+    const state = (await statesOf(directory, options)).find((each) => each.writable);
     if (state !== undefined) throw thawedError(directory, state);
   }
   return undefined;

@@ -15,7 +15,7 @@ import {
 import { basename } from "node:path";
 import { addon } from "../sys/addon.ts";
 import type { DeviceNumber } from "../sys/stat.ts";
-import { unescapeOctal } from "./mounts.ts";
+import { type Mount, unescapeOctal } from "./mounts.ts";
 
 /** glibc's encoding of dev_t (gnu_dev_major, gnu_dev_minor), as node:fs gives st_dev and st_rdev. */
 export function deviceNumber(dev: number): DeviceNumber {
@@ -59,6 +59,11 @@ export function devicePath(device: DeviceNumber): string | undefined {
   const path = `/dev/${name}`;
   const stat = statOrUndefined(path);
   return stat?.isBlockDevice() === true && sameDevice(deviceNumber(stat.rdev), device) ? path : undefined;
+}
+
+/** Path of the device under a mount, undefined where it has none. The device number of a btrfs is none of a device. */
+export function mountedDevice(mount: Mount): string | undefined {
+  return mount.type === "btrfs" ? mount.source.toString() : devicePath(mount);
 }
 
 /** Kernel names of what is stacked on a device: device-mapper, md, bcache. */

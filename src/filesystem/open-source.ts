@@ -13,7 +13,7 @@ import { addon } from "../sys/addon.ts";
 import { LOCK_NB, LOCK_SH } from "../sys/constants.ts";
 import { statDescriptor } from "../sys/stat.ts";
 import { cloneMount, usedBytesOf } from "./attach.ts";
-import { devicePath, sameDevice } from "./block.ts";
+import { mountedDevice, sameDevice } from "./block.ts";
 import { type Cleanup, openWith } from "./cleanup.ts";
 import { describeFilesystem } from "./describe.ts";
 import { type Mount, mountText } from "./mounts.ts";
@@ -65,7 +65,7 @@ async function openMountPoint(cleanup: Cleanup, path: string, options: OpenSourc
       hints: [`it saves ${filesystemTypes.join(", ")}`, "save its files with savedir"],
     });
   }
-  const device = mount.type === "btrfs" ? mount.source.toString() : devicePath(mount);
+  const device = mountedDevice(mount);
   if (device === undefined || !statSource(device).isBlockDevice()) {
     throw new TsfsaError(
       "SOURCE_UNREADABLE",
@@ -109,7 +109,7 @@ async function openDevice(
   refuseWritable(path, state, options);
   const mount = use.mounts.find((each) => each.superblockWritable) ?? use.mounts[0];
   if (mount !== undefined) {
-    const device = mount.type === "btrfs" ? mountedBtrfsDevice(mount, path) : devicePath(mount);
+    const device = mount.type === "btrfs" && statSource(path).isBlockDevice() ? path : mountedDevice(mount);
     if (device === undefined)
       throw new TsfsaError("SOURCE_UNREADABLE", `the device mounted at ${mountText(mount)} has no node in /dev`, {
         path,
@@ -150,11 +150,6 @@ async function openUnmounted(
   const rootFd = mountReadOnly(cleanup, source.type, mounted, path);
   const state: Writable = { writable: false };
   return finish(cleanup, { rootFd, source, reader, device: path, state, path, origin: path, claimed: true });
-}
-
-function mountedBtrfsDevice(mount: Mount, path: string): string | undefined {
-  const source = mount.source.toString();
-  return statSource(path).isBlockDevice() ? path : source;
 }
 
 interface Opened {

@@ -1,10 +1,13 @@
 // Why a source cannot be read, with the ways forward.
 
 import { TsfsaError } from "../base/errors.ts";
-import type { Writable } from "./types.ts";
+import type { WrittenByOthers } from "./types.ts";
 
-export function writableError(path: string, state: Writable, hints: readonly string[] = []): TsfsaError {
-  const { reason, ways } = state.writable ? state : { reason: "", ways: [] };
+export function writableError(
+  path: string,
+  { reason, ways }: WrittenByOthers,
+  hints: readonly string[] = [],
+): TsfsaError {
   return new TsfsaError("SOURCE_WRITABLE", `expected a source that nobody can write, but ${reason}`, {
     path,
     hints: [...hints, ...ways],
@@ -12,8 +15,7 @@ export function writableError(path: string, state: Writable, hints: readonly str
 }
 
 /** After the last read: it was frozen before. */
-export function thawedError(path: string, state: Writable): TsfsaError {
-  const { reason, ways } = state.writable ? state : { reason: "", ways: [] };
+export function thawedError(path: string, { reason, ways }: WrittenByOthers): TsfsaError {
   return new TsfsaError("SOURCE_WRITABLE", `${path} became writable while it was read: ${reason}`, {
     path,
     hints: ["the archive was dropped, since what it holds may not be of one instant", ...ways],

@@ -117,8 +117,14 @@ export interface MountedTarget {
 
 export type Writable =
   /** `elsewhere`: it has no device that could be looked at (network, FUSE, overlay), so others may write what is read-only here. */
-  | { readonly writable: false; readonly elsewhere?: true }
-  | { readonly writable: true; readonly elsewhere?: never; readonly reason: string; readonly ways: readonly string[] };
+  { readonly writable: false; readonly elsewhere?: true } | WrittenByOthers;
+
+export interface WrittenByOthers {
+  readonly writable: true;
+  readonly elsewhere?: never;
+  readonly reason: string;
+  readonly ways: readonly string[];
+}
 
 /** One block device or image file as `probe` shows it. */
 export interface ProbedDevice {

@@ -7,7 +7,7 @@ import { fileKind } from "../sys/file-kind.ts";
 import { addon } from "../sys/addon.ts";
 import { statLayout } from "../sys/layout.ts";
 import { readStat } from "../sys/stat.ts";
-import { devicePath, statOrUndefined } from "./block.ts";
+import { mountedDevice, statOrUndefined } from "./block.ts";
 import { type Mount, mountText, ownMounts } from "./mounts.ts";
 import type { Writable } from "./types.ts";
 import { isClaimed, type Use, useOf, usersText } from "./use.ts";
@@ -67,8 +67,7 @@ const inMemory = new Set(["tmpfs", "ramfs"]);
 function mountWritable(mount: Mount): Writable {
   if (mount.superblockWritable) return mountedWritable(mount);
   if (inMemory.has(mount.type)) return { writable: false };
-  // The device number of a btrfs is none of a device.
-  const device = mount.type === "btrfs" ? mount.source.toString() : devicePath(mount);
+  const device = mountedDevice(mount);
   const stat = device === undefined ? undefined : statOrUndefined(device);
   if (device === undefined || stat?.isBlockDevice() !== true) return { writable: false, elsewhere: true };
   return deviceWritable(device, useOf(stat));

@@ -1,4 +1,5 @@
 // The entry records of a pack job (entryLayout of sys/layout.ts): what the plan knows of each entry, packed into one buffer that moves to the worker.
+
 import { viewOf } from "../base/bytes.ts";
 import type { EntryKind } from "../model/entry.ts";
 import { entryLayout, statLayout } from "../sys/layout.ts";

@@ -1,10 +1,10 @@
 // Collects planned entries into pack jobs of about one block each.
 
-import type { EntryKind } from "../model/entry.ts";
-import type { DirectoryHandle } from "../sys/directory.ts";
 import { limits } from "../base/limits.ts";
 import type { MemberPath } from "../format/member-path.ts";
+import type { EntryKind } from "../model/entry.ts";
 import { addon } from "../sys/addon.ts";
+import type { DirectoryHandle } from "../sys/directory.ts";
 import { planLayout, statLayout } from "../sys/layout.ts";
 import { BatchWriter } from "./batch.ts";
 import { acquireIfThere } from "./lost-directory.ts";

@@ -7,7 +7,7 @@ import type { PackInput } from "./protocol.ts";
 const slash = 0x2f;
 
 /** Member name of a directory of a job, ending with a slash; empty: the members of the source have no prefix. */
-export function directoryName({ dirPaths, dirPathEnds }: PackInput, directory: number): Uint8Array {
+function directoryName({ dirPaths, dirPathEnds }: PackInput, directory: number): Uint8Array {
   return dirPaths.subarray(directory === 0 ? 0 : dirPathEnds[directory - 1], dirPathEnds[directory]);
 }
 

@@ -1,6 +1,6 @@
 // What a path given to --snapshot means: the mounted file system below it and the block device it lies on.
 
-import { devicePath, deviceNumber, readText } from "../filesystem/block.ts";
+import { deviceNumber, mountedDevice, readText } from "../filesystem/block.ts";
 import { type MapperFacts, mapperFacts } from "../filesystem/kind.ts";
 import type { Mount } from "../filesystem/mounts.ts";
 import { sizeOfDevice } from "./devices.ts";
@@ -31,7 +31,7 @@ export function findVolume(path: string): Volume | undefined {
   const stat = statSource(path);
   const mount = stat.isDirectory() ? rootMount(path) : ownWritableMount(path);
   if (mount === undefined || !mount.superblockWritable) return undefined;
-  const source = mount.type === "btrfs" ? mount.source.toString() : devicePath(mount);
+  const source = mountedDevice(mount);
   if (source === undefined) return undefined;
   const device = mount.type === "btrfs" ? deviceNumber(statSource(source).rdev) : mount;
   const mapped = mappedDevice(device);

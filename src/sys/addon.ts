@@ -1,5 +1,5 @@
-// The door to native/: what the C addon offers, and its loader. The addon makes system calls and nothing else: no policy,
-// no exceptions for errno. A call that fails returns −errno (a negative number) where it would return a number or bytes;
+// The door to native/: what the C addon offers, and its loader. The addon makes system calls, and goes over bytes of which there are too many for
+// JavaScript: no policy, no exceptions for errno. A call that fails returns −errno (a negative number) where it would return a number or bytes;
 // wrong argument types throw TypeError. All calls are synchronous and may be made from any thread. Names are bytes
 // without NUL. Wrappers in this folder turn −errno into TsfsaError (errors.ts); code in hot paths reads the numbers itself.
 // Layouts of packed records are in layout.ts.
