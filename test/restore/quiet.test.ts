@@ -30,24 +30,17 @@ const eachEntry = { empty: false, selects: () => true, mayHold: () => true };
 const step = fc.record({
   /** How far up it stands from the directory of the entry before. */
   up: fc.nat(2),
-  kind: fc.constantFrom(
-    "file",
-    "file",
-    "file",
-    "file",
-    "directory",
-    "directory",
-    "symlink",
-    "fifo",
-    "linked",
-    "damaged",
+  kind: fc.oneof(
+    { weight: 16, arbitrary: fc.constantFrom("file", "file", "file", "directory", "symlink") },
+    { weight: 1, arbitrary: fc.constantFrom("fifo", "linked", "damaged") },
   ),
   mode: fc.nat(0o7777),
   uid: fc.constantFrom(0, 0, 1000),
   seconds: fc.nat(2 ** 31),
-  hasAttribute: fc.nat(9).map((value) => value === 0),
+  hasAttribute: fc.nat(29).map((value) => value === 0),
   endsBlock: fc.nat(3).map((value) => value === 0),
 });
+const steps = fc.array(step, { maxLength: 40, size: "max" });
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
 /** The entries in blocks, the root in a block of its own. */
@@ -92,7 +85,7 @@ describe("a restore of everything", () => {
     await withLab(async (lab) => {
       let runs = 0;
       await fc.assert(
-        fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.subarray([0, 1, 2, 3]), async (steps, present) => {
+        fc.asyncProperty(steps, fc.subarray([0, 1, 2, 3]), async (steps, present) => {
           const folder = lab.path(`run${runs++}`);
           mkdirSync(folder);
           const archive = join(folder, "a.tsfsa");
@@ -116,7 +109,8 @@ describe("a restore of everything", () => {
       );
     });
     const passed = pass.mock.results.filter(({ value }) => value !== undefined);
-    expect(passed.length).toBeGreaterThan(60);
+    // The roots', and some 200 more.
+    expect(passed.length).toBeGreaterThan(100);
   });
 
   it("links to files of blocks before and after such blocks", async () => {
