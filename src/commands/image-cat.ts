@@ -1,5 +1,6 @@
 // A file inside an image, for cat.
 
+import { fromLatin1, latin1 } from "../base/bytes.ts";
 import type { ArchiveReader } from "../archive/reader.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { ExtFlaw } from "../filesystem/ext/flaw.ts";
@@ -51,11 +52,11 @@ export async function catFromImages(
 /** Undefined: there is none of this path. */
 function find(files: ImageFiles, path: Uint8Array): ExtInode | undefined {
   const tree = new ExtTree(files.fs);
-  const components = Buffer.from(path).toString("latin1").split("/");
-  const name = Buffer.from(components.pop() ?? "", "latin1");
+  const components = latin1(path).split("/");
+  const name = fromLatin1(components.pop() ?? "");
   let directory: number = rootInode;
   for (const component of components) {
-    directory = tree.openAt(directory, Buffer.from(component, "latin1"), O_DIRECTORY | O_NOFOLLOW);
+    directory = tree.openAt(directory, fromLatin1(component), O_DIRECTORY | O_NOFOLLOW);
     if (isMissing(path, files, directory)) return undefined;
   }
   const record = new Uint8Array(statLayout.size);

@@ -1,6 +1,6 @@
 // Listed entries in another order than the archive's. All of them are held, as encoded rows: about 100 bytes and the path for each.
 
-import { ByteReader, ByteWriter } from "../base/bytes.ts";
+import { ByteReader, ByteWriter, latin1 } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import { encodeRow } from "../format/row.ts";
 import { decodeRow } from "../format/rowDecoder.ts";
@@ -58,7 +58,7 @@ export class SortedEntries {
     const texts = this.#places.map((_, index) => {
       const path = this.#at(chunks, index).byteString(limits.pathBytes);
       const start = this.#order === "path" ? 0 : path.lastIndexOf(0x2f) + 1;
-      return Buffer.from(path.buffer, path.byteOffset + start, path.length - start).toString("latin1");
+      return latin1(path.subarray(start));
     });
     return (a, b) => {
       const [left, right] = [texts[a] as string, texts[b] as string];

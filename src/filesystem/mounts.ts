@@ -1,6 +1,7 @@
 // The mount tables of every mount namespace that can be seen (proc_pid_mountinfo(5)). Paths are bytes. A mount's superblock
 // options say whether the file system can be written; the mount's own options only say whether it can through this mount.
 
+import { latin1 } from "../base/bytes.ts";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 export interface Mount {
@@ -20,7 +21,7 @@ export interface Mount {
 
 /** Parses one mountinfo file; lines that are not understood are left out. */
 export function parseMountInfo(content: Uint8Array, pid: number): Mount[] {
-  const text = Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString("latin1");
+  const text = latin1(content);
   return text.split("\n").flatMap((line) => {
     // ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE SUPEROPTIONS; a blank in a field is escaped.
     const fields = line.split(" ");

@@ -2,7 +2,7 @@
 // the directories the job was given, without changing access times where that is allowed.
 
 import { damageOf } from "../archive/frames.ts";
-import { equalBytes } from "../base/bytes.ts";
+import { equalBytes, latin1 } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves } from "../codec/leaves.ts";
@@ -245,7 +245,7 @@ export class Comparer {
 
   #visible(attributes: readonly ExtendedAttribute[]): readonly ExtendedAttribute[] {
     if (this.#seesTrusted || attributes.length === 0) return attributes;
-    return attributes.filter(({ name }) => !Buffer.from(name).toString("latin1").startsWith("trusted."));
+    return attributes.filter(({ name }) => !latin1(name).startsWith("trusted."));
   }
 
   #reserve(length: number): void {

@@ -1,6 +1,6 @@
 // The properties of an entry, as archived and as found, compared one by one. Pure: where they come from is others' business.
 
-import { equalBytes } from "../base/bytes.ts";
+import { equalBytes, fromLatin1, latin1 } from "../base/bytes.ts";
 import { escapeName } from "../base/units.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import type { CompareOptions, DifferenceField, FieldDifference } from "../model/difference.ts";
@@ -61,7 +61,7 @@ export function compareAttributes(
   for (const name of [...new Set([...left.keys(), ...right.keys()])].toSorted()) {
     const archivedValue = left.get(name);
     const foundValue = right.get(name);
-    const bytes = Buffer.from(name, "latin1");
+    const bytes = fromLatin1(name);
     if (archivedValue === undefined) fields.push({ field: "attribute", name: bytes, archived: "none", found: "some" });
     else if (foundValue === undefined)
       fields.push({ field: "attribute", name: bytes, archived: "some", found: "none" });
@@ -84,7 +84,7 @@ function subvolumeText(subvolume: Pick<Subvolume, "readOnly"> | undefined): stri
 }
 
 function byName(attributes: readonly ExtendedAttribute[]): Map<string, Uint8Array> {
-  return new Map(attributes.map(({ name, value }) => [Buffer.from(name).toString("latin1"), value]));
+  return new Map(attributes.map(({ name, value }) => [latin1(name), value]));
 }
 
 function field(name: DifferenceField, archived: string, found: string): FieldDifference {

@@ -1,7 +1,7 @@
 // Hard links. A link is made only to an entry that this restore made, by held directory and name, and it must turn out to be the same inode.
-// Memory: one item per inode with several names.
+// Memory: some 300 bytes for each inode with several names.
 
-import { equalBytes, toHex } from "../base/bytes.ts";
+import { fromLatin1, latin1 } from "../base/bytes.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind } from "../model/entry.ts";
 import type { Warning } from "../model/events.ts";
@@ -15,18 +15,25 @@ import type { WritePolicy } from "./protocol.ts";
 import type { PlacedBlock } from "./placed.ts";
 
 export interface LinkObject {
-  /** Digest of its member name: names may be long, and there may be millions. */
-  readonly pathDigest: Uint8Array;
+  /** Digest of its member name, as latin1: names may be long, and there may be millions. */
+  readonly pathDigest: string;
   /** Its further names have no members either. */
   readonly isSocket: boolean;
   /** Where it was made; undefined: nothing is written, or it was left out. */
-  readonly made: { readonly directory: DirectoryHandle; readonly name: Uint8Array; readonly ino: bigint } | undefined;
+  readonly made: MadeObject | undefined;
   /** Its entry number in an archive that is being written from this one. */
   writtenEntry?: number;
 }
 
+interface MadeObject {
+  readonly directory: DirectoryHandle;
+  /** As latin1: a view of its row would keep a whole segment of the catalog. */
+  readonly name: string;
+  readonly ino: bigint;
+}
+
 interface DeferredFlags {
-  readonly made: NonNullable<LinkObject["made"]>;
+  readonly made: MadeObject;
   readonly row: CatalogRow;
   readonly path: Uint8Array;
 }
@@ -74,13 +81,13 @@ export class LinkMaker {
   add(placed: PlacedBlock, index: number, ino: bigint | undefined): LinkObject | undefined {
     const row = placed.rows[index] as CatalogRow;
     if (row.kind === EntryKind.directory) return undefined;
-    const pathDigest = this.#hash(placed.paths.get(index) as Uint8Array);
+    const pathDigest = latin1(this.#hash(fromLatin1(placed.paths.get(index) as string)));
     const directory = placed.parents[index];
-    const name = placed.renamed.get(index) ?? row.name;
+    const name = latin1(placed.renamed.get(index) ?? row.name);
     const made = ino === undefined || directory === undefined ? undefined : { directory, name, ino };
     const object: LinkObject = { pathDigest, isSocket: row.kind === EntryKind.socket, made };
     this.#objects.set(placed.firstEntry + index, object);
-    this.#byPath?.set(toHex(pathDigest), object);
+    this.#byPath?.set(pathDigest, object);
     return object;
   }
 
@@ -90,45 +97,44 @@ export class LinkMaker {
     const directory = placed.parents[index];
     // Only files: opening a device is not without effect.
     if (directory === undefined || row.kind !== EntryKind.file || (row.inodeFlags & unlinkableFlags) === 0) return;
-    const name = placed.renamed.get(index) ?? row.name;
+    const name = latin1(placed.renamed.get(index) ?? row.name);
     this.#deferred.push({ made: { directory, name, ino }, row, path: placed.displayPath(index) });
   }
 
-  /** Makes a link, or tells why not. `memberTarget`: what tar names; further names of sockets have no member. Returns the object, or a flaw of the archive itself: an entry that no writer makes. */
+  /** Makes a link, or tells why not. `memberTarget`: digest of what tar names; further names of sockets have no member. Returns the object, or a flaw of the archive itself: an entry that no writer makes. */
   link(
     placed: PlacedBlock,
     index: number,
-    memberTarget: Uint8Array | undefined,
+    memberTarget: string | undefined,
   ): { readonly object?: LinkObject; readonly flaw?: LinkFlaw } {
     const row = placed.rows[index] as CatalogRow;
-    const path = placed.displayPath(index);
-    const targetDigest = memberTarget === undefined ? undefined : this.#hash(memberTarget);
-    let object = row.linkEntry === undefined ? this.#objectAt(targetDigest) : this.#objects.get(row.linkEntry);
-    if (this.numbersLost && targetDigest !== undefined && !equalBytes(object?.pathDigest ?? noName, targetDigest)) {
-      object = this.#objectAt(targetDigest);
+    let object = row.linkEntry === undefined ? this.#objectAt(memberTarget) : this.#objects.get(row.linkEntry);
+    if (this.numbersLost && memberTarget !== undefined && object?.pathDigest !== memberTarget) {
+      object = this.#objectAt(memberTarget);
     }
     let flaw: string | undefined;
     if (object === undefined) flaw = "it links to an entry that is not there, or not one with several names";
-    else if (targetDigest !== undefined && !equalBytes(object.pathDigest, targetDigest))
+    else if (memberTarget !== undefined && object.pathDigest !== memberTarget)
       flaw = "tar stream and catalog name different targets for it";
     else if (object.isSocket !== (row.kind === EntryKind.socket)) flaw = "it links to an entry of another kind";
     if (flaw !== undefined) {
-      this.#warn({ code: "ENTRY_DAMAGED", path, message: flaw });
+      this.#warn({ code: "ENTRY_DAMAGED", path: placed.displayPath(index), message: flaw });
       return { flaw: { message: flaw, missing: object === undefined } };
     }
     const directory = placed.parents[index];
     if (!this.#write || directory === undefined) return { object: object as LinkObject };
     const failure = makeLink(object as LinkObject, directory, row.name, this.#policy.overwrite);
     if (failure !== undefined) {
-      this.#warn({ code: "ENTRY_NOT_RESTORED", path, message: `the hard link was not restored: ${failure}` });
+      const message = `the hard link was not restored: ${failure}`;
+      this.#warn({ code: "ENTRY_NOT_RESTORED", path: placed.displayPath(index), message });
     }
     return { object: object as LinkObject };
   }
 
-  #objectAt(pathDigest: Uint8Array | undefined): LinkObject | undefined {
+  #objectAt(pathDigest: string | undefined): LinkObject | undefined {
     if (pathDigest === undefined) return undefined;
-    this.#byPath ??= new Map([...this.#objects.values()].map((object) => [toHex(object.pathDigest), object]));
-    return this.#byPath.get(toHex(pathDigest));
+    this.#byPath ??= new Map([...this.#objects.values()].map((object) => [object.pathDigest, object]));
+    return this.#byPath.get(pathDigest);
   }
 
   /** Sets the flags that would have forbidden links and sharing. */
@@ -137,7 +143,7 @@ export class LinkMaker {
     for (const { made, row, path } of this.#deferred) {
       const { directory, name } = made;
       const metadata = new MetadataWriter(this.#policy, (warning) => this.#warn({ ...warning, path }));
-      const fd = native.openAt(directory.acquire(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0);
+      const fd = native.openAt(directory.acquire(), fromLatin1(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, 0);
       directory.release();
       if (fd < 0) {
         metadata.lost("inode flags", errnoName(-fd));
@@ -160,12 +166,13 @@ function makeLink(
   const { made } = object;
   if (made === undefined) return "the entry it links to was not restored";
   const native = addon();
+  const madeName = fromLatin1(made.name);
   const fromFd = made.directory.acquire();
   const toFd = directory.acquire();
   try {
-    let linked = native.linkAt(fromFd, made.name, toFd, name, 0);
+    let linked = native.linkAt(fromFd, madeName, toFd, name, 0);
     if (linked === -EEXIST && replace && native.unlinkAt(toFd, name, 0) >= 0) {
-      linked = native.linkAt(fromFd, made.name, toFd, name, 0);
+      linked = native.linkAt(fromFd, madeName, toFd, name, 0);
     }
     if (linked < 0) return errnoName(-linked);
     if (inodeOf(toFd, name) === made.ino) return undefined;

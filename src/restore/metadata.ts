@@ -2,7 +2,7 @@
 // capabilities; a flag set too early forbids the rest):
 // owner → mode → ACL → other attributes → security.capability → project id → times → inode flags
 
-import { utf8 } from "../base/bytes.ts";
+import { latin1, utf8 } from "../base/bytes.ts";
 import { aclAttributes } from "../format/member.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import { EntryKind, type ExtendedAttribute } from "../model/entry.ts";
@@ -159,7 +159,7 @@ export class MetadataWriter {
 
   #attribute(place: Place, name: Uint8Array, value: Uint8Array): void {
     const result = addon().setAttribute(place.fd, place.name, name, value);
-    if (result < 0) this.lost(`attribute ${Buffer.from(name).toString("latin1")}`, errnoName(-result));
+    if (result < 0) this.lost(`attribute ${latin1(name)}`, errnoName(-result));
   }
 
   #check(what: string, result: number): void {
@@ -203,7 +203,7 @@ function ordered(attributes: readonly ExtendedAttribute[]): readonly ExtendedAtt
 }
 
 function isCapability({ name }: ExtendedAttribute): boolean {
-  return Buffer.from(name).toString("latin1") === capability;
+  return latin1(name) === capability;
 }
 
 export { noName };

@@ -28,8 +28,8 @@ export interface PlacedBlock {
   readonly branches: ReadonlyMap<number, Branch>;
   /** Rows that are restored under another name than their own. */
   readonly renamed: ReadonlyMap<number, Uint8Array>;
-  /** Member names of linked entries and hard links, by row. */
-  readonly paths: ReadonlyMap<number, Uint8Array>;
+  /** Member names of linked entries and hard links, as latin1, by row. */
+  readonly paths: ReadonlyMap<number, string>;
   /** Path of a row below its source's root, for messages. */
   displayPath(index: number): Uint8Array;
   /** A member name of this block without its source's prefix. */

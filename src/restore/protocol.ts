@@ -93,8 +93,8 @@ export interface UnpackOutput {
   readonly warnings: readonly Warning[];
   /** Attributes of the directories in the block, by row. */
   readonly directories: readonly { readonly row: number; readonly attributes: readonly ExtendedAttribute[] }[];
-  /** Member names that hard links of the block point to, by row. */
-  readonly links: readonly { readonly row: number; readonly path: Uint8Array }[];
+  /** Digests of the member names that hard links of the block point to, as latin1, by row. */
+  readonly links: readonly { readonly row: number; readonly target: string }[];
   /** Inode numbers of the entries that later hard links may point to, by row. */
   readonly inodes: readonly { readonly row: number; readonly ino: number | bigint }[];
   /** Rows that were not made; verifying: files whose content is not what was saved. */

@@ -333,7 +333,7 @@ export class BlockRun {
     const linked = new Map<number, LinkObject>();
     const objects = new Map<number, LinkObject>();
     const inodes = new Map(output.inodes.map(({ row, ino }) => [row, BigInt(ino)]));
-    const targets = new Map(output.links.map(({ row, path }) => [row, path]));
+    const targets = new Map(output.links.map(({ row, target }) => [row, target]));
     for (const [index, row] of placed.rows.entries()) {
       if (row.depth === 0) {
         this.#links.startSource();
@@ -348,10 +348,10 @@ export class BlockRun {
         // Where something is lost, so may be what it links to.
         if (flaw !== undefined && !(flaw.missing && this.#findings.isDamaged)) this.#findings.accuse(flaw.message);
         if (flaw !== undefined) lost.add(index);
-        else if (object !== undefined) linked.set(index, object);
+        else if (object !== undefined && observer !== undefined) linked.set(index, object);
       } else if (!row.continued || large === undefined) {
         const object = this.#links.add(placed, index, ino);
-        if (object !== undefined) objects.set(index, object);
+        if (object !== undefined && observer !== undefined) objects.set(index, object);
       }
     }
     const pendingBytes = large === undefined ? undefined : (output.large?.dataInBlock ?? 0);
@@ -365,7 +365,7 @@ export class BlockRun {
     if (isRemembered(row)) this.#links.deferFlags(placed, index, ino);
     const directory = placed.parents[index];
     if (sharedExtents === undefined || directory === undefined) return;
-    const file = { directory, name: placed.renamed.get(index) ?? name, ino, size };
+    const file = { directory, name: Uint8Array.from(placed.renamed.get(index) ?? name), ino, size };
     const share = this.#sharing.add(file, sharedExtents);
     if (share !== undefined) this.#jobs.afterwards(share);
   }

@@ -12,6 +12,7 @@ import { StorageMap } from "./storage-map.ts";
 /** A file that this restore made. */
 export interface MadeFile {
   readonly directory: DirectoryHandle;
+  /** In bytes of its own: a view of its row would keep a whole segment of the catalog. */
   readonly name: Uint8Array;
   readonly ino: bigint;
   readonly size: number;

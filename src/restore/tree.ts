@@ -2,6 +2,7 @@
 // following the finished blocks, leave() gives each directory its metadata once all below it is done: what comes last in a restore comes last here.
 
 import type { OtherPlace } from "../archive/locate.ts";
+import { latin1 } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { MemberPath } from "../format/member-path.ts";
@@ -159,7 +160,7 @@ export class Tree {
     const directories = new Map<number, CatalogRow>();
     const branches = new Map<number, Branch>();
     const renamed = new Map<number, Uint8Array>();
-    const paths = new Map<number, Uint8Array>();
+    const paths = new Map<number, string>();
     const prefixes: { row: number; prefix: Uint8Array }[] = [];
     let careful = false;
     let pathBytes = 0;
@@ -185,7 +186,7 @@ export class Tree {
       this.#checkPath(row.name);
       if (row.linked || row.kind === EntryKind.hardlink || row.linkEntry !== undefined) {
         const path = this.#path.join(row.name);
-        paths.set(index, path);
+        paths.set(index, latin1(path));
         pathBytes += path.length;
         // Most of them stand in the tar bytes of the block, too.
         if (pathBytes > limits.blockBytes) throw hostileName(row.name, "more names than fit its block");
@@ -375,7 +376,7 @@ export class Tree {
   }
 
   #earlyKey(path: Uint8Array): string {
-    return `${this.#source}/${Buffer.from(path).toString("latin1")}`;
+    return `${this.#source}/${latin1(path)}`;
   }
 
   /** The limit of docs/FORMAT.md, section 10, before anything of that length is made. */

@@ -3,7 +3,7 @@
 // Invariant: a block that is not whole, or that disagrees with its rows, writes nothing.
 
 import { BlockDamage, damageOf, type FramePlace, FrameReader } from "../archive/frames.ts";
-import { equalBytes } from "../base/bytes.ts";
+import { equalBytes, latin1 } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves, type Leaves } from "../codec/leaves.ts";
@@ -220,7 +220,7 @@ export class Unpacker {
     const { policy } = this.#data;
     const creator = new EntryCreator(input.careful ? carefulPolicy(policy) : policy, this.#digest, tar);
     const directories: { row: number; attributes: Member["attributes"] }[] = [];
-    const links: { row: number; path: Uint8Array }[] = [];
+    const links: { row: number; target: string }[] = [];
     let large: LargeStart | undefined;
     let bytes = 0;
     const verifying: { row: CatalogRow; member: MemberBody; index: number }[] = [];
@@ -237,7 +237,7 @@ export class Unpacker {
         continue;
       }
       if (row.kind === EntryKind.hardlink && member?.linkPath !== undefined) {
-        links.push({ row: index, path: member.linkPath.slice() });
+        links.push({ row: index, target: latin1(this.#digest.hash(member.linkPath)) });
       }
       if (!input.write) {
         if (row.kind === EntryKind.file && member !== undefined) verifying.push({ row, member, index });

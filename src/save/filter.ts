@@ -1,6 +1,7 @@
 // Which entries a save takes: excludes, and patterns or a list of paths to which it may be limited. Paths are bytes below the source root, without
 // leading slash. The same filter runs in the scan (to not enter what is left out) and in the plan (to not number it).
 
+import { latin1 } from "../base/bytes.ts";
 import { compilePatterns, compileSelection, type PathMatcher, type PathSelection } from "../base/pattern.ts";
 import type { FilterOptions } from "./protocol.ts";
 
@@ -46,10 +47,6 @@ export class EntryFilter {
     const includes = this.#includes;
     return includes.empty || includes.selects(path, isDirectory) || (isDirectory && includes.mayHold(path));
   }
-}
-
-function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 }
 
 /** `a`, `a/b` of `a/b/c`. */

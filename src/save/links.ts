@@ -1,6 +1,7 @@
 // The inodes with several names: where the first name stands, until the last one has been seen. Identity is device and inode, never the inode
-// alone. Memory: one item per such inode with names still to come.
+// alone. Memory: some 200 bytes for each inode with names still to come.
 
+import { fromLatin1, latin1 } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 
@@ -10,13 +11,15 @@ export interface LinkTarget {
   readonly path: Uint8Array;
 }
 
-interface LinkedInode extends LinkTarget {
+interface LinkedInode {
+  readonly entry: number;
+  readonly path: string;
   remaining: number;
 }
 
 export class LinkTable {
   readonly #limit: number;
-  readonly #devices = new Map<number, Map<bigint, LinkedInode>>();
+  readonly #devices = new Map<number, Map<number | bigint, LinkedInode>>();
 
   /** `limit`: inodes of one device. */
   constructor(limit: number = limits.linkedInodes) {
@@ -26,15 +29,16 @@ export class LinkTable {
   /** The object this inode is a further name of, or undefined for the first name, which must then be given to add(). */
   find(device: number, inode: bigint): LinkTarget | undefined {
     const inodes = this.#devices.get(device);
-    const known = inodes?.get(inode);
+    const key = keyOf(inode);
+    const known = inodes?.get(key);
     if (known === undefined) return undefined;
     known.remaining--;
-    if (known.remaining === 0) inodes?.delete(inode);
-    return known;
+    if (known.remaining === 0) inodes?.delete(key);
+    return { entry: known.entry, path: fromLatin1(known.path) };
   }
 
   /** Remembers the first name of an inode with `nlink` names. Throws UNSUPPORTED over the limit. */
-  add(device: number, inode: bigint, nlink: number, target: LinkTarget): void {
+  add(device: number, inode: bigint, nlink: number, { entry, path }: LinkTarget): void {
     let inodes = this.#devices.get(device);
     if (inodes === undefined) {
       inodes = new Map();
@@ -46,6 +50,11 @@ export class LinkTable {
         hints: ["save parts of the tree one by one, each with all names of its files"],
       });
     }
-    inodes.set(inode, { ...target, remaining: nlink - 1 });
+    inodes.set(keyOf(inode), { entry, path: latin1(path), remaining: nlink - 1 });
   }
+}
+
+/** Small numbers need no memory of their own. */
+function keyOf(inode: bigint): number | bigint {
+  return inode <= Number.MAX_SAFE_INTEGER ? Number(inode) : inode;
 }

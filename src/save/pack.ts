@@ -2,6 +2,7 @@
 // together in one reused buffer, which is compressed straight into the job's slot.
 // Invariant: the bytes made depend on the job's input and on the files only, never on which worker ran it or when.
 
+import { latin1 } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import { createEncoder, type FrameEncoder } from "../codec/codec.ts";
 import { createDigest, type Digest } from "../codec/digest.ts";
@@ -267,7 +268,7 @@ export class Packer {
       draft.attributesLost = true;
       draft.warnings.push({
         code: "ATTRIBUTE_LOST",
-        message: `attribute ${Buffer.from(name).toString("latin1")}: ${reason}`,
+        message: `attribute ${latin1(name)}: ${reason}`,
       });
     }
     draft.offset = length;

@@ -3,7 +3,7 @@
 
 import type { Sink } from "../archive/sink.ts";
 import { ArchiveWriter } from "../archive/writer.ts";
-import { concatBytes } from "../base/bytes.ts";
+import { concatBytes, fromLatin1 } from "../base/bytes.ts";
 import { createEncoder } from "../codec/codec.ts";
 import { createDigest } from "../codec/digest.ts";
 import { prefixBytes } from "../format/head.ts";
@@ -226,7 +226,7 @@ class SaveRun {
   tellNotFound(reporter: Reporter): void {
     for (const path of this.#notFound ?? []) {
       const message = "the list of files names it, and it was not found";
-      reporter.warning({ code: "ENTRY_NOT_FOUND", path: Buffer.from(path, "latin1"), message });
+      reporter.warning({ code: "ENTRY_NOT_FOUND", path: fromLatin1(path), message });
     }
   }
 

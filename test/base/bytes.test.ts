@@ -7,6 +7,8 @@ import {
   concatBytes,
   decodeUtf8,
   equalBytes,
+  fromLatin1,
+  latin1,
   fromBase64,
   fromHex,
   toBase64,
@@ -175,6 +177,17 @@ describe("bytes", () => {
       }),
     );
     expect(compareBytes(Uint8Array.of(0x80), Uint8Array.of(0x7f))).toBeGreaterThan(0);
+  });
+
+  test("go to one character each and back, also out of a larger buffer", () => {
+    fc.assert(
+      fc.property(bytes, fc.nat(5), (value, start) => {
+        const part = value.subarray(start);
+        const text = latin1(part);
+        expect([text.length, [...text].map((character) => character.charCodeAt(0))]).toEqual([part.length, [...part]]);
+        expect(equalBytes(fromLatin1(text), part)).toBe(true);
+      }),
+    );
   });
 
   test("go to hex and base64 and back as Node writes them", () => {

@@ -40,7 +40,7 @@ const step = fc.record({
   hasAttribute: fc.nat(29).map((value) => value === 0),
   endsBlock: fc.nat(3).map((value) => value === 0),
 });
-const steps = fc.array(step, { maxLength: 40, size: "max" });
+const manySteps = fc.array(step, { maxLength: 40, size: "max" });
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
 /** The entries in blocks, the root in a block of its own. */
@@ -85,7 +85,7 @@ describe("a restore of everything", () => {
     await withLab(async (lab) => {
       let runs = 0;
       await fc.assert(
-        fc.asyncProperty(steps, fc.subarray([0, 1, 2, 3]), async (steps, present) => {
+        fc.asyncProperty(manySteps, fc.subarray([0, 1, 2, 3]), async (steps, present) => {
           const folder = lab.path(`run${runs++}`);
           mkdirSync(folder);
           const archive = join(folder, "a.tsfsa");

@@ -1,6 +1,7 @@
 // An ext2, ext3 or ext4 read from its device or image without mounting it: inodes, directories, links, attributes and content by inode number. It only
 // reads; a journal that must be replayed is replayed in memory. What contradicts itself, or what its checksum does not prove, is an ExtFlaw.
 
+import { latin1 } from "../../base/bytes.ts";
 import { RecentlyUsed } from "../../base/recent.ts";
 import type { ExtendedAttribute } from "../../model/entry.ts";
 import { crc32cRaw } from "../crc32c.ts";
@@ -258,7 +259,7 @@ export class ExtFilesystem {
   /** The part of inline content that stands in an attribute. */
   #inlineRest(inode: ExtInode): Uint8Array {
     const found = attributesInInode(inode).find(
-      ({ prefix, name }) => prefix === attributePrefixes.system && Buffer.from(name).toString("latin1") === "data",
+      ({ prefix, name }) => prefix === attributePrefixes.system && latin1(name) === "data",
     );
     if (found === undefined) throw damaged(`inode ${inode.number} has no content`);
     return found.valueInode === 0 ? found.value : noBytes;

@@ -1,6 +1,7 @@
 // Carries a plan out on a claimed target and reads back what came of it. The claim is given up while a tool runs (it claims
 // the device itself) and taken back after each.
 
+import { latin1 } from "../../base/bytes.ts";
 import { TsfsaError } from "../../base/errors.ts";
 import { shellWord } from "../../base/units.ts";
 import { describeFilesystem, labelBytes } from "../describe.ts";
@@ -67,9 +68,7 @@ async function compare(plan: FilesystemPlan, target: OpenTarget): Promise<void> 
 function toolFailed(command: ToolCommand, devicePath: string, result: ToolResult): TsfsaError {
   const said = (result.stderr.trim() || result.stdout.trim()).slice(-4000);
   return new TsfsaError("TOOL_FAILED", `${command.program} ended with status ${result.status}: ${said}`, {
-    command: argvOf(command, devicePath).map((word) =>
-      typeof word === "string" ? word : Buffer.from(word).toString("latin1"),
-    ),
+    command: argvOf(command, devicePath).map((word) => (typeof word === "string" ? word : latin1(word))),
     ...(command.program === "mkfs.btrfs" && {
       hints: ["if it says that the UUID is not unique, another device has it: give uuid=new, or detach that device"],
     }),

@@ -1,5 +1,6 @@
 // Recognition of what holds other things: swap, LVM2 physical volumes, LUKS, md members. A target that holds one is refused.
 
+import { latin1 } from "../../base/bytes.ts";
 import { Fields, formatUuid } from "../fields.ts";
 import type { ByteReader } from "../reader.ts";
 import type { Identity } from "../types.ts";
@@ -37,7 +38,7 @@ export function identifyLvm(reader: ByteReader): Identity | undefined {
     const label = new Fields(reader.read(sector * 512, 512));
     if (!label.is(0, "LABELONE") || !label.is(24, "LVM2 001")) continue;
     const header = label.u32(20);
-    const id = Buffer.from(label.slice(header, 32)).toString("latin1");
+    const id = latin1(label.slice(header, 32));
     const sizeBytes = label.count(header + 32);
     return {
       type: "LVM2_member",
@@ -66,9 +67,7 @@ export function identifyLuks(reader: ByteReader): Identity | undefined {
 
 function luks(header: Fields): Identity {
   const version = header.u16(6);
-  const uuid = Buffer.from(header.label(168, 40) ?? [])
-    .toString("latin1")
-    .toLowerCase();
+  const uuid = latin1(header.label(168, 40) ?? new Uint8Array(0)).toLowerCase();
   const label = version === 2 ? header.label(24, 48) : undefined;
   return {
     type: "crypto_LUKS",

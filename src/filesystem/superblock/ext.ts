@@ -1,6 +1,7 @@
 // The superblock of ext2, ext3 and ext4: struct ext4_super_block (Linux fs/ext4/ext4.h; e2fsprogs lib/ext2fs/ext2_fs.h),
 // 1024 bytes at offset 1024, little-endian. Names of features are those of e2fsprogs (lib/e2p/feature.c).
 
+import { latin1 } from "../../base/bytes.ts";
 import { crc32cRaw } from "../crc32c.ts";
 import { Fields, isPowerOfTwo, namesOfBits } from "../fields.ts";
 import type { ByteReader } from "../reader.ts";
@@ -134,7 +135,7 @@ export function readExt(reader: ByteReader): ExtSuperblock | undefined {
       hashSeed: sb.uuid(0xec) ?? null,
       hashVersion: hashNames[sb.u8(0xfc)] ?? "half_md4",
       mountOptions: mountOptionNames(sb.u32(0x100)),
-      extendedMountOptions: Buffer.from(sb.label(0x200, 64) ?? []).toString("latin1"),
+      extendedMountOptions: latin1(sb.label(0x200, 64) ?? new Uint8Array(0)),
       stride: sb.u16(0x164),
       stripeWidth: sb.u32(0x170),
       maxMountCount,

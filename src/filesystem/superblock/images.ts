@@ -1,5 +1,6 @@
 // Recognition of file systems that are written whole (squashfs, erofs, iso9660) and of f2fs.
 
+import { latin1 } from "../../base/bytes.ts";
 import { crc32cRaw } from "../crc32c.ts";
 import { Fields } from "../fields.ts";
 import type { ByteReader } from "../reader.ts";
@@ -70,7 +71,7 @@ export function identifyIso9660(reader: ByteReader): Identity | undefined {
 /** blkid's UUID of a disc: its modification (813) or creation (830) date, digit for digit. */
 function isoUuid(volume: Fields): Partial<Identity> {
   for (const offset of [830, 813]) {
-    const digits = Buffer.from(volume.slice(offset, 16)).toString("latin1");
+    const digits = latin1(volume.slice(offset, 16));
     if (/^\d{16}$/.test(digits) && !/^0+$/.test(digits)) {
       return { uuid: digits.replace(/^(.{4})(..)(..)(..)(..)(..)(..)$/, "$1-$2-$3-$4-$5-$6-$7") };
     }
