@@ -52,6 +52,15 @@ export async function chooseIncluded(
   return chosen;
 }
 
+/** At the end of a restore: of a stream, nobody knew before. Throws FAILED when nothing that was asked for was there. */
+export function throwIfNothingFits(
+  archive: string,
+  includes: readonly string[],
+  selection: { readonly hasSelected: boolean },
+): void {
+  if (includes.length > 0 && !selection.hasSelected) throw nothingFits(archive, includes);
+}
+
 export function nothingFits(archive: string, patterns: readonly string[]): TsfsaError {
   const what = patterns.map((pattern) => JSON.stringify(pattern)).join(", ");
   return new TsfsaError("FAILED", `${archive} holds nothing that fits ${what}`, {

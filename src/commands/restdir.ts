@@ -6,7 +6,7 @@ import type { CommandContext, Outcome, RestdirOptions, RestoreDetails } from "..
 import { restoreArchive } from "../restore/restore.ts";
 import { openBelow, openDestination, prefixComponents, refuseUnwritable, tellIfStopped } from "./destination.ts";
 import { throwIfDamaged } from "./outcome.ts";
-import { chooseIncluded, chosenSources } from "./parts.ts";
+import { chooseIncluded, chosenSources, throwIfNothingFits } from "./parts.ts";
 import { selectionOf } from "./selection.ts";
 import { countWarnings, strictly } from "./reporters.ts";
 
@@ -37,6 +37,7 @@ export async function restdir(options: RestdirOptions, context: CommandContext):
     const restore = restoreArchive(groups, request, { reporter, signal });
     const result = await tellIfStopped(options.destination, context.reporter, restore);
     throwIfDamaged(archive, result, groups.damages.length, "what is whole was restored");
+    throwIfNothingFits(archive, includes, selection);
     const details = { entries: result.entries, bytes: result.bytes, incomplete: warnings() };
     return { status: warnings() > 0 ? 1 : 0, warnings: warnings(), details };
   } finally {

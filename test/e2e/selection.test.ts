@@ -134,6 +134,28 @@ describe("what is restored", () => {
     });
   });
 
+  it("is told at the end where nothing in a stream fits, and the target is named as half made", async () => {
+    await withLab(async (lab) => {
+      const input = readFileSync(await archiveOf(lab, []));
+      const into = (pattern: string) => ["restdir", "--include", pattern, "-", lab.folder("restored")];
+      const refused = await expectStatus(2, into("/nowhere"), { input });
+      expect(refused.stderr).toContain('holds nothing that fits "/nowhere"');
+      await expectStatus(0, into("/home"), { input });
+
+      const source = await lab.filesystem(recipes.ext4);
+      const target = lab.image("target", recipes.ext4.sizeBytes);
+      const archive = lab.path("fs.tsfsa");
+      await expectStatus(0, ["savefs", archive, source]);
+      const words = ["restfs", "--yes", "--overwrite", "--include"];
+      const at = ["-", `id=0,dest=${target}`];
+      const fs = readFileSync(archive);
+      const empty = await expectStatus(2, [...words, "/nowhere", ...at], { input: fs });
+      expect(empty.stderr).toContain('holds nothing that fits "/nowhere"');
+      expect(empty.stderr).toContain(`${target}: it is half made`);
+      await expectStatus(0, [...words, "/lost+found", ...at], { input: fs });
+    });
+  });
+
   it("loses leading components with --strip-components", async () => {
     await withLab(async (lab) => {
       const archive = await archiveOf(lab, []);
