@@ -57,6 +57,8 @@ export class LargeRestore {
   readonly isImage: boolean;
   /** Why the file cannot be right; after finish(), why it is not. */
   damage: string | undefined;
+  /** Its damage is that of blocks, which are told of by themselves. */
+  isPartLost = false;
   readonly #directory: DirectoryHandle | undefined;
   /** Written to a descriptor of the caller. */
   readonly #sink: ImageSink | undefined;
@@ -128,6 +130,12 @@ export class LargeRestore {
   /** Writes to an open descriptor, which stays the caller's; the file's metadata are left out. */
   static over(place: LargePlace, digest: Digest, sink: ImageSink): LargeRestore {
     return new LargeRestore(place, digest, undefined, sink.fd, sink);
+  }
+
+  /** A block that holds a part of it is damaged. */
+  losePart(why: string): void {
+    this.damage ??= why;
+    this.isPartLost = true;
   }
 
   /** Waits for the block in which the file starts. */

@@ -186,7 +186,7 @@ export class BlockRun {
           this.#options.observer?.slice(location, output.bytes);
           return;
         }
-        large.damage ??= `block ${record.number}, which holds a part of it, is damaged: ${output.damage}`;
+        large.losePart(`block ${record.number}, which holds a part of it, is damaged: ${output.damage}`);
         this.#findings.blockDamaged(record.number, output.damage, output.hostile);
       },
     );
@@ -206,7 +206,7 @@ export class BlockRun {
       const { damagedBlocks } = this.#findings;
       if (large.damage === undefined) this.#images += large.isImage ? 1 : 0;
       // What is whole of an image stands for itself: only the blocks that are lost are damaged.
-      else if (!large.isImage || damagedBlocks.size === 0) damagedBlocks.add(large.block);
+      else if (!large.isPartLost && (!large.isImage || damagedBlocks.size === 0)) damagedBlocks.add(large.block);
       if (large.isImage && completion?.damaged === true) {
         this.#findings.tell(
           "ENTRY_DAMAGED",
@@ -225,14 +225,13 @@ export class BlockRun {
   #missing(number: number, placed: PlacedBlock): void {
     const { keepDamaged = false, observer, write } = this.#options;
     this.#findings.damagedBlocks.add(number);
-    if (placed.count === 0 && this.#large !== undefined)
-      this.#large.damage ??= `block ${number}, a part of it, is lost`;
+    if (placed.count === 0) this.#large?.losePart(`block ${number}, a part of it, is lost`);
     const why = `block ${number}, in which it stands, is lost`;
     const last = placed.rows.length - 1;
     const goesOn =
       keepDamaged && placed.rows[last]?.continued === true && !(write && placed.parents[last] === undefined);
     const large = goesOn ? this.#openLarge(number, placed, undefined) : undefined;
-    if (large !== undefined) large.damage ??= why;
+    large?.losePart(why);
     this.#jobs.afterwards(async () => {
       this.#lost(placed, why, large);
       await observer?.settled();
@@ -302,7 +301,7 @@ export class BlockRun {
     const { number, compressedLength } = location.record;
     this.#progress(output.bytes, compressedLength);
     if (output.damage !== undefined) {
-      if (large !== undefined) large.damage ??= `block ${number}, in which it starts, is damaged: ${output.damage}`;
+      large?.losePart(`block ${number}, in which it starts, is damaged: ${output.damage}`);
       this.#findings.blockDamaged(number, output.damage, output.hostile);
       for (const { row, ino } of output.inodes) this.#links.add(placed, row, BigInt(ino));
       this.#lost(placed, `block ${number}, in which it stands, is damaged`, large, output.kept);

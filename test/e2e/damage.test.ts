@@ -88,6 +88,32 @@ describe("a damaged archive", () => {
     });
   });
 
+  it("counts each damaged block of a large file once", async () => {
+    await withLab(async (lab) => {
+      const source = lab.folder("source");
+      await buildTree(source, directory({ a: file("a"), large: file(noise(6 * 1024 * 1024, 1)), z: file("z") }));
+      const archive = await saved(lab, source, ["--block-size", "1MiB"]);
+      const bytes = readFileSync(archive);
+      const ends = recordsOf(bytes).flatMap(({ type, end }) => (type === 2 ? [end] : []));
+      expect(ends.length).toBeGreaterThan(6);
+      const first = ends.findIndex((_, number) => number > 0); // the file begins in a block of its own
+      for (const numbers of [[first], [first + 2], [first + 1, first + 3], [first, first + 2]]) {
+        const damaged = numbers.reduce((result, number) => flipped(result, (ends[number] as number) + 5000), bytes);
+        writeFileSync(archive, damaged);
+        const said = `${numbers.length} damaged or missing ${numbers.length === 1 ? "block" : "blocks"};`;
+        const restored = lab.folder("restored");
+        for (const words of [
+          ["verify", archive],
+          ["verify", "--quick", archive],
+          ["restdir", archive, restored],
+        ]) {
+          expect((await expectStatus(10, words)).stderr, `${words[0]}, blocks ${numbers}`).toContain(said);
+        }
+        expect(readFileSync(join(restored, "z"), "utf8")).toBe("z");
+      }
+    });
+  });
+
   it("restores up to the cut, and from the catalog when only the end is lost", async () => {
     await withLab(async (lab) => {
       const source = lab.folder("source");
