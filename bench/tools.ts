@@ -63,7 +63,7 @@ export interface Tool {
   readonly ownSeconds?: (printed: string) => number;
 }
 
-const cli = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const cli = fileURLToPath(new URL("../../dist/cli/main.cjs", import.meta.url));
 const tsfsa = `${quote(process.execPath)} ${quote(cli)}`;
 const tarAttributes = "--xattrs --acls";
 const tenTimes = (command: string) => `for run in 1 2 3 4 5 6 7 8 9 10; do ${command}; done`;

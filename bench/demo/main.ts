@@ -10,7 +10,7 @@ import { fillShowcase } from "./showcase.ts";
 
 const MiB = 1024 * 1024;
 const imageBytes = 256 * MiB;
-const cli = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
+const cli = fileURLToPath(new URL("../../../dist/cli/main.cjs", import.meta.url));
 const { signal } = abortOnSignals();
 
 function say(line: string): void {

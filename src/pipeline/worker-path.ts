@@ -6,5 +6,5 @@ import { join } from "node:path";
 /** `name`: path below src/ without extension, such as `save/worker`. */
 export function workerPath(name: string): string {
   const dist = import.meta.filename.endsWith(".ts") ? "../../dist" : "..";
-  return join(import.meta.dirname, dist, `${name}.js`);
+  return join(import.meta.dirname, dist, `${name}.cjs`);
 }

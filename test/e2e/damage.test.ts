@@ -98,7 +98,7 @@ describe("a damaged archive", () => {
       expect(ends.length).toBeGreaterThan(6);
       const first = ends.findIndex((_, number) => number > 0); // the file begins in a block of its own
       for (const numbers of [[first], [first + 2], [first + 1, first + 3], [first, first + 2]]) {
-        const damaged = numbers.reduce((result, number) => flipped(result, (ends[number] as number) + 5000), bytes);
+        const damaged = numbers.reduce<Buffer>((result, number) => flipped(result, (ends[number] as number) + 5000), bytes);
         writeFileSync(archive, damaged);
         const said = `${numbers.length} damaged or missing ${numbers.length === 1 ? "block" : "blocks"};`;
         const restored = lab.folder("restored");
@@ -107,7 +107,7 @@ describe("a damaged archive", () => {
           ["verify", "--quick", archive],
           ["restdir", archive, restored],
         ]) {
-          expect((await expectStatus(10, words)).stderr, `${words[0]}, blocks ${numbers}`).toContain(said);
+          expect((await expectStatus(10, words)).stderr, `${words[0]}, blocks ${numbers.join()}`).toContain(said);
         }
         expect(readFileSync(join(restored, "z"), "utf8")).toBe("z");
       }

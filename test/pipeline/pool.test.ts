@@ -1,4 +1,4 @@
-// Threads run compiled code: a worker of the tests is written as JavaScript that serves jobs with dist/pipeline/serve.js.
+// Threads run compiled code: a worker of the tests is written as JavaScript that serves jobs with dist/pipeline/serve.cjs.
 
 import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,9 +26,9 @@ const dist = process.env["TSFSA_DIST"] ?? fileURLToPath(new URL("../../dist", im
 const script = `
 import { threadId, workerData } from "node:worker_threads";
 import { closeSync, openSync, writeFileSync } from "node:fs";
-import { lettingGo } from ${JSON.stringify(pathToFileURL(`${dist}/pipeline/holding.js`).href)};
-import { serveJobs } from ${JSON.stringify(pathToFileURL(`${dist}/pipeline/serve.js`).href)};
-import { TsfsaError } from ${JSON.stringify(pathToFileURL(`${dist}/base/errors.js`).href)};
+import { lettingGo } from ${JSON.stringify(pathToFileURL(`${dist}/pipeline/holding.cjs`).href)};
+import { serveJobs } from ${JSON.stringify(pathToFileURL(`${dist}/pipeline/serve.cjs`).href)};
+import { TsfsaError } from ${JSON.stringify(pathToFileURL(`${dist}/base/errors.cjs`).href)};
 const spin = (ms) => { const end = Date.now() + ms; while (Date.now() < end); };
 serveJobs({
   echo: (input) => ({ output: { input, workerData }, transfer: input?.buffer instanceof ArrayBuffer ? [input.buffer] : [] }),

@@ -15,7 +15,7 @@ export default function setup(): void {
 }
 
 function isStale(): boolean {
-  const entry = join(repository, "dist/cli/main.js");
+  const entry = join(repository, "dist/cli/main.cjs");
   if (!existsSync(entry)) return true;
   return newest(join(repository, "src")) > statSync(entry).mtimeMs;
 }

@@ -7,7 +7,7 @@ import { type RunOptions, type RunResult, run } from "./run.ts";
 
 const checkout = fileURLToPath(new URL("../../", import.meta.url));
 const dist = process.env["TSFSA_DIST"] ?? `${checkout}dist`;
-export const cliPath = `${dist}/cli/main.js`;
+export const cliPath = `${dist}/cli/main.cjs`;
 
 /** argv of the CLI, for pipelines and tracers. */
 export function tsfsaArgv(...words: readonly string[]): string[] {
