@@ -5,7 +5,7 @@ import { openBlockSource } from "../filesystem/open-block-source.ts";
 import { openSource } from "../filesystem/open-source.ts";
 import type { FrozenSource, OpenSource } from "../filesystem/types.ts";
 import type { SaveOptions } from "../model/options.ts";
-import type { SaveRoot } from "../save/save.ts";
+import type { SaveRoot } from "../save/roots.ts";
 
 export interface SaveSource {
   readonly opened: FrozenSource;

@@ -5,7 +5,8 @@ import type { SourceDescription } from "../model/archive.ts";
 import type { Warning } from "../model/events.ts";
 import type { CommandContext, Outcome, SaveDetails, SaveOptions } from "../model/options.ts";
 import type { ImageRoot } from "../save/image.ts";
-import { saveArchive, type SaveRoot } from "../save/save.ts";
+import type { SaveRoot } from "../save/roots.ts";
+import { saveArchive } from "../save/save.ts";
 import { newHead } from "./head.ts";
 import { countWarnings, strictly } from "./reporters.ts";
 

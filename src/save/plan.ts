@@ -10,6 +10,7 @@ import { EFBIG, EINVAL, EIO, ENAMETOOLONG } from "../sys/errors.ts";
 import { entryFlags, readInt64, statLayout } from "../sys/layout.ts";
 import { kindOfMode } from "../sys/stat.ts";
 import { maybeSubvolume } from "../sys/subvolume.ts";
+import type { ArchiveFiles } from "./archive-files.ts";
 import { type Cursor, JobCutter, type PlannedEntry, type PlannedJob } from "./job-cutter.ts";
 import { LinkTable } from "./links.ts";
 import { MemberPath } from "../format/member-path.ts";
@@ -25,10 +26,8 @@ export interface PlanOptions {
   readonly prefix: Uint8Array;
   readonly firstEntry: number;
   readonly blockSize: number;
-  /** True for the archive being written: it is never saved into itself. */
-  readonly isArchive: (stat: DataView, at: number) => boolean;
-  /** Lower 32 bits of its inodes. */
-  readonly archiveInodes: Uint32Array;
+  /** They are not saved. */
+  readonly archive: ArchiveFiles;
   readonly signal: AbortSignal;
 }
 
@@ -52,7 +51,7 @@ const sizeMax = BigInt(Number.MAX_SAFE_INTEGER);
 export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJob, number> {
   const { scan, blockSize, root } = options;
   const path = new MemberPath(options.prefix);
-  const jobs = new JobCutter(path, options.firstEntry, blockSize, options.archiveInodes);
+  const jobs = new JobCutter(path, options.firstEntry, blockSize, options.archive.inodes);
   const planner = new EntryPlanner(options, path, jobs);
   const rootListing = await scan.root(root);
   planner.addRoot(root, options.rootStat, rootListing.errno);
@@ -148,9 +147,9 @@ class EntryPlanner {
 
   /** Not left out by a filter, and not the archive itself. Directories that are entered have been asked already. */
   accepts(listing: Listing, at: number, entryPath: Uint8Array): boolean {
-    const { scan, isArchive } = this.#options;
+    const { scan, archive } = this.#options;
     const view = listing.statView;
-    if (isArchive(view, at)) return false;
+    if (archive.includes(view, at)) return false;
     if (scan.filter.empty) return true;
     const isDirectory = (view.getUint32(at + statLayout.mode, true) & S_IFMT) === S_IFDIR;
     return scan.filter.accepts(entryPath, isDirectory);

@@ -18,7 +18,7 @@ import { addon } from "../sys/addon.ts";
 import { DirectoryTable, directoryCapacity } from "../sys/directory.ts";
 import { check } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
-import { statDescriptor } from "../sys/stat.ts";
+import { ArchiveFiles } from "./archive-files.ts";
 import { abortableOutput } from "./abortable.ts";
 import { sumOfSegments } from "../sys/data-runs.ts";
 import { type ImageRoot, submitImage } from "./image.ts";
@@ -26,8 +26,6 @@ import { directoriesPerJob, type PlannedJob, type PlannedLarge } from "./job-cut
 import { acquireIfThere } from "./lost-directory.ts";
 import { planSource } from "./plan.ts";
 import type {
-  BlockSource,
-  FilterOptions,
   LostObjects,
   PackInput,
   PackOutput,
@@ -40,22 +38,11 @@ import type {
 import { saveJobs } from "./handlers.ts";
 import { InodeHandles } from "./inode-handles.ts";
 import { ScanAhead } from "./scan-ahead.ts";
+import { type SaveRoot, sourceConfig } from "./roots.ts";
 import { SourceTrees, type Trees } from "./source-trees.ts";
 import { type LargePart, Sequencer } from "./sequencer.ts";
 import { cutSlices, type Slice } from "./slices.ts";
 import { SmallSavePool } from "./small-save.ts";
-
-/** One root to save. Descriptors stay the caller's. */
-export interface SaveRoot {
-  /** With `block`: the inode of the root. */
-  readonly rootFd: number;
-  /** It is not mounted, but read from its device. */
-  readonly block?: BlockSource;
-  readonly filter: FilterOptions;
-  readonly excludeCaches: boolean;
-  /** Go into other file systems mounted below. */
-  readonly crossMounts: boolean;
-}
 
 export interface SaveRequest {
   readonly head: Omit<Head, "preamble">;
@@ -107,7 +94,8 @@ export async function saveArchive(
     const writer = await ArchiveWriter.create(abortableOutput(sink, context.signal), head, digest);
     const totals = request.roots.map(() => emptyTotals());
     const sequencer = new Sequencer(writer, digest, new SlotPool(2 * workers + 2, slotBytes), reporter, totals);
-    const run = new SaveRun(request, data, trees, pool, table, sequencer, sink, context.signal);
+    const archive = new ArchiveFiles(sink.identities);
+    const run = new SaveRun(request, data, trees, pool, table, sequencer, archive, context.signal);
     for (const source of request.roots.keys()) await run.source(source);
     await sequencer.drain();
     run.tellNotFound(reporter);
@@ -145,7 +133,7 @@ class SaveRun {
   readonly #pool: SavePool;
   readonly #table: DirectoryTable;
   readonly #sequencer: Sequencer;
-  readonly #sink: Sink;
+  readonly #archive: ArchiveFiles;
   readonly #signal: AbortSignal;
   #nextEntry = 0;
   /** Paths of the list that no source so far had, latin1. */
@@ -162,7 +150,7 @@ class SaveRun {
     pool: SavePool,
     table: DirectoryTable,
     sequencer: Sequencer,
-    sink: Sink,
+    archive: ArchiveFiles,
     signal: AbortSignal,
   ) {
     this.#request = request;
@@ -171,7 +159,7 @@ class SaveRun {
     this.#pool = pool;
     this.#table = table;
     this.#sequencer = sequencer;
-    this.#sink = sink;
+    this.#archive = archive;
     this.#signal = signal;
   }
 
@@ -206,8 +194,7 @@ class SaveRun {
       prefix,
       firstEntry: this.#nextEntry,
       blockSize,
-      isArchive: archiveTest(this.#sink),
-      archiveInodes: Uint32Array.from(this.#sink.identities, ({ ino }) => Number(ino & 0xffff_ffffn)),
+      archive: this.#archive,
       signal: this.#signal,
     });
     let next = await plan.next();
@@ -345,56 +332,4 @@ function ancestors(input: PackInput, directory: number, prefixLength: number): r
     start = slash + 1;
   }
   return names;
-}
-
-/** Images are not walked. */
-const imageConfig = {
-  devMajor: 0,
-  devMinor: 0,
-  mountId: 0n,
-  crossMounts: false,
-  excludeCaches: false,
-  filter: { excludes: [], only: undefined },
-};
-
-function sourceConfig(root: SaveRoot | ImageRoot, prefixLength: number): SourceConfig {
-  if ("image" in root) return { ...imageConfig, prefixLength };
-  if (root.block !== undefined) return { ...ownConfig(root, prefixLength), devMajor: 0, devMinor: 0, mountId: 0n };
-  const { dev, mountId } = statDescriptor(root.rootFd);
-  const id = addon().defaultSubvolume(root.rootFd);
-  return {
-    ...ownConfig(root, prefixLength),
-    devMajor: dev.major,
-    devMinor: dev.minor,
-    mountId: BigInt(mountId),
-    defaultSubvolume: id < 0 ? undefined : id,
-  };
-}
-
-/** What does not depend on where the tree is. */
-function ownConfig(root: SaveRoot, prefixLength: number): Omit<SourceConfig, "devMajor" | "devMinor" | "mountId"> {
-  return {
-    crossMounts: root.crossMounts,
-    excludeCaches: root.excludeCaches,
-    filter: root.filter,
-    prefixLength,
-    block: root.block,
-  };
-}
-
-/** True for the file the archive is written to, and the one it replaces. */
-function archiveTest(sink: Sink): (stat: DataView, at: number) => boolean {
-  // The encoding of dev_t, sys/sysmacros.h.
-  const files = sink.identities.map(({ dev, ino }) => ({
-    ino,
-    major: Number(((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n)),
-    minor: Number((dev & 0xffn) | ((dev >> 12n) & 0xffffff00n)),
-  }));
-  return (stat, at) =>
-    files.some(
-      ({ ino, major, minor }) =>
-        stat.getUint32(at + statLayout.devMajor, true) === major &&
-        stat.getUint32(at + statLayout.devMinor, true) === minor &&
-        stat.getBigUint64(at + statLayout.ino, true) === ino,
-    );
 }

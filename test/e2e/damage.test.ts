@@ -98,7 +98,10 @@ describe("a damaged archive", () => {
       expect(ends.length).toBeGreaterThan(6);
       const first = ends.findIndex((_, number) => number > 0); // the file begins in a block of its own
       for (const numbers of [[first], [first + 2], [first + 1, first + 3], [first, first + 2]]) {
-        const damaged = numbers.reduce<Buffer>((result, number) => flipped(result, (ends[number] as number) + 5000), bytes);
+        const damaged = numbers.reduce<Buffer>(
+          (result, number) => flipped(result, (ends[number] as number) + 5000),
+          bytes,
+        );
         writeFileSync(archive, damaged);
         const said = `${numbers.length} damaged or missing ${numbers.length === 1 ? "block" : "blocks"};`;
         const restored = lab.folder("restored");

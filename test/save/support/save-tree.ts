@@ -6,7 +6,8 @@ import type { DigestName, Summary } from "../../../src/model/archive.ts";
 import type { Warning } from "../../../src/model/events.ts";
 import type { Compression } from "../../../src/model/options.ts";
 import type { BlockSource } from "../../../src/save/protocol.ts";
-import { saveArchive, type SaveRoot } from "../../../src/save/save.ts";
+import type { SaveRoot } from "../../../src/save/roots.ts";
+import { saveArchive } from "../../../src/save/save.ts";
 import { InlinePool, type InlinePoolOptions } from "./inline-pool.ts";
 import { MemorySink } from "./memory-sink.ts";
 
