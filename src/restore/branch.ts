@@ -6,9 +6,10 @@ import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import type { DirectoryHandle, DirectoryTable } from "../sys/directory.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RESOLVE_CONTAINED } from "../sys/constants.ts";
-import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
+import { EEXIST, errnoName } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
 import { isDirectory, readStat, statDescriptor } from "../sys/stat.ts";
+import { throwIfFinal } from "./failures.ts";
 import { noName } from "./metadata.ts";
 import { passesOn } from "./policy.ts";
 import type { WritePolicy } from "./protocol.ts";
@@ -104,8 +105,7 @@ export class BranchMaker {
         }
         if (this.#policy.overwrite && native.unlinkAt(dirFd, name, 0) >= 0) made = make();
       }
-      if (made === -ENOSPC || made === -EDQUOT || made === -EROFS)
-        throw systemError(-made, "making a directory", pathOf(branch));
+      if (made < 0) throwIfFinal(-made, "making the directory", pathOf(branch));
       if (made >= 0) made = native.openAt(dirFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_CONTAINED);
       if (made >= 0) {
         branch.restored = true;

@@ -2,7 +2,6 @@
 // the addon makes in one call before (scatter.ts).
 // Invariant: nothing is created through a link or over something that exists, unless the policy says to replace it, and then it is removed first.
 
-import { escapeName } from "../base/units.ts";
 import type { Digest } from "../codec/digest.ts";
 import { digestLeaves, digestOfLeaves } from "../codec/leaves.ts";
 import type { MemberBody } from "../format/memberDecoder.ts";
@@ -21,8 +20,9 @@ import {
   S_IFIFO,
   S_IFSOCK,
 } from "../sys/constants.ts";
-import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
+import { EEXIST, errnoName } from "../sys/errors.ts";
 import { scatterSteps, statLayout } from "../sys/layout.ts";
+import { reasonOf, throwIfFinal } from "./failures.ts";
 import { isRemembered, MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
 import type { WritePolicy } from "./protocol.ts";
 import type { MadeFile } from "./scatter.ts";
@@ -172,13 +172,10 @@ export class EntryCreator {
 
   /** A full or read-only target ends the restore; anything else costs this entry only. */
   #fail(entry: NewEntry, step: number, errno: number): void {
-    if (errno === ENOSPC || errno === EDQUOT || errno === EROFS)
-      throw systemError(errno, `${escapeName(entry.path()).replace(/^\.\//, "")}: ${steps[step]}`, entry.path());
+    throwIfFinal(errno, steps[step] as string, entry.path());
     this.failed.push(entry.index);
-    const name = errnoName(errno);
-    const why = errno === EEXIST ? "something of that name exists already (--overwrite replaces it)" : name;
-    const message = `it was not restored: ${steps[step]} failed: ${why}`;
-    this.warnings.push({ code: "ENTRY_NOT_RESTORED", path: entry.path(), message, errno: name });
+    const message = `it was not restored: ${steps[step]} failed: ${reasonOf(errno)}`;
+    this.warnings.push({ code: "ENTRY_NOT_RESTORED", path: entry.path(), message, errno: errnoName(errno) });
   }
 
   #warnStep(entry: NewEntry, step: number, errno: number): void {

@@ -12,8 +12,9 @@ import { addon } from "../sys/addon.ts";
 import { sumOfSegments } from "../sys/data-runs.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } from "../sys/constants.ts";
-import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName, systemError } from "../sys/errors.ts";
+import { EEXIST, errnoName } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
+import { reasonOf, throwIfFinal } from "./failures.ts";
 import { preallocate } from "./create.ts";
 import { firstBytes } from "./member-row.ts";
 import { keptMessage, moveAside, partRow } from "./marked.ts";
@@ -120,10 +121,9 @@ export class LargeRestore {
       fd = sized;
     }
     directory.release();
-    if (fd === -ENOSPC || fd === -EDQUOT || fd === -EROFS) throw systemError(-fd, "creating a file", path);
-    const errno = errnoName(-fd);
-    const why = fd === -EEXIST ? "something of that name exists already (--overwrite replaces it)" : errno;
-    warn({ code: "ENTRY_NOT_RESTORED", path, message: `it was not restored: creating it failed: ${why}`, errno });
+    throwIfFinal(-fd, "creating it", path);
+    const message = `it was not restored: creating it failed: ${reasonOf(-fd)}`;
+    warn({ code: "ENTRY_NOT_RESTORED", path, message, errno: errnoName(-fd) });
     return new LargeRestore(place, digest, undefined, -1);
   }
 

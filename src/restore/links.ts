@@ -10,6 +10,7 @@ import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../sys/constants.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { ESTALE, EEXIST, errnoName } from "../sys/errors.ts";
 import { statLayout } from "../sys/layout.ts";
+import { reasonOf, throwIfFinal } from "./failures.ts";
 import { MetadataWriter, noName, unlinkableFlags } from "./metadata.ts";
 import type { WritePolicy } from "./protocol.ts";
 import type { PlacedBlock } from "./placed.ts";
@@ -123,12 +124,17 @@ export class LinkMaker {
     }
     const directory = placed.parents[index];
     if (!this.#write || directory === undefined) return { object: object as LinkObject };
-    const failure = makeLink(object as LinkObject, directory, row.name, this.#policy.overwrite);
-    if (failure !== undefined) {
-      const message = `the hard link was not restored: ${failure}`;
-      this.#warn({ code: "ENTRY_NOT_RESTORED", path: placed.displayPath(index), message });
-    }
+    this.#make(object as LinkObject, directory, row.name, () => placed.displayPath(index));
     return { object: object as LinkObject };
+  }
+
+  #make({ made }: LinkObject, directory: DirectoryHandle, name: Uint8Array, pathOf: () => Uint8Array): void {
+    const errno = made === undefined ? 0 : makeLink(made, directory, name, this.#policy.overwrite);
+    if (made !== undefined && errno === 0) return;
+    const path = pathOf();
+    throwIfFinal(errno, "making the hard link", path);
+    const why = made === undefined ? "the entry it links to was not restored" : reasonOf(errno);
+    this.#warn({ code: "ENTRY_NOT_RESTORED", path, message: `the hard link was not restored: ${why}` });
   }
 
   #objectAt(pathDigest: string | undefined): LinkObject | undefined {
@@ -156,15 +162,8 @@ export class LinkMaker {
   }
 }
 
-/** Links `name` to the object; undefined, or why not. With `replace`, what is in the way is removed first. */
-function makeLink(
-  object: LinkObject,
-  directory: DirectoryHandle,
-  name: Uint8Array,
-  replace: boolean,
-): string | undefined {
-  const { made } = object;
-  if (made === undefined) return "the entry it links to was not restored";
+/** Links `name` to what was made; 0 or the errno. With `replace`, what is in the way is removed first. */
+function makeLink(made: MadeObject, directory: DirectoryHandle, name: Uint8Array, replace: boolean): number {
   const native = addon();
   const madeName = fromLatin1(made.name);
   const fromFd = made.directory.acquire();
@@ -174,11 +173,11 @@ function makeLink(
     if (linked === -EEXIST && replace && native.unlinkAt(toFd, name, 0) >= 0) {
       linked = native.linkAt(fromFd, madeName, toFd, name, 0);
     }
-    if (linked < 0) return errnoName(-linked);
-    if (inodeOf(toFd, name) === made.ino) return undefined;
+    if (linked < 0) return -linked;
+    if (inodeOf(toFd, name) === made.ino) return 0;
     // Somebody swapped the object meanwhile: whatever was linked is not ours.
     native.unlinkAt(toFd, name, 0);
-    return errnoName(ESTALE);
+    return ESTALE;
   } finally {
     made.directory.release();
     directory.release();

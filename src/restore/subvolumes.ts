@@ -7,13 +7,12 @@ import type { Warning } from "../model/events.ts";
 import { addon } from "../sys/addon.ts";
 import { CAP_SYS_ADMIN } from "../sys/constants.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
-import { EDQUOT, EEXIST, ENOSPC, EROFS, errnoName } from "../sys/errors.ts";
+import { EEXIST, errnoName } from "../sys/errors.ts";
 import { subvolumeInode, subvolumeOf } from "../sys/subvolume.ts";
+import { isFinal } from "./failures.ts";
 
 /** Paths that the warning names. */
 const namedMax = 20;
-/** These say that nothing can be made there, not that no subvolume can. */
-const finalErrnos: ReadonlySet<number> = new Set([EEXIST, ENOSPC, EDQUOT, EROFS]);
 
 interface Made {
   readonly subvolume: Subvolume;
@@ -40,7 +39,8 @@ export class SubvolumeMaker {
     const native = addon();
     if (this.#isAllowed) {
       const made = native.createSubvolume(dirFd, name);
-      if (made >= 0 || finalErrnos.has(-made)) return made;
+      // Else nothing can be made there, not only no subvolume.
+      if (made >= 0 || made === -EEXIST || isFinal(-made)) return made;
     }
     return native.mkdirAt(dirFd, name, 0o700);
   }

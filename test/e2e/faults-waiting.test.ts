@@ -6,6 +6,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  linkSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -158,6 +159,15 @@ describe("a full disk", () => {
       const fewInodes = await lab.tmpfs(8 << 20);
       execFileSync("mount", ["-o", "remount,nr_inodes=500", fewInodes]);
       expectFull(await tsfsa(["restdir", "-q", many, fewInodes]));
+
+      const source = lab.folder("links");
+      writeFileSync(join(source, "first"), "text");
+      for (let index = 0; index < 600; index++) linkSync(join(source, "first"), join(source, `name ${index}`));
+      const links = lab.path("links.tsfsa");
+      await expectStatus(0, ["savedir", "-q", "-A", links, source]);
+      const fewNames = await lab.tmpfs(8 << 20); // where each name counts as an inode
+      execFileSync("mount", ["-o", "remount,nr_inodes=500", fewNames]);
+      expectFull(await tsfsa(["restdir", "-q", links, fewNames]));
     });
   });
 
