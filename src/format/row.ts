@@ -84,6 +84,9 @@ function encodeTime(writer: ByteWriter, time: Timestamp, origin: number): void {
   writer.varint(time.nanoseconds);
 }
 
+/** For one extra after the other: of many hard links, making a writer for each costs more than what it writes. */
+const extraWriter = new ByteWriter(64);
+
 function extrasOf(row: CatalogRow): readonly [number, Uint8Array][] {
   const { symlinkTarget, linkEntry, damagedRanges, unwrittenExtents, dataMap, attributes, absentReason } = row;
   const { sharedExtents, subvolume } = row;
@@ -92,9 +95,9 @@ function extrasOf(row: CatalogRow): readonly [number, Uint8Array][] {
   if (ranges === undefined && others === undefined) return noExtras; // nearly every row
   const extras: [number, Uint8Array][] = [];
   const add = (tag: number, write: (writer: ByteWriter) => void): void => {
-    const writer = new ByteWriter(64);
-    write(writer);
-    extras.push([tag, writer.take()]);
+    extraWriter.clear();
+    write(extraWriter);
+    extras.push([tag, extraWriter.take()]);
   };
   if (symlinkTarget !== undefined) extras.push([extraTags.symlinkTarget, symlinkTarget]);
   if (linkEntry !== undefined) add(extraTags.linkEntry, (writer) => writer.varint(linkEntry));

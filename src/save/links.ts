@@ -26,19 +26,18 @@ export class LinkTable {
     this.#limit = limit;
   }
 
-  /** The object this inode is a further name of, or undefined for the first name, which must then be given to add(). */
-  find(device: number, inode: bigint): LinkTarget | undefined {
+  /** The object this inode is a further name of, or undefined for the first name, which must then be given to add(). `inode`: as of readUint64. */
+  find(device: number, inode: number | bigint): LinkTarget | undefined {
     const inodes = this.#devices.get(device);
-    const key = keyOf(inode);
-    const known = inodes?.get(key);
+    const known = inodes?.get(inode);
     if (known === undefined) return undefined;
     known.remaining--;
-    if (known.remaining === 0) inodes?.delete(key);
+    if (known.remaining === 0) inodes?.delete(inode);
     return { entry: known.entry, path: fromLatin1(known.path) };
   }
 
   /** Remembers the first name of an inode with `nlink` names. Throws UNSUPPORTED over the limit. */
-  add(device: number, inode: bigint, nlink: number, { entry, path }: LinkTarget): void {
+  add(device: number, inode: number | bigint, nlink: number, { entry, path }: LinkTarget): void {
     let inodes = this.#devices.get(device);
     if (inodes === undefined) {
       inodes = new Map();
@@ -50,11 +49,6 @@ export class LinkTable {
         hints: ["save parts of the tree one by one, each with all names of its files"],
       });
     }
-    inodes.set(keyOf(inode), { entry, path: latin1(path), remaining: nlink - 1 });
+    inodes.set(inode, { entry, path: latin1(path), remaining: nlink - 1 });
   }
-}
-
-/** Small numbers need no memory of their own. */
-function keyOf(inode: bigint): number | bigint {
-  return inode <= Number.MAX_SAFE_INTEGER ? Number(inode) : inode;
 }

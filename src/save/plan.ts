@@ -7,7 +7,7 @@ import { EntryKind } from "../model/entry.ts";
 import { S_IFDIR, S_IFMT } from "../sys/constants.ts";
 import type { DirectoryHandle } from "../sys/directory.ts";
 import { EFBIG, EINVAL, EIO, ENAMETOOLONG } from "../sys/errors.ts";
-import { entryFlags, readInt64, statLayout } from "../sys/layout.ts";
+import { entryFlags, readInt64, readUint64, statLayout } from "../sys/layout.ts";
 import { kindOfMode } from "../sys/stat.ts";
 import { maybeSubvolume } from "../sys/subvolume.ts";
 import type { ArchiveFiles } from "./archive-files.ts";
@@ -87,7 +87,7 @@ export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJ
       if (jobs.isFull(entry)) yield jobs.take() as PlannedJob;
       jobs.add(entry);
       if (entry.large !== undefined) yield jobs.take() as PlannedJob;
-      else if (child === undefined && scan.filter.empty) jobs.addPlain(listing, frame);
+      else if (child === undefined && scan.filter.empty && !isOneOfSeveral(entry)) jobs.addPlain(listing, frame);
     }
     if (child !== undefined) {
       path.enter(listing.names.subarray(nameStart, nameEnd));
@@ -97,6 +97,11 @@ export async function* planSource(options: PlanOptions): AsyncGenerator<PlannedJ
   const last = jobs.take();
   if (last !== undefined) yield last;
   return jobs.nextEntry;
+}
+
+/** A name of an inode with several: they come in crowds, so that what follows is seldom plain. */
+function isOneOfSeveral({ linkEntry, flags }: PlannedEntry): boolean {
+  return linkEntry >= 0 || (flags & entryFlags.linked) !== 0;
 }
 
 /** Bytes of the extended header that an entry's names and its time ask for, about; its attributes are not known yet. */
@@ -201,7 +206,7 @@ class EntryPlanner {
   #isFurtherName(entry: PlannedEntry, view: DataView, at: number): boolean {
     const device =
       view.getUint32(at + statLayout.devMajor, true) * 2 ** 20 + view.getUint32(at + statLayout.devMinor, true);
-    const inode = view.getBigUint64(at + statLayout.ino, true);
+    const inode = readUint64(view, at + statLayout.ino);
     const target = this.#links.find(device, inode);
     if (target === undefined) {
       const name = entry.names.subarray(entry.nameStart, entry.nameStart + entry.nameLength);

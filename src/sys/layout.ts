@@ -111,6 +111,12 @@ export const scatterSteps = {
   otherDigest: 128,
 } as const;
 
+/** A u64: a number up to 2^53, a bigint above, so that each value has one form. */
+export function readUint64(view: DataView, at: number): number | bigint {
+  const high = view.getUint32(at + 4, true);
+  return high < 2 ** 21 ? high * 2 ** 32 + view.getUint32(at, true) : view.getBigUint64(at, true);
+}
+
 /** An i64 as a number, exact up to ±2^53: without the bigint that DataView would make. */
 export function readInt64(view: DataView, at: number): number {
   return view.getInt32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
