@@ -94,7 +94,8 @@ export class ExtFilesystem {
     const device = new ExtDevice(access, 1024);
     const geometry = readGeometry(device);
     const unknown = geometry.incompat & ~incompatKnown;
-    if (unknown !== 0) throw unsupported(`it has features that are not known here (incompat ${unknown.toString(16)})`);
+    if (unknown !== 0)
+      throw unsupported(`it has features that are not known here (incompat ${(unknown >>> 0).toString(16)})`);
     if (geometry.inodeCount >= 2 ** 31) throw unsupported(`it has ${geometry.inodeCount} inodes, of 2^31 at most`);
     if (overlay !== undefined || readExt(device)?.needsReplay !== true) {
       return new ExtFilesystem(access, geometry, overlay ?? new Map());

@@ -93,7 +93,7 @@ describe("a hostile superblock", () => {
               if (offset < original.length) original.set(bytes, offset);
           }
         }),
-        { numRuns: 60 },
+        { numRuns: 1000 },
       );
     },
   );
@@ -118,6 +118,15 @@ describe("a hostile superblock", () => {
     const description = await describeFilesystem(readerOfBytes(bytes, bytes.length * 2));
     expect(description?.label).toBe(null);
     expect(Buffer.from(description?.labelBase64 ?? "", "base64")).toEqual(Buffer.from([0xff, 0xfe, 0x41]));
+  });
+
+  test("with every default mount option is described, and each is named", async () => {
+    const bytes = Buffer.from(captured.get("ext4-every-feature") as Buffer);
+    bytes.fill(255, 1024 + 0x100, 1024 + 0x104);
+    const description = await describeFilesystem(readerOfBytes(bytes, 64 * MiB));
+    expect(description).toMatchObject({ parameters: { mountOptions: expect.arrayContaining(["mount_option_31"]) } });
+    const { mountOptions } = description?.parameters as { readonly mountOptions: readonly string[] };
+    expect(mountOptions).toHaveLength(31); // the journal mode has two bits
   });
 
   /** [superblock, what, offset, bytes]: ext is little-endian, xfs big-endian. */
