@@ -7,7 +7,7 @@ export const sets = {
   levels: "--data linux --level lz4,1 --operations save --peers tar+zstd,tar+lz4,fsarchiver,squashfs --rounds 3",
   large: "--data mixed --operations save --peers tar+zstd,fsarchiver,squashfs --rounds 3",
   million: "--data million --operations save,growth --peers tar+zstd,tenth --rounds 3",
-  links: "--data links --operations save,growth --peers tar+zstd,tenth",
+  links: "--data links --operations save,restore,growth --peers tar+zstd,tenth",
   start: "--data small --operations start,startsave",
   debian: "--data debian --operations save --peers tar+zstd,fsarchiver,squashfs --rounds 3",
   images: "--data debian --level lz4,1 --operations saveimg --peers partclone+zstd,dd+zstd --rounds 3",
