@@ -4,7 +4,6 @@ import { ByteReader, ByteWriter, latin1 } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
 import { encodeRow } from "../format/row.ts";
 import { decodeRow } from "../format/rowDecoder.ts";
-import type { CatalogRow } from "../model/catalog.ts";
 import type { ListedEntry, ListOrder } from "../model/options.ts";
 import { sortByTurns } from "./sort-by-turns.ts";
 
@@ -18,7 +17,9 @@ export class SortedEntries {
   #chunk = new ByteWriter(64 * 1024);
   /** Where each entry begins: chunk × 2^32 + offset. */
   readonly #places: number[] = [];
+  /** Sizes, or seconds; and nanoseconds, which no number holds beside them. */
   readonly #keys: number[] = [];
+  readonly #nanoseconds: number[] = [];
 
   constructor(order: ListOrder) {
     this.#order = order;
@@ -31,7 +32,11 @@ export class SortedEntries {
     }
     const chunk = this.#chunk;
     this.#places.push(this.#full.length * 2 ** 32 + chunk.length);
-    this.#keys.push(keyOf(this.#order, row));
+    if (this.#order === "size") this.#keys.push(row.size);
+    if (this.#order === "mtime") {
+      this.#keys.push(row.mtime.seconds);
+      this.#nanoseconds.push(row.mtime.nanoseconds);
+    }
     chunk.byteString(path);
     chunk.varint(source);
     chunk.varint(number);
@@ -51,7 +56,8 @@ export class SortedEntries {
     for (const index of order) yield this.#read(chunks, index);
   }
 
-  readonly #compareKeys = (a: number, b: number): number => (this.#keys[b] as number) - (this.#keys[a] as number);
+  readonly #compareKeys = (a: number, b: number): number =>
+    (this.#keys[b] as number) - (this.#keys[a] as number) || (this.#nanoseconds[b] ?? 0) - (this.#nanoseconds[a] ?? 0);
 
   /** As latin1 texts, whose order is that of their bytes. */
   #compareTexts(chunks: readonly Uint8Array[]): (a: number, b: number) => number {
@@ -81,9 +87,4 @@ export class SortedEntries {
     const row = decodeRow(reader, () => digest);
     return { source, number, path, row, ...(linkPath.length === 0 ? {} : { linkPath }) };
   }
-}
-
-function keyOf(order: ListOrder, row: CatalogRow): number {
-  if (order === "size") return row.size;
-  return order === "mtime" ? row.mtime.seconds + row.mtime.nanoseconds / 1e9 : 0;
 }

@@ -56,7 +56,8 @@ describe("sorted entries", () => {
         const numbered = entries.map((entry, number) => ({ ...entry, number }));
         const follows: Readonly<Record<ListOrder, (a: ListedEntry, b: ListedEntry) => number>> = {
           size: (a, b) => b.row.size - a.row.size,
-          mtime: (a, b) => b.row.mtime.seconds - a.row.mtime.seconds,
+          mtime: ({ row: { mtime: a } }, { row: { mtime: b } }) =>
+            b.seconds - a.seconds || b.nanoseconds - a.nanoseconds,
           name: (a, b) => Buffer.compare(nameOf(a), nameOf(b)),
           path: (a, b) => Buffer.compare(a.path, b.path),
         };
@@ -65,7 +66,7 @@ describe("sorted entries", () => {
           for (const [i, entry] of result.slice(1).entries()) {
             const difference = compare(result[i] as ListedEntry, entry);
             expect(difference).toBeLessThanOrEqual(0);
-            if (difference === 0 && order !== "mtime") expect(result[i]?.number).toBeLessThan(entry.number);
+            if (difference === 0) expect(result[i]?.number).toBeLessThan(entry.number);
           }
         }
       }),
