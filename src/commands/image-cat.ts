@@ -1,7 +1,7 @@
 // A file inside an image, for cat.
 
-import { fromLatin1, latin1 } from "../base/bytes.ts";
 import type { ArchiveReader } from "../archive/reader.ts";
+import { fromLatin1, latin1 } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { ExtFlaw } from "../filesystem/ext/flaw.ts";
 import { rootInode } from "../filesystem/ext/filesystem.ts";

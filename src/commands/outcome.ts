@@ -9,6 +9,10 @@ export interface ReadResult {
   readonly hostile: string | undefined;
 }
 
+export function isDamaged({ damagedBlocks, hostile }: ReadResult, damages: number): boolean {
+  return hostile !== undefined || damagedBlocks.length + damages > 0;
+}
+
 /** Throws ARCHIVE_HOSTILE or ARCHIVE_DAMAGED when a run found that; `done` says what happened all the same, `ways` what to do, `damages` are the reader's. */
 export function throwIfDamaged(
   archive: string,
@@ -17,6 +21,7 @@ export function throwIfDamaged(
   done: string,
   ways: readonly string[] = [],
 ): void {
+  if (!isDamaged(result, damages)) return;
   if (result.hostile !== undefined) {
     throw new TsfsaError("ARCHIVE_HOSTILE", `${archive} holds what no tsfsa writes (${result.hostile}); ${done}`, {
       path: archive,
@@ -24,7 +29,6 @@ export function throwIfDamaged(
     });
   }
   const blocks = result.damagedBlocks.length;
-  if (blocks === 0 && damages === 0) return;
   const what =
     blocks > 0 ? `${blocks} damaged or missing ${blocks === 1 ? "block" : "blocks"}` : `damage in ${damages} places`;
   throw new TsfsaError("ARCHIVE_DAMAGED", `${archive} has ${what}; ${done}`, {

@@ -22,7 +22,7 @@ import type {
 } from "../model/options.ts";
 import { restoreArchive } from "../restore/restore.ts";
 import { checkIndex } from "./check-index.ts";
-import { tellHalfMade, throwIfDamaged } from "./outcome.ts";
+import { isDamaged, tellHalfMade, throwIfDamaged } from "./outcome.ts";
 import { refuseArchiveAsTarget } from "./own-files.ts";
 import { chooseIncluded, throwIfNothingFits } from "./parts.ts";
 import { selectionOf } from "./selection.ts";
@@ -84,7 +84,7 @@ export async function restfs(options: RestfsOptions, context: CommandContext): P
     const roots = { rootFds, restoreRoots: true, setsDefaultSubvolume: true };
     const request = { ...roots, workers, selection, stripComponents, overwrite, otherPlaces };
     const result = await restoreArchive(groups, request, { reporter, signal });
-    if (result.damagedBlocks.length + groups.damages.length === 0) throwIfNothingFits(archive, includes, selection);
+    if (!isDamaged(result, groups.damages.length)) throwIfNothingFits(archive, includes, selection);
     for (const remove of removals) remove();
     for (const item of planned) {
       await item.mounted?.unmount();

@@ -93,11 +93,11 @@ export function isPowerOfTwo(value: number, least: number, most: number): boolea
   return value >= least && value <= most && Number.isInteger(Math.log2(value));
 }
 
-/** Names of the set bits of `mask`, which is not negative; a bit without a name gives `prefix_N` like e2fsprogs' `FEATURE_C7`. */
+/** Names of the set bits of `mask`, of which a number has 32 (negative after & or ~); a bit without a name gives `prefix_N` like e2fsprogs' `FEATURE_C7`. */
 export function namesOfBits(mask: bigint | number, names: Readonly<Record<number, string>>, prefix: string): string[] {
   const result: string[] = [];
-  let rest = BigInt(mask);
-  for (let bit = 0; rest > 0n; bit += 1, rest >>= 1n) {
+  let rest = typeof mask === "number" ? BigInt(mask >>> 0) : mask;
+  for (let bit = 0; rest !== 0n; bit += 1, rest >>= 1n) {
     if ((rest & 1n) === 1n) result.push(names[bit] ?? `${prefix}${bit}`);
   }
   return result;

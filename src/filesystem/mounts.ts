@@ -1,8 +1,8 @@
 // The mount tables of every mount namespace that can be seen (proc_pid_mountinfo(5)). Paths are bytes. A mount's superblock
 // options say whether the file system can be written; the mount's own options only say whether it can through this mount.
 
-import { latin1 } from "../base/bytes.ts";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { latin1 } from "../base/bytes.ts";
 
 export interface Mount {
   readonly id: number;

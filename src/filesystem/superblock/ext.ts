@@ -183,7 +183,7 @@ function typeOf(compat: number, incompat: number, roCompat: number): ExtSuperblo
 /** s_default_mount_opts: bits, and in bits 5-6 the journal mode (EXT4_DEFM_JMODE). */
 function mountOptionNames(mask: number): string[] {
   const mode = ["journal_data", "journal_data_ordered", "journal_data_writeback"][((mask >> 5) & 3) - 1];
-  const names = namesOfBits((mask & ~0x60) >>> 0, defaultMountOptionNames, "mount_option_");
+  const names = namesOfBits(mask & ~0x60, defaultMountOptionNames, "mount_option_");
   return mode === undefined ? names : [...names, mode];
 }
 
