@@ -158,7 +158,7 @@ class DmSnapshot implements Snapshot {
     const found = parseSnapshotStatus(stdout);
     if (!found.valid) return { valid: false, reason: `the snapshot overflowed or broke: ${found.reason}` };
     const { usedBytes, storeBytes } = found;
-    if (this.#store.plan.complete || !aboutToOverflow(usedBytes, storeBytes))
+    if (!aboutToOverflow({ usedBytes, storeBytes, originBytes: this.volume.sizeBytes }))
       return { valid: true, usedBytes, storeBytes };
     return {
       valid: true,

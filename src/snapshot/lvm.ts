@@ -77,7 +77,7 @@ class LvmSnapshot extends LogicalSnapshot implements Snapshot {
     const found = parseSnapshotStatus(stdout);
     if (!found.valid) return { valid: false, reason: `the snapshot overflowed or broke: ${found.reason}` };
     const { usedBytes, storeBytes } = found;
-    const isShort = !this.#plan.complete && !(await this.#grow(usedBytes, storeBytes));
+    const isShort = !(await this.#grow(usedBytes, storeBytes));
     if (!isShort) return { valid: true, usedBytes, storeBytes };
     const reason = `its store is full to ${formatSize(usedBytes)} of ${formatSize(storeBytes)} and cannot grow`;
     return { valid: true, reason, usedBytes, storeBytes };
@@ -90,7 +90,8 @@ class LvmSnapshot extends LogicalSnapshot implements Snapshot {
     const seconds = (atMs - last.atMs) / 1000;
     const bytesPerSecond = seconds < 0.1 ? 0 : Math.max(0, usedBytes - last.usedBytes) / seconds;
     this.#last = { usedBytes, atMs };
-    const fill = { usedBytes, storeBytes, bytesPerSecond, unitBytes: this.origin.extentBytes };
+    const { sizeBytes: originBytes, extentBytes: unitBytes } = this.origin;
+    const fill = { usedBytes, storeBytes, originBytes, bytesPerSecond, unitBytes };
     const { maxBytes } = this.run.options;
     const limit = maxBytes === undefined ? {} : { maxBytes };
     if (growth({ ...fill, freeBytes: Number.POSITIVE_INFINITY, ...limit }) > 0) {
@@ -102,6 +103,6 @@ class LvmSnapshot extends LogicalSnapshot implements Snapshot {
         if (status === 0) return true;
       }
     }
-    return !aboutToOverflow(usedBytes, storeBytes);
+    return !aboutToOverflow(fill);
   }
 }

@@ -222,13 +222,13 @@ export class SnapshotSession {
     this.#sources.push(snapshot === undefined ? source : { ...source, origin: originOf(source, path, snapshot) });
   }
 
-  /** Asks every second, until the reading ends or a snapshot is lost. */
+  /** Asks at once and then every second, until the reading ends or a snapshot is lost. */
   async #watch(): Promise<void> {
     const { signal } = this.#stopWatching;
     while (!signal.aborted) {
       try {
-        await sleep(watchMs, undefined, { signal });
         await this.#check(false);
+        await sleep(watchMs, undefined, { signal });
       } catch (error) {
         if (signal.aborted) return;
         this.#lost.abort(error);

@@ -70,6 +70,7 @@ const lostShare = 0.97;
 export interface Fill {
   readonly usedBytes: number;
   readonly storeBytes: number;
+  readonly originBytes: number;
   readonly bytesPerSecond: number;
   readonly unitBytes: number;
   readonly freeBytes: number;
@@ -77,14 +78,29 @@ export interface Fill {
 }
 
 /** Bytes to grow by now; 0: none are needed, or none can be had. */
-export function growth({ usedBytes, storeBytes, bytesPerSecond, unitBytes, freeBytes, maxBytes }: Fill): number {
+export function growth({
+  usedBytes,
+  storeBytes,
+  originBytes,
+  bytesPerSecond,
+  unitBytes,
+  freeBytes,
+  maxBytes,
+}: Fill): number {
   const ahead = usedBytes + bytesPerSecond * horizonSeconds;
   if (usedBytes < storeBytes * growShare && ahead < storeBytes) return 0;
   const wanted = Math.max(storeBytes * 0.25, bytesPerSecond * 2 * horizonSeconds, unitBytes);
-  const room = Math.min(freeBytes, (maxBytes ?? Number.POSITIVE_INFINITY) - storeBytes);
-  return Math.max(0, Math.floor(Math.min(Math.ceil(wanted / unitBytes) * unitBytes, room) / unitBytes) * unitBytes);
+  const up = (bytes: number): number => Math.ceil(bytes / unitBytes) * unitBytes;
+  const most = Math.min(up(completeStoreBytes(originBytes)), maxBytes ?? Number.POSITIVE_INFINITY);
+  const room = Math.min(freeBytes, most - storeBytes);
+  return Math.max(0, Math.floor(Math.min(up(wanted), room) / unitBytes) * unitBytes);
 }
 
-export function aboutToOverflow(usedBytes: number, storeBytes: number): boolean {
-  return usedBytes >= storeBytes * lostShare;
+/** A store that holds every possible change may be full. */
+export function aboutToOverflow({
+  usedBytes,
+  storeBytes,
+  originBytes,
+}: Pick<Fill, "usedBytes" | "storeBytes" | "originBytes">): boolean {
+  return usedBytes >= storeBytes * lostShare && storeBytes < completeStoreBytes(originBytes);
 }

@@ -145,13 +145,22 @@ describe("stores of changes", () => {
   });
 
   it("grow before they are full, never beyond what is free or allowed", () => {
-    const fill = { storeBytes: 100 * MiB, bytesPerSecond: 0, unitBytes: 4 * MiB, freeBytes: 1000 * MiB };
+    const originBytes = 400 * MiB;
+    const fill = { storeBytes: 100 * MiB, originBytes, bytesPerSecond: 0, unitBytes: 4 * MiB, freeBytes: 1000 * MiB };
     expect(growth({ ...fill, usedBytes: 60 * MiB })).toBe(0);
     expect(growth({ ...fill, usedBytes: 70 * MiB })).toBe(28 * MiB);
     expect(growth({ ...fill, usedBytes: 10 * MiB, bytesPerSecond: 5 * MiB })).toBe(200 * MiB);
     expect(growth({ ...fill, usedBytes: 70 * MiB, maxBytes: 110 * MiB })).toBe(8 * MiB);
     expect(growth({ ...fill, usedBytes: 70 * MiB, freeBytes: 3 * MiB })).toBe(0);
-    expect(aboutToOverflow(97 * MiB, 100 * MiB)).toBe(true);
-    expect(aboutToOverflow(90 * MiB, 100 * MiB)).toBe(false);
+    expect(aboutToOverflow({ ...fill, usedBytes: 97 * MiB })).toBe(true);
+    expect(aboutToOverflow({ ...fill, usedBytes: 90 * MiB })).toBe(false);
+  });
+
+  it("grow until they are complete, and may then be full", () => {
+    const fill = { originBytes: 400 * MiB, bytesPerSecond: 50 * MiB, unitBytes: 4 * MiB, freeBytes: 10_000 * MiB };
+    expect(growth({ ...fill, usedBytes: 10 * MiB, storeBytes: 100 * MiB })).toBe(304 * MiB);
+    const complete = { ...fill, usedBytes: 404 * MiB, storeBytes: 404 * MiB };
+    expect(growth(complete)).toBe(0);
+    expect(aboutToOverflow(complete)).toBe(false);
   });
 });

@@ -24,14 +24,14 @@ await inMachine(import.meta.url, {
       const overwrite = await guest.ballast(mounted, 32);
       await guest.load([mounted], slow, 1);
       const before = await guest.state();
-      const save = guest.stalledSave([mounted], ["--snapshot=lvm", "--snapshot-size", "16M"]);
+      const save = guest.stalledSave([mounted], ["--snapshot=lvm", "--snapshot-size", "16M", "--snapshot-max", "64M"]);
       await save.until(async () => (await store()) !== undefined);
       for (let written = 0; written < 20; written += 1) {
         // Less room than this is an invitation to grow.
         await save.until(async () => (await roomMiB()) > 4);
         await overwrite(1024);
       }
-      assert.equal(await monitored(), "not monitored");
+      assert.equal(await monitored(), "not monitored", save.said);
       const archive = guest.path("archive");
       assert.equal(await save.finish(archive), 0, save.said);
       const { usedBytes = 0, storeBytes = 0 } = recordOf(save.said).volumes[0] ?? {};
