@@ -1,5 +1,6 @@
 // The paths of catalog rows in order, below the root of their source, and the sources they belong to.
 
+import { fromLatin1, latin1 } from "../base/bytes.ts";
 import { TsfsaError } from "../base/errors.ts";
 import { MemberPath } from "../format/member-path.ts";
 import type { CatalogRow } from "../model/catalog.ts";
@@ -61,5 +62,19 @@ export class EntryPaths {
     const path = this.#path.join(row.name);
     if (row.kind === EntryKind.directory) this.#path.enter(row.name);
     return path;
+  }
+}
+
+/** Where the objects of hard links stand, of catalog rows in order. Memory: some 150 bytes for each inode with several names. */
+export class LinkPaths {
+  readonly #paths = new Map<number, string>();
+
+  /** Path of the object that an entry, by number, is a further name of; undefined: it is none, or its object is lost. */
+  next(entry: number, row: CatalogRow, path: Uint8Array): Uint8Array | undefined {
+    // No link leads to another source.
+    if (row.depth === 0) this.#paths.clear();
+    if (row.linked) this.#paths.set(entry, latin1(path));
+    const object = row.linkEntry === undefined ? undefined : this.#paths.get(row.linkEntry);
+    return object === undefined ? undefined : fromLatin1(object);
   }
 }

@@ -1,7 +1,7 @@
 // Comparing two archives by their catalogs, row by row in the order both have: no data is decompressed. Extended attributes and ACLs stand in the data
 // and are not compared.
 
-import { EntryPaths } from "../archive/entry-paths.ts";
+import { EntryPaths, LinkPaths } from "../archive/entry-paths.ts";
 import { ArchiveReader } from "../archive/reader.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { escapeName } from "../base/units.ts";
@@ -127,7 +127,7 @@ class Comparison {
   /** Selected entries in order; digests of files of several blocks go to whoever waits for them. */
   async *#entries(reader: ArchiveReader, side: Side): AsyncGenerator<Listed, void> {
     const paths = new EntryPaths(reader.head.sources.length);
-    const linked = new Map<number, Uint8Array>();
+    const links = new LinkPaths();
     const { source: only } = this.#options;
     for await (const group of reader.groups(false)) {
       await nextTurn();
@@ -143,11 +143,10 @@ class Comparison {
           entry++;
           const path = paths.next(row);
           const { source } = paths;
-          if (row.linked) linked.set(entry, path);
+          const linkPath = links.next(entry, row, path);
           const isDirectory = row.kind === EntryKind.directory;
           if (only !== undefined && source !== only) continue;
           if (!this.#accepts(path, isDirectory)) continue;
-          const linkPath = row.linkEntry === undefined ? undefined : linked.get(row.linkEntry);
           yield { source, path, entry, row, linkPath };
         }
       }

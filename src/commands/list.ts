@@ -1,7 +1,7 @@
 // list: the entries of an archive, from its catalog: no data is decompressed. Rows are streamed in the archive's order, unless they are sorted. Of images
 // it is the files inside that are listed.
 
-import { EntryPaths } from "../archive/entry-paths.ts";
+import { EntryPaths, LinkPaths } from "../archive/entry-paths.ts";
 import { ArchiveReader } from "../archive/reader.ts";
 import { compileSelection, type PathSelection } from "../base/pattern.ts";
 import { blockRows } from "../format/segmentDecoder.ts";
@@ -65,8 +65,7 @@ async function readSelected(options: ReadOptions, context: CommandContext, onEnt
     if (images.length > 0) return await readImages(reader, images, selection, context, onEntry);
     const isChosen = reader.head.sources.map((_, id) => sources.includes(id));
     const paths = new EntryPaths(isChosen.length);
-    /** Paths of entries with several names, by number. */
-    const linked = new Map<number, Uint8Array>();
+    const links = new LinkPaths();
     for await (const group of reader.groups(false)) {
       await nextTurn();
       context.signal.throwIfAborted();
@@ -82,10 +81,9 @@ async function readSelected(options: ReadOptions, context: CommandContext, onEnt
           number++;
           const path = paths.next(row);
           const { source } = paths;
-          if (row.linked) linked.set(number, path);
+          const linkPath = links.next(number, row, path);
           if (isChosen[source] !== true) continue;
           if (!selection.empty && !selection.selects(path, row.kind === EntryKind.directory)) continue;
-          const linkPath = row.linkEntry === undefined ? undefined : linked.get(row.linkEntry);
           const done = onEntry(
             linkPath === undefined ? { source, number, path, row } : { source, number, path, row, linkPath },
           );

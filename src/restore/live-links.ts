@@ -1,6 +1,7 @@
 // Hard links of an archive against inodes of a live tree: names of one object must be one inode, and others must not. Memory: one item per inode with
 // several names.
 
+import { fromLatin1, latin1 } from "../base/bytes.ts";
 import { escapeName } from "../base/units.ts";
 import type { CatalogRow } from "../model/catalog.ts";
 import type { FieldDifference } from "../model/difference.ts";
@@ -8,7 +9,8 @@ import type { CompareOutput } from "./protocol.ts";
 
 interface LinkedObject {
   readonly inode: string;
-  readonly path: Uint8Array;
+  /** As latin1. */
+  readonly path: string;
 }
 
 export class LiveLinks {
@@ -38,13 +40,13 @@ export class LiveLinks {
       return { field: "hardlink", archived, found: this.#nameOf(inode) };
     }
     const other = this.#entries.get(inode);
-    if (row.linked) this.#objects.set(entry, { inode, path });
+    if (row.linked) this.#objects.set(entry, { inode, path: latin1(path) });
     if (other !== undefined) {
       return { field: "hardlink", archived: "an object of its own", found: this.#nameOf(inode) };
     }
     if (row.linked || linked) {
       this.#entries.set(inode, entry);
-      if (!row.linked) this.#objects.set(entry, { inode, path });
+      if (!row.linked) this.#objects.set(entry, { inode, path: latin1(path) });
     }
     return undefined;
   }
@@ -56,6 +58,6 @@ export class LiveLinks {
   }
 }
 
-function linkText(path: Uint8Array): string {
-  return `link to ${escapeName(path)}`;
+function linkText(path: string): string {
+  return `link to ${escapeName(fromLatin1(path))}`;
 }

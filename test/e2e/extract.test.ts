@@ -236,16 +236,15 @@ describe("extract and restdir --include", () => {
             });
             expect(extracted.status, extracted.stderr).toBe(0);
             // Only a link whose object is not selected is a loss, and only in a stream.
-            if (restored.status === 0) {
-              expect(await differences(byStream, byIndex)).toEqual([]);
-            }
+            expect([0, 1], restored.stderr).toContain(restored.status);
+            if (restored.status === 0) expect(await differences(byStream, byIndex)).toEqual([]);
           }
           await must(["rm", "-rf", folder]);
         },
       );
-      await fc.assert(property, { numRuns: 8, interruptAfterTimeLimit: 100_000 });
+      await fc.assert(property, { numRuns: 8 });
     });
-  });
+  }, 600_000);
 });
 
 describe("restdir --include", () => {

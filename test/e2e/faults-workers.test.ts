@@ -3,7 +3,6 @@
 
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expectStatus, tsfsa } from "../support/cli.ts";
 import { Lab, recipes } from "../support/images.ts";
@@ -68,9 +67,7 @@ describe.each(ways)("a worker that %s", (_, strike, at, cause) => {
     expect(result.stderr, result.command).toMatch(cause);
     expect(result.stderr).not.toMatch(/^\s+at /m);
     expect(result.status, result.stderr).toBe(2);
-    // The kernel takes a loop device apart after its last descriptor was closed.
-    for (let i = 0; i < 20 && lab.leftovers().length > 0; i++) await sleep(100);
-    expect(lab.leftovers()).toEqual([]);
+    expect(await lab.leftoversOfKilled()).toEqual([]);
     return result;
   }
 

@@ -12,7 +12,7 @@ import { warningsOf } from "../support/faults.ts";
 import { type Lab, recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { run } from "../support/run.ts";
-import { stopTime } from "../support/signal.ts";
+import { soonMs, stopTime } from "../support/signal.ts";
 import { buildTree, directory, file, makeSourceTree, noise } from "../support/trees.ts";
 
 requireOrSkip("root", "loop");
@@ -56,9 +56,8 @@ describe("a signal", () => {
       const archive = join(out, "a.tsfsa");
       for (const delayMs of [200, 500, 900]) {
         expect(await interrupted(["savefs", "-Z19", archive, image], "SIGKILL", delayMs)).toBe(137);
-        await sleep(200);
         expect(readdirSync(out)).not.toContain("a.tsfsa");
-        expect(lab.leftovers()).toEqual([]);
+        expect(await lab.leftoversOfKilled()).toEqual([]);
       }
       // The next run under the same name is not in the way of what the killed one left, and clears it.
       await expectStatus(0, ["savefs", archive, image]);
@@ -146,11 +145,11 @@ async function largeImage(lab: Lab): Promise<string> {
   return image;
 }
 
-/** Starts tsfsa, sends the signal after a while and gives the status it ended with, within a second, as a shell says it. */
+/** Starts tsfsa, sends the signal after a while and gives the status it ended with, soon enough, as a shell says it. */
 async function interrupted(words: readonly string[], signal: NodeJS.Signals, delayMs: number): Promise<number> {
   const [program = "", ...rest] = tsfsaArgv(...words);
   const child = spawn(program, rest, { stdio: "ignore" });
   await sleep(delayMs);
-  expect(await stopTime(child, signal)).toBeLessThan(1000);
+  expect(await stopTime(child, signal)).toBeLessThan(soonMs);
   return child.exitCode ?? 128 + constants.signals[child.signalCode ?? "SIGKILL"];
 }

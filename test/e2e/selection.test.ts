@@ -1,6 +1,6 @@
 // What is saved, listed and shown: excludes, caches, lists of files, patterns, text and JSON.
 
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { expectStatus, jsonLines, jsonPath } from "../support/cli.ts";
@@ -108,6 +108,7 @@ describe("what is saved", () => {
       const before = statSync(out).mtimeMs;
       await expectStatus(0, ["savedir", "-A", "--dry-run", join(out, "a.tsfsa"), source]);
       expect(statSync(out).mtimeMs).toBe(before);
+      expect(readdirSync(out)).toEqual([]);
     });
   });
 });

@@ -110,10 +110,10 @@ describe("a writable source is refused with status 3 and nothing is created", ()
       for (let i = 0; i < 600; i++) writeFileSync(join(point, `f${i}`), Buffer.alloc(16_384, i));
       await must(["mount", "-o", "remount,ro", point]);
       const archive = join(lab.folder("out"), "a.tsfsa");
-      // The pipe is full until it is remounted: the last read comes later.
+      // The first byte comes after the source was found read-only, and the pipe is full until it is remounted: the last read comes later.
       const words = tsfsaArgv("savedir", "-z0", "--block-size", "1MiB", "-", point);
       const script =
-        'point=$1 archive=$2; shift 2; "$@" | { sleep 1; mount -o remount,rw "$point"; cat > "$archive"; }';
+        'point=$1 archive=$2; shift 2; "$@" | { head -c 1 > "$archive"; mount -o remount,rw "$point"; cat >> "$archive"; }';
       const result = await shell(script, [point, archive, ...words]);
       expect(result.stderr).toMatch(/became writable while it was read.*read-write at/);
       expect(result.status).toBe(3);

@@ -131,8 +131,7 @@ async function killAtRandom(
     const child = spawn(program, argv, { stdio: "ignore" });
     await sleep((tookMs * (round + state / 2 ** 32)) / kills);
     const { ended } = await stop(child, "SIGKILL");
-    // The kernel gives mount and loop device back some time after the last thread's end.
-    await expect.poll(() => lab.leftovers(), { timeout: 5000 }).toEqual([]);
+    expect(await lab.leftoversOfKilled()).toEqual([]);
     const left = ended === 0 ? "a run that was done" : await found();
     counts.set(left, (counts.get(left) ?? 0) + 1);
   }

@@ -47,14 +47,15 @@ beforeEach(() => {
   kernel.loops = 0;
 });
 
-const [mount] = parseMountInfo(Buffer.from("37 30 253:0 / /mnt/data rw - ext4 /dev/mapper/data rw\n"), 0);
+const [mount] = parseMountInfo(Buffer.from("37 30 4094:0 / /mnt/data rw - ext4 /dev/mapper/data rw\n"), 0);
 
 function volumeNamed(name: string, mapped: Omit<NonNullable<Volume["mapped"]>, "name">): Volume {
   return {
     path: folder,
     mountPoint: folder,
     type: "ext4",
-    device: { major: 253, minor: 0 },
+    // Of no device there is.
+    device: { major: 4094, minor: 0 },
     devicePath: `/dev/mapper/${name}`,
     sizeBytes: 400 << 20,
     mapped: { name, ...mapped },

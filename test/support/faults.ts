@@ -4,7 +4,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { expect, vi } from "vitest";
 import { jsonLines, jsonPath, tsfsaArgv } from "./cli.ts";
 import type { Lab } from "./images.ts";
@@ -78,8 +77,18 @@ export async function runWithFault(
   const { call, error, place } = fault;
   const what = error.startsWith("SIG") ? `signal=${error}` : `error=${error}`;
   const { result, log } = await traced(lab, site, ["-e", `inject=${call}:${what}:when=${place}`], words);
-  const struck = log.split("\n").filter((line) => line.includes(call) && line.includes("(INJECTED)"));
-  return { ...result, injected: struck.length > 0, struckPipe: struck.some((line) => line.includes("FIONBIO")) };
+  const lines = log.split("\n");
+  const struck = lines.filter((line) => line.includes(call) && line.includes("(INJECTED)"));
+  // A line that another thread cut in two begins earlier.
+  const begun = struck
+    .filter((line) => line.includes(" resumed>"))
+    .flatMap((line) => {
+      const [thread = ""] = line.split(" ");
+      const before = lines.slice(0, lines.indexOf(line));
+      return before.findLast((each) => each.startsWith(`${thread} `) && each.includes("<unfinished")) ?? [];
+    });
+  const struckPipe = [...struck, ...begun].some((line) => line.includes("FIONBIO"));
+  return { ...result, injected: struck.length > 0, struckPipe };
 }
 
 /** Names under which unnamed files (O_TMPFILE) made next in a folder of a tmpfs of the lab's own are known: there inodes are numbered in order. */
@@ -149,9 +158,7 @@ async function generalProblem(lab: Lab, result: FaultRun): Promise<string | unde
   if (result.status > 13 || result.status < 0) return "an unexpected status";
   if (result.status > 1 && !/"type":"error"/.test(result.stdout.toString())) return "no message";
   if (result.status === 1 && warningsOf(result).length === 0) return "status 1 without a warning";
-  // The kernel takes a loop device apart after its last descriptor was closed.
-  for (let attempt = 0; attempt < 20 && lab.leftovers().length > 0; attempt++) await sleep(100);
-  const left = lab.leftovers();
+  const left = await lab.leftoversOfKilled();
   return left.length === 0 ? undefined : `${left.join(", ")} was left`;
 }
 

@@ -4,6 +4,9 @@ import type { ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
+/** Milliseconds within which a run ends: half a second at most where nothing else runs, but tools and the kernel's threads wait for a processor, too. */
+export const soonMs = 3000;
+
 /** Sends the signal and waits for the end; gives the milliseconds until then, but for those its threads, or this one, waited for a processor. */
 export async function stopTime(child: ChildProcess, signal: NodeJS.Signals): Promise<number> {
   const processes = [child.pid ?? 0, process.pid];

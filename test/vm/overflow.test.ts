@@ -89,7 +89,11 @@ await inMachine(import.meta.url, {
       await guest.mount(`/dev/vg0/${view}`, "ro", look);
       await load.stop();
       await overwrite(24 * 1024);
-      while (isMounted(look)) await sleep(100);
+      const deadline = Date.now() + 600_000;
+      while (isMounted(look)) {
+        assert.ok(Date.now() < deadline, `it is not unmounted: ${save.said}`);
+        await sleep(100);
+      }
       guest.forget(look);
       const archive = guest.path("archive");
       assert.equal(await save.finish(archive), 14, save.said);
