@@ -66,6 +66,12 @@ export class Fields {
     return end === 0 ? undefined : label.subarray(0, end);
   }
 
+  /** Like label, of UTF-16 in little-endian order; as UTF-8. */
+  utf16Label(offset: number, length: number): Uint8Array | undefined {
+    const [text = ""] = new TextDecoder("utf-16le").decode(this.slice(offset, length)).split("\0", 1);
+    return text === "" ? undefined : new TextEncoder().encode(text);
+  }
+
   /** 16 bytes as a UUID in text; undefined when they are all zero. */
   uuid(offset: number): string | undefined {
     const bytes = this.slice(offset, 16);

@@ -99,13 +99,14 @@ export function identifyMd(reader: ByteReader): Identity | undefined {
       if (sb.u32(4) !== 1 || sb.count(144) * 512 !== offset) continue; // super_offset
       const label = sb.label(32, 32);
       const uuid = sb.uuid(16);
+      const sizeBytes = sb.count(80) * 512;
       return {
         type: "linux_raid_member",
         usage: "container",
         version,
         ...(label && { label }),
         ...(uuid && { uuid }),
-        ...(Number.isFinite(sb.count(80)) && { sizeBytes: sb.count(80) * 512 }),
+        ...(Number.isSafeInteger(sizeBytes) && { sizeBytes }),
       };
     }
   }

@@ -96,7 +96,7 @@ function exfatLabel(reader: ByteReader, offset: number, length: number): Uint8Ar
   const directory = new Fields(reader.read(offset, Math.min(length, 65_536)));
   for (let at = 0; at + 32 <= directory.bytes.length && directory.u8(at) !== 0; at += 32) {
     const units = directory.u8(at + 1);
-    if (directory.u8(at) === 0x83 && units > 0 && units <= 11) return utf8OfUtf16(directory.slice(at + 2, units * 2));
+    if (directory.u8(at) === 0x83 && units > 0 && units <= 11) return directory.utf16Label(at + 2, units * 2);
   }
   return undefined;
 }
@@ -135,15 +135,9 @@ function ntfsLabel(reader: ByteReader, offset: number, recordSize: number, secto
     const length = record.u32(at + 4);
     if (type === 0xffffffff || length < 24) return undefined;
     if (type === 0x60 && record.u8(at + 8) === 0) {
-      const bytes = record.slice(at + record.u16(at + 20), Math.min(record.u32(at + 16), 256));
-      return bytes.length === 0 ? undefined : utf8OfUtf16(bytes);
+      return record.utf16Label(at + record.u16(at + 20), Math.min(record.u32(at + 16), 256));
     }
     at += length;
   }
   return undefined;
-}
-
-function utf8OfUtf16(bytes: Uint8Array): Uint8Array | undefined {
-  const text = new TextDecoder("utf-16le").decode(bytes);
-  return text === "" ? undefined : new TextEncoder().encode(text);
 }

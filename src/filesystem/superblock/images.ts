@@ -85,14 +85,14 @@ export function identifyF2fs(reader: ByteReader): Identity | undefined {
     const sb = new Fields(reader.read(offset, 3072));
     const blockBits = sb.u32(16);
     if (sb.u32(0) !== 0xf2f52010 || blockBits < 12 || blockBits > 16) continue;
-    const name = new TextDecoder("utf-16le").decode(sb.slice(124, 1024)).replace(/\0.*$/s, "");
+    const label = sb.utf16Label(124, 1024);
     const sizeBytes = sb.count(36) * 2 ** blockBits;
     const uuid = sb.uuid(108);
     return {
       type: "f2fs",
       usage: "filesystem",
       version: `${sb.u16(4)}.${sb.u16(6)}`,
-      ...(name !== "" && { label: new TextEncoder().encode(name) }),
+      ...(label && { label }),
       ...(uuid && { uuid }),
       ...(Number.isSafeInteger(sizeBytes) && { sizeBytes }),
       blockSize: 2 ** blockBits,

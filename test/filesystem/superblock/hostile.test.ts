@@ -6,12 +6,14 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { describeFilesystem } from "../../../src/filesystem/describe.ts";
 import type { ByteReader } from "../../../src/filesystem/reader.ts";
-import { identifyAll } from "../../../src/filesystem/superblock/identify.ts";
+import { identify, identifyAll } from "../../../src/filesystem/superblock/identify.ts";
+import { mdMember } from "../support/md.ts";
 import { readerOfBytes } from "../support/reader.ts";
 
 const folder = new URL("../../../fixtures/superblocks/", import.meta.url);
 const MiB = 1024 * 1024;
-const load = (name: string): Buffer => gunzipSync(readFileSync(new URL(`${name}.img.gz`, folder))).subarray(0, MiB);
+const load = (name: string, sizeBytes = MiB): Buffer =>
+  gunzipSync(readFileSync(new URL(`${name}.img.gz`, folder))).subarray(0, sizeBytes);
 const names = [
   "ext4-every-feature",
   "ext2-revision0",
@@ -26,7 +28,15 @@ const names = [
 ];
 const more = ["luks1", "luks2", "lvm", "squash", "erofs", "iso", "gpt", "dos"];
 const captured = new Map([...names, ...more].map((name) => [name, load(name)]));
-captured.set("btrfs-crc32c", gunzipSync(readFileSync(new URL("btrfs-crc32c.img.gz", folder))).subarray(0, 24 * MiB));
+captured.set("btrfs-crc32c", load("btrfs-crc32c", 24 * MiB));
+captured.set("exfat", load("exfat", 3 * MiB));
+captured.set("md", mdMember(MiB, 4096));
+
+/** Where labels stand that are no part of a superblock: the attributes of $Volume, and the root directory. */
+const labels: Readonly<Record<string, readonly [number, number]>> = {
+  ntfs: [19_456, 19_930],
+  exfat: [2_109_440, 2_109_500],
+};
 
 /** Counts what is read: a hostile field must not make a reader go on and on. */
 function counted(bytes: Uint8Array, sizeBytes: number): { reader: ByteReader; reads: () => number } {
@@ -55,15 +65,18 @@ async function check(bytes: Uint8Array, sizeBytes: number): Promise<void> {
   expect(reads()).toBeLessThan(5000);
 }
 
-/** Field-sized edits: hostile values in 1, 2, 4 or 8 bytes, most of them where superblocks lie. */
-const edit = fc.record({
-  offset: fc.oneof(fc.nat(8192), fc.nat(2048), fc.integer({ min: 65_536, max: 69_631 }), fc.nat(1024 * 1024)),
-  bytes: fc.oneof(
-    fc.uint8Array({ minLength: 1, maxLength: 8 }),
-    fc.constantFrom(0, 1, 2, 4, 8).map((length) => new Uint8Array(length).fill(0xff)),
-    fc.constantFrom(1, 2, 4, 8).map((length) => new Uint8Array(length)),
-  ),
-});
+/** Field-sized edits: hostile values in 1, 2, 4 or 8 bytes, most of them where superblocks and labels lie. */
+function editOf(name: string): fc.Arbitrary<{ readonly offset: number; readonly bytes: Uint8Array }> {
+  const [min, max] = labels[name] ?? [65_536, 69_631];
+  return fc.record({
+    offset: fc.oneof(fc.nat(8192), fc.nat(2048), fc.integer({ min, max }), fc.nat(1024 * 1024)),
+    bytes: fc.oneof(
+      fc.uint8Array({ minLength: 1, maxLength: 8 }),
+      fc.constantFrom(0, 1, 2, 4, 8).map((length) => new Uint8Array(length).fill(0xff)),
+      fc.constantFrom(1, 2, 4, 8).map((length) => new Uint8Array(length)),
+    ),
+  });
+}
 
 describe("a hostile superblock", () => {
   test("of random bytes is read without a crash", async () => {
@@ -78,7 +91,7 @@ describe("a hostile superblock", () => {
     async (name) => {
       const original = captured.get(name) as Buffer;
       await fc.assert(
-        fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 6 }), async (edits) => {
+        fc.asyncProperty(fc.array(editOf(name), { minLength: 1, maxLength: 6 }), async (edits) => {
           // Only the touched places are copied back, so that large images stay cheap.
           const saved = edits.map(({ offset, bytes }) => ({
             offset,
@@ -120,6 +133,21 @@ describe("a hostile superblock", () => {
     expect(Buffer.from(description?.labelBase64 ?? "", "base64")).toEqual(Buffer.from([0xff, 0xfe, 0x41]));
   });
 
+  test.each(Object.entries(labels))(
+    "has no zeros in the label of %s, whatever is in its place",
+    async (name, [min, max]) => {
+      const original = captured.get(name) as Buffer;
+      expect((await identify(readerOfBytes(original)))?.label).toBeDefined();
+      for (let offset = min; offset < max; offset++) {
+        const bytes = Buffer.from(original);
+        bytes.fill(0, offset, offset + 2);
+        await check(bytes, bytes.length);
+        bytes.fill(255, offset, offset + 2);
+        await check(bytes, bytes.length);
+      }
+    },
+  );
+
   test("with every default mount option is described, and each is named", async () => {
     const bytes = Buffer.from(captured.get("ext4-every-feature") as Buffer);
     bytes.fill(255, 1024 + 0x100, 1024 + 0x104);
@@ -154,6 +182,15 @@ describe("a hostile superblock", () => {
     bytes.set(lie, offset);
     await check(bytes, bytes.length);
     expect(await describeFilesystem(readerOfBytes(bytes))).toBe(undefined);
+  });
+
+  test("of an md member of 2^64 sectors has no size", async () => {
+    const bytes = mdMember(MiB, 4096);
+    bytes.fill(255, 4096 + 80, 4096 + 88);
+    await check(bytes, bytes.length);
+    bytes.writeBigUInt64LE(2n ** 52n, 4096 + 80);
+    await check(bytes, bytes.length);
+    expect(await identify(readerOfBytes(bytes))).not.toHaveProperty("sizeBytes");
   });
 
   test("of btrfs with an array of chunks of 4 GiB or 2^64 devices is read within its bounds", async () => {
