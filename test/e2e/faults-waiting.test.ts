@@ -22,7 +22,7 @@ import { looksLikeDefect, silentLosses, smallTree, treeState } from "../support/
 import { type Lab, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { type RunResult, shell } from "../support/run.ts";
-import { soonMs, stopTime } from "../support/signal.ts";
+import { soonMs, stop } from "../support/signal.ts";
 import { buildTree, noise } from "../support/trees.ts";
 
 requireOrSkip("root");
@@ -91,14 +91,14 @@ describe("a signal that comes while", () => {
         await hearsSignals(child, systemConstants.signals[signal]);
         await sleep(1500);
         const hang = setTimeout(() => child.kill("SIGKILL"), 20_000);
-        const stopMs = await stopTime(child, signal);
+        const { tookMs } = await stop(child, signal);
         const { status, stderr } = await end;
         clearTimeout(hang);
         expect(status, stderr).toBe(128 + systemConstants.signals[signal]);
         // With --json it is told on the pipe.
         if (!wait.words.includes("--json")) expect(stderr).toMatch(new RegExp(`^tsfsa: stopped by ${signal}: `, "m"));
         expect(stderr).not.toMatch(/defect|^\s+at /m);
-        expect(stopMs).toBeLessThan(soonMs);
+        expect(tookMs).toBeLessThan(soonMs);
         if (wait.archive !== undefined) expect(readdirSync(dirname(wait.archive))).toEqual([]);
       } finally {
         closeSync(pipe);

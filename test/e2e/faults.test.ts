@@ -3,7 +3,6 @@
 
 import { spawn } from "node:child_process";
 import { linkSync, readdirSync, writeFileSync } from "node:fs";
-import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -12,7 +11,7 @@ import { warningsOf } from "../support/faults.ts";
 import { type Lab, recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { run } from "../support/run.ts";
-import { soonMs, stopTime } from "../support/signal.ts";
+import { soonMs, stop } from "../support/signal.ts";
 import { buildTree, directory, file, makeSourceTree, noise } from "../support/trees.ts";
 
 requireOrSkip("root", "loop");
@@ -150,6 +149,7 @@ async function interrupted(words: readonly string[], signal: NodeJS.Signals, del
   const [program = "", ...rest] = tsfsaArgv(...words);
   const child = spawn(program, rest, { stdio: "ignore" });
   await sleep(delayMs);
-  expect(await stopTime(child, signal)).toBeLessThan(soonMs);
-  return child.exitCode ?? 128 + constants.signals[child.signalCode ?? "SIGKILL"];
+  const { status, tookMs } = await stop(child, signal);
+  expect(tookMs).toBeLessThan(soonMs);
+  return status;
 }

@@ -188,7 +188,7 @@ describe("a claimed target", () => {
         const target = await openTarget(image, { overwrite: true });
         const mounted = await mountTarget(target, type);
         const tables = readFileSync("/proc/self/mountinfo", "utf8");
-        expect(tables).not.toContain(target.devicePath);
+        expect(tables).not.toContain(` ${target.devicePath} `);
         writeFileSync(`/proc/self/fd/${mounted.rootFd}/file`, "restored");
         expect(() => openSync(target.devicePath, constants.O_RDWR | constants.O_EXCL)).toThrow(/EBUSY/);
         await must(["mknod", `/proc/${process.pid}/fd/${mounted.rootFd}/null`, "c", "1", "3"]);

@@ -332,7 +332,7 @@ describe("a directory that is gone", () => {
         writeFileSync(join(folder, name, "file"), noise(3000, i));
         writeFileSync(join(folder, name, "sub/file"), "x");
       }
-      const gone = Array.from({ length: 20 }, (_, i) => `d${String(400 + i).padStart(5, "0")}`);
+      const gone = Array.from({ length: 20 }, (_, i) => `d${String(count / 4 + i).padStart(5, "0")}`);
       const { back, warned } = await saveWhile(folder, "pack", () => {
         for (const name of gone) rmSync(join(folder, name), { recursive: true });
         mkdirSync(join(folder, gone[0] as string)); // another directory of the same name

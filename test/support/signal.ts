@@ -2,13 +2,21 @@
 
 import type { ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** Milliseconds within which a run ends: half a second at most where nothing else runs, but tools and the kernel's threads wait for a processor, too. */
 export const soonMs = 3000;
 
-/** Sends the signal and waits for the end; gives the milliseconds until then, but for those its threads, or this one, waited for a processor. */
-export async function stopTime(child: ChildProcess, signal: NodeJS.Signals): Promise<number> {
+export interface Stopped {
+  /** As a shell says it. */
+  readonly status: number;
+  /** From the signal to the end, but for the time its threads, or this one, waited for a processor. */
+  readonly tookMs: number;
+}
+
+/** Sends the signal and waits for the end. */
+export async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<Stopped> {
   const processes = [child.pid ?? 0, process.pid];
   const before = new Map(processes.flatMap(waitsOf));
   const after = new Map(before);
@@ -19,7 +27,8 @@ export async function stopTime(child: ChildProcess, signal: NodeJS.Signals): Pro
     await sleep(5);
   }
   const waited = [...after].reduce((sum, [thread, ms]) => sum + ms - (before.get(thread) ?? 0), 0);
-  return performance.now() - begin - waited;
+  const status = child.exitCode ?? 128 + constants.signals[child.signalCode ?? "SIGKILL"];
+  return { status, tookMs: performance.now() - begin - waited };
 }
 
 /** Milliseconds the threads of a process were ready to run and did not. */

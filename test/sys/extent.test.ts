@@ -132,7 +132,9 @@ describe("cloneRange", () => {
       const to = open("to", "w+");
       expect(addon().cloneRange(from, 64 * KiB, 64 * KiB, to, 0)).toBe(0);
       expect(readFileSync(of("to"))).toEqual(Buffer.alloc(64 * KiB, 3));
-      expect(extents(to, 64 * KiB).every((extent) => (extent.flags & k.FIEMAP_EXTENT_SHARED) !== 0)).toBe(true);
+      const found = extents(to, 64 * KiB);
+      expect(found.length).toBeGreaterThan(0);
+      expect(found.every((extent) => (extent.flags & k.FIEMAP_EXTENT_SHARED) !== 0)).toBe(true);
       expect(addon().advise(to, 0, 0, k.POSIX_FADV_DONTNEED)).toBe(0);
     }),
   );
