@@ -8,6 +8,9 @@ import { addon } from "../sys/addon.ts";
 import { check } from "../sys/errors.ts";
 import { persist } from "./tools.ts";
 
+/** Inode of the root of each subvolume: BTRFS_FIRST_FREE_OBJECTID (linux/btrfs_tree.h). */
+export const subvolumeRoot = 256;
+
 export interface Subvolume {
   readonly id: number;
   readonly generation: number;

@@ -14,7 +14,7 @@ import { addon } from "../sys/addon.ts";
 import { AT_REMOVEDIR } from "../sys/constants.ts";
 import { check } from "../sys/errors.ts";
 import { statDescriptor } from "../sys/stat.ts";
-import { below, listSubvolumes, removeSubvolumes, type Subvolume, toolTop } from "./btrfs-list.ts";
+import { below, listSubvolumes, removeSubvolumes, type Subvolume, toolTop, subvolumeRoot } from "./btrfs-list.ts";
 import { keptName, snapshotName } from "./owner.ts";
 import type { Detection, Health, Provider, Snapshot, SnapshotRun } from "./provider.ts";
 import { call, isInstalled } from "./tools.ts";
@@ -23,7 +23,7 @@ import type { Volume } from "./volume.ts";
 export const btrfs: Provider = { method: "btrfs", detect };
 
 async function detect(volume: Volume, run: SnapshotRun): Promise<Detection> {
-  if (statSource(volume.mountPoint).ino !== 256)
+  if (statSource(volume.mountPoint).ino !== subvolumeRoot)
     return { fits: false, reason: `${volume.mountPoint} shows a directory, not a subvolume` };
   if (!(await isInstalled(run.run, "btrfs", "--version")))
     return { fits: false, reason: "btrfs-progs is not installed" };

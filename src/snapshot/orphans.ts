@@ -1,12 +1,13 @@
 // Snapshots of ours on this machine: found by their tags and names, and removed where the run that made them is gone. Nothing else is touched.
 
+import { lstatSync, readdirSync } from "node:fs";
 import { TsfsaError } from "../base/errors.ts";
 import { Cleanup } from "../filesystem/cleanup.ts";
 import { ownMounts } from "../filesystem/mounts.ts";
 import type { ToolRunner } from "../filesystem/recreate/tools.ts";
 import type { SnapshotInfo } from "../model/snapshot.ts";
 import { openTopLevel } from "./btrfs.ts";
-import { listSubvolumes, removeSubvolumes } from "./btrfs-list.ts";
+import { removeSubvolumes, subvolumeRoot } from "./btrfs-list.ts";
 import { restoreDevice } from "./dm.ts";
 import { removeLogical } from "./lvm-volume.ts";
 import { originPart, parseSnapshotName, stateOf, tagPrefix } from "./owner.ts";
@@ -163,7 +164,7 @@ async function findSubvolumes(run: ToolRunner): Promise<FoundSnapshot[]> {
   for (const device of btrfsDevices()) {
     let names: readonly string[] = [];
     try {
-      names = await inTopLevel(device, (topFd) => ourSubvolumes(run, topFd));
+      names = await inTopLevel(device, (topFd) => Promise.resolve(ourSubvolumes(topFd)));
     } catch (error) {
       // Unmounted meanwhile: it is no business of this run.
       if (btrfsDevices().has(device)) throw error;
@@ -184,9 +185,11 @@ async function findSubvolumes(run: ToolRunner): Promise<FoundSnapshot[]> {
   return found;
 }
 
-async function ourSubvolumes(run: ToolRunner, topFd: number): Promise<string[]> {
-  const all = await listSubvolumes(run, topFd);
-  return all.map(({ path }) => path).filter((path) => path.startsWith(".tsfsa-") && !path.includes("/"));
+/** By the directory, where all of ours stand: btrfs(8) would need a sync first, of file systems that may be none of this run's business. */
+function ourSubvolumes(topFd: number): string[] {
+  const path = `/proc/self/fd/${topFd}`;
+  const names = readdirSync(path).filter((name) => name.startsWith(".tsfsa-"));
+  return names.filter((name) => lstatSync(`${path}/${name}`, { throwIfNoEntry: false })?.ino === subvolumeRoot);
 }
 
 async function inTopLevel<T>(device: string, work: (topFd: number) => Promise<T>): Promise<T> {

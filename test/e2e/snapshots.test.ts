@@ -208,8 +208,11 @@ describe("btrfs", () => {
         expect(jsonLines(living.stdout).at(-1)).toMatchObject({ snapshots: [] });
         expect(await subvolumes(source)).toContain(".tsfsa-");
         await stop(killed, "SIGKILL");
+        const folder = join(source, ".tsfsa-999999999-1-00000000-0");
+        mkdirSync(folder);
         await expectStatus(0, ["cleanup"]);
         expect(await subvolumes(source)).not.toContain(".tsfsa-");
+        expect(existsSync(folder), "a folder is none of ours").toBe(true);
       } finally {
         await stop(writer, "SIGKILL");
       }
