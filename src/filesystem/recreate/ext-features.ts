@@ -3,16 +3,18 @@
 import type { PlanContext } from "./context.ts";
 import type { Values } from "./values.ts";
 
-/** Features mke2fs makes (misc/mke2fs.c, ok_features), by the oldest type that has them. */
-const ext2Features = ["sparse_super", "large_file", "filetype", "resize_inode", "dir_index", "ext_attr", "meta_bg"];
-const ext3Features = [...ext2Features, "has_journal"];
+/** Features mke2fs makes (misc/mke2fs.c, ok_features), by the oldest type whose file systems may have them: compatible ones hinder no driver. */
+const ext2Features = [
+  ..."sparse_super large_file filetype resize_inode dir_index ext_attr meta_bg".split(" "),
+  ..."sparse_super2 stable_inodes fast_commit".split(" "),
+];
+const ext3Features = [...ext2Features, "has_journal", "orphan_file"];
 const ext4Features = [
   ...ext3Features,
   ..."extent 64bit flex_bg huge_file uninit_bg dir_nlink extra_isize metadata_csum metadata_csum_seed bigalloc".split(
     " ",
   ),
   ..."ea_inode inline_data large_dir casefold encrypt verity mmp quota project".split(" "),
-  ..."sparse_super2 stable_inodes fast_commit orphan_file".split(" "),
 ];
 const known = { ext2: ext2Features, ext3: ext3Features, ext4: ext4Features };
 

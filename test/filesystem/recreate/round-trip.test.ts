@@ -83,6 +83,8 @@ const geometries: [FilesystemDescription["type"], number, string, string?][] = [
   ["ext4", 64, "-O casefold -E encoding=utf8-12.1,encoding_flags=strict"],
   ["ext4", 64, "-O casefold"],
   ["ext4", 64, "-O mmp -E mmp_update_interval=5"],
+  ["ext2", 64, "-O sparse_super2,^resize_inode,stable_inodes,fast_commit"],
+  ["ext3", 64, "-O fast_commit,orphan_file,stable_inodes"],
   ["ext4", 64, "-O fast_commit,orphan_file -J size=8,fast_commit_size=512"],
   ["ext4", 64, "-O quota,project -E quotatype=usrquota:prjquota"],
   ["ext4", 256, "-b 4096 -O sparse_super2,^resize_inode -E num_backup_sb=1 -g 16384"],

@@ -65,11 +65,24 @@ export class Load {
     return this.#child.exitCode === null ? undefined : this.#stderr;
   }
 
-  /** Kills the writer and waits for it: it stays within a step, which is a prefix, too. */
+  /**
+   * Kills the writer between two system calls and waits for it: it stays within a step, which is a prefix, too. SIGKILL alone would end a write in the
+   * middle, SIGSTOP waits for its end.
+   */
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = once(this.#child, "exit");
+    this.#child.kill("SIGSTOP");
+    const deadline = Date.now() + 30_000 * patience;
+    while (!this.#isStopped() && Date.now() < deadline) await sleep(5);
     this.#child.kill("SIGKILL");
-    await once(this.#child, "exit");
+    await ended;
+  }
+
+  #isStopped(): boolean {
+    const path = `/proc/${this.#child.pid}/stat`;
+    const stat = existsSync(path) ? readFileSync(path, "latin1") : ") T";
+    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("T");
   }
 }
 
