@@ -250,15 +250,25 @@ function turnsOf(runs: Float64Array, extents: readonly Extent[]): Float64Array[]
   return turns.map((turn) => Float64Array.from(turn));
 }
 
-/** Allocates what was preallocated and never written, beyond the end too. */
+/**
+ * Allocates what was preallocated and never written, beyond the end too. The rest of the last block comes by itself: asked for it, btrfs fills that block
+ * with zeros.
+ */
 export function preallocate(fd: number, row: CatalogRow, metadata: MetadataWriter): void {
   for (const { offset, length } of row.unwrittenExtents ?? []) {
-    const result = addon().allocate(fd, FALLOC_FL_KEEP_SIZE, offset, length);
+    const end = offset + length;
+    const isRounded = offset < row.size && end > row.size && end - row.size < blockSizeOf(fd);
+    const result = addon().allocate(fd, FALLOC_FL_KEEP_SIZE, offset, (isRounded ? row.size : end) - offset);
     if (result < 0) {
       metadata.lost("preallocated space", errnoName(-result));
       return;
     }
   }
+}
+
+function blockSizeOf(fd: number): number {
+  const found = new Float64Array(12);
+  return addon().statFilesystem(fd, found) < 0 ? 0 : (found[1] as number);
 }
 
 function typeBits(kind: EntryKind): number {

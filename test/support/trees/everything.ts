@@ -370,6 +370,7 @@ function sparseFiles(options: EverythingOptions): DirectoryNode {
     };
     entries["prealloc-beyond-end"] = { ...file(block), unwritten: [{ offset: MiB, length: MiB }] };
     entries["prealloc-empty"] = { ...file(""), unwritten: [{ offset: 0, length: 256 * KiB }] };
+    entries["prealloc-odd"] = { ...sparse(803_053, []), unwritten: [{ offset: 0, length: 803_053 }] };
     entries["prealloc-whole"] = { ...sparse(MiB, []), unwritten: [{ offset: 0, length: MiB }] };
   }
   return directory(entries);
