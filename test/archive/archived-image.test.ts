@@ -17,6 +17,7 @@ import { saveArchive } from "../../src/save/save.ts";
 import { Lab } from "../support/images.ts";
 import { inlineExtract, inlineList } from "../support/inline.ts";
 import { must, run } from "../support/run.ts";
+import { draws } from "../support/draws.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -110,7 +111,7 @@ describe("an archived image", () => {
             expect(Buffer.compare(found.subarray(1, -1), expected.subarray(position, position + length))).toBe(0);
             expect([found[0], found.at(-1)]).toEqual([1, 1]);
           }),
-          { numRuns: 40 },
+          { numRuns: draws(40) },
         );
       });
     }
@@ -150,7 +151,7 @@ describe("an archived image", () => {
           expect(error.code).toMatch(/^ARCHIVE_/);
         }
       }),
-      { numRuns: 150 },
+      { numRuns: draws(150) },
     );
   });
 });
@@ -185,7 +186,7 @@ describe("the files of a hostile image", () => {
         await run(["chattr", "-R", "-f", "-ia", to]); // a flip may have made a file immutable
         await must(["rm", "-rf", to, archive]);
       }),
-      { numRuns: 60 },
+      { numRuns: draws(60) },
     );
   }, 120_000);
 });

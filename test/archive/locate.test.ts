@@ -19,6 +19,7 @@ import { emptyTotals } from "../../src/format/summary.ts";
 import type { CatalogRow } from "../../src/model/catalog.ts";
 import { EntryKind } from "../../src/model/entry.ts";
 import { catalogRow } from "../support/rows.ts";
+import { draws } from "../support/draws.ts";
 
 interface Entry {
   readonly source: number;
@@ -88,7 +89,7 @@ describe("locate", () => {
             }
           },
         ),
-        { numRuns: 150 },
+        { numRuns: draws(150) },
       );
     } finally {
       rmSync(folder, { recursive: true });

@@ -16,6 +16,7 @@ import {
   utf8,
 } from "../../src/base/bytes.ts";
 import { TsfsaError } from "../../src/base/errors.ts";
+import { draws } from "../support/draws.ts";
 
 const bytes = fc.uint8Array({ maxLength: 300 });
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
@@ -198,7 +199,7 @@ describe("bytes", () => {
         expect(fromHex(toHex(value))).toEqual(value);
         expect(fromBase64(toBase64(value))).toEqual(value);
       }),
-      { numRuns: 50 },
+      { numRuns: draws(50) },
     );
   });
 

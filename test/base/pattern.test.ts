@@ -8,6 +8,7 @@ import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TsfsaError } from "../../src/base/errors.ts";
 import { compilePatterns, compileSelection } from "../../src/base/pattern.ts";
+import { draws } from "../support/draws.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -226,7 +227,7 @@ describe("against git", () => {
           .map(({ path }) => path);
         expect(ours).toEqual(checkIgnore(input));
       }),
-      { numRuns: 300 },
+      { numRuns: draws(300) },
     );
   });
 
@@ -242,7 +243,7 @@ describe("against git", () => {
           expect([path, directory, selection.mayHold(bytes(""))]).toEqual([path, directory, true]);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: draws(300) },
     );
   });
 

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { concatBytes, toHex, utf8 } from "../../src/base/bytes.ts";
 import { createDigest } from "../../src/codec/digest.ts";
 import { codeOf } from "../format/expect.ts";
+import { draws } from "../support/draws.ts";
 
 const names = ["xxh128", "sha256", "blake3"] as const;
 
@@ -50,7 +51,7 @@ describe("a digest", () => {
           expect(toHex(digest.block(bytes))).toBe(others[digest.name].slice(0, 32));
         }
       }),
-      { numRuns: 50 },
+      { numRuns: draws(50) },
     );
   });
 });

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { createDecoder, createEncoder, type FrameDecoder, type FrameEncoder } from "../../src/codec/codec.ts";
 import type { Codec } from "../../src/model/archive.ts";
 import { codeOf } from "../format/expect.ts";
+import { draws } from "../support/draws.ts";
 
 interface Pair {
   readonly name: string;
@@ -83,7 +84,7 @@ describe("a frame", () => {
           expect(Buffer.compare(target.slice(targetOffset, targetOffset + length), compress(encoder, bytes))).toBe(0);
         }
       }),
-      { numRuns: 40 },
+      { numRuns: draws(40) },
     );
   });
 

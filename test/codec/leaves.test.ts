@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { leafSizeBytes } from "../../src/base/limits.ts";
 import { createDigest } from "../../src/codec/digest.ts";
 import { digestLeaves, digestOfLeaves } from "../../src/codec/leaves.ts";
+import { draws } from "../support/draws.ts";
 
 const KiB = 1024;
 
@@ -61,7 +62,7 @@ describe("leaves", () => {
         expect([...leaves.numbers]).toEqual(numbers);
         expect(Buffer.compare(leaves.digests, Buffer.concat(digests))).toBe(0);
       }),
-      { numRuns: 25 },
+      { numRuns: draws(25) },
     );
   });
 

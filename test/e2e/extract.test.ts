@@ -23,6 +23,7 @@ import {
   symlink,
   treeArbitrary,
 } from "../support/trees.ts";
+import { draws } from "../support/draws.ts";
 
 requireOrSkip("root", "loop");
 
@@ -242,7 +243,7 @@ describe("extract and restdir --include", () => {
           await must(["rm", "-rf", folder]);
         },
       );
-      await fc.assert(property, { numRuns: 8 });
+      await fc.assert(property, { numRuns: draws(8) });
     });
   }, 600_000);
 });

@@ -10,6 +10,7 @@ import { compareTrees } from "../support/judges.ts";
 import { requireOrSkip } from "../support/require.ts";
 import { must } from "../support/run.ts";
 import { buildTree, treeArbitrary } from "../support/trees.ts";
+import { draws } from "../support/draws.ts";
 
 requireOrSkip("root", "loop");
 
@@ -58,7 +59,7 @@ describe("a random tree", () => {
             }
           },
         );
-        await fc.assert(property, { numRuns: 8 });
+        await fc.assert(property, { numRuns: draws(8) });
       });
     },
     900_000,

@@ -17,6 +17,7 @@ import {
 import { EntryKind } from "../../src/model/entry.ts";
 import { attributes, fileSize, memberPath, owner, sparseLayout, timestamp } from "./arbitraries.ts";
 import { codeOf, readingOutcomes } from "./expect.ts";
+import { draws } from "../support/draws.ts";
 
 const encoder = new MemberEncoder();
 
@@ -124,7 +125,7 @@ describe("a member", () => {
         const data = member.sparse?.segments.reduce((sum, segment) => sum + segment.length, 0) ?? size;
         expect(found.dataLength).toBe(data);
       }),
-      { numRuns: 150 },
+      { numRuns: draws(150) },
     );
   });
 
@@ -147,7 +148,7 @@ describe("a member", () => {
         expect(encoder.encode(small, offset, member)).toBe(-1);
         expect(small.every((byte) => byte === 0xee)).toBe(true);
       }),
-      { numRuns: 50 },
+      { numRuns: draws(50) },
     );
   });
 
@@ -218,7 +219,7 @@ describe("a block of members", () => {
         const bytes = cut ? tar.subarray(0, (changes[0]?.[0] ?? 0) % tar.length) : tar;
         expect(readingOutcomes).toContain(codeOf(() => decodeMembers(bytes, () => undefined)));
       }),
-      { numRuns: 500 },
+      { numRuns: draws(500) },
     );
   });
 

@@ -19,6 +19,7 @@ import { EntryKind } from "../../src/model/entry.ts";
 import { catalogRow } from "../support/rows.ts";
 import { componentBytes, extents, type LooseRow, looseRow } from "./arbitraries.ts";
 import { codeOf, readingOutcomes } from "./expect.ts";
+import { draws } from "../support/draws.ts";
 
 interface Segment {
   readonly ancestors: Uint8Array[];
@@ -140,7 +141,7 @@ describe("a catalog segment", () => {
         const plain = outcome(() => splitSegment(header, content, digestLength));
         expect(outcome(() => splitSegmentRows(header, content, digestLength))).toEqual(plain);
       }),
-      { numRuns: 500 },
+      { numRuns: draws(500) },
     );
   });
 
@@ -177,7 +178,7 @@ describe("a catalog segment", () => {
         expect(readingOutcomes).toContain(outcome);
         if (bytes.length !== content.length) expect(outcome).not.toBe("none");
       }),
-      { numRuns: 300 },
+      { numRuns: draws(300) },
     );
   });
 
@@ -187,7 +188,7 @@ describe("a catalog segment", () => {
         const header = headerOf(bytes, 0, entryCount);
         expect(readingOutcomes).toContain(codeOf(() => read(header, bytes, 16)));
       }),
-      { numRuns: 500 },
+      { numRuns: draws(500) },
     );
   });
 

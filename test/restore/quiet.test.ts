@@ -21,6 +21,7 @@ import {
 import { withLab } from "../support/images.ts";
 import { inlineRestore } from "../support/inline.ts";
 import { requireOrSkip } from "../support/require.ts";
+import { draws } from "../support/draws.ts";
 
 requireOrSkip("root");
 
@@ -105,7 +106,7 @@ describe("a restore of everything", () => {
           };
           expect(await restore("whole", {})).toEqual(await restore("each", { selection: eachEntry }));
         }),
-        { numRuns: 60 },
+        { numRuns: draws(60) },
       );
     });
     const passed = pass.mock.results.filter(({ value }) => value !== undefined);

@@ -3,6 +3,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { StorageMap } from "../../src/restore/storage-map.ts";
+import { draws } from "../support/draws.ts";
 
 interface Found {
   readonly at: number;
@@ -65,7 +66,7 @@ describe("StorageMap", () => {
           }
         }
       }),
-      { numRuns: 25 },
+      { numRuns: draws(25) },
     );
   });
 });

@@ -7,6 +7,7 @@ import { buildTree, noise, treeArbitrary } from "../support/trees.ts";
 import { inFolder } from "./support/folders.ts";
 import { readBack } from "./support/read-back.ts";
 import { saveTree } from "./support/save-tree.ts";
+import { draws } from "../support/draws.ts";
 
 requireOrSkip("root");
 
@@ -34,7 +35,7 @@ describe("plain files", () => {
             await expectSameBytes(folder, digest);
           }),
       ),
-      { numRuns: 5 },
+      { numRuns: draws(5) },
     );
   });
 

@@ -13,6 +13,7 @@ import { expectTree } from "./support/compare.ts";
 import { inFolder } from "./support/folders.ts";
 import { readBack } from "./support/read-back.ts";
 import { saveTree, told } from "./support/save-tree.ts";
+import { draws } from "../support/draws.ts";
 
 requireOrSkip("root");
 
@@ -62,7 +63,7 @@ describe("a saved tree", () => {
           });
         },
       ),
-      { numRuns: 8 },
+      { numRuns: draws(8) },
     );
   });
 
@@ -305,7 +306,7 @@ describe("what is left out", () => {
             }
           },
         ),
-        { numRuns: 25 },
+        { numRuns: draws(25) },
       );
     });
   });

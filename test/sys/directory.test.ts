@@ -8,6 +8,7 @@ import { check } from "../../src/sys/errors.ts";
 import { readStat, statDescriptor } from "../../src/sys/stat.ts";
 import type { Scratch } from "./scratch.ts";
 import { bytes, inScratch, openBelow, openDirectory, text, tool } from "./scratch.ts";
+import { draws } from "../support/draws.ts";
 
 /** A handle of an existing directory `name`, without descriptor. */
 function known(table: DirectoryTable, parent: DirectoryHandle, name: string): DirectoryHandle {
@@ -260,7 +261,7 @@ describe("a directory table", () => {
           }
           expect(openBelow(path)).toEqual([path]);
         }),
-        { numRuns: 60 },
+        { numRuns: draws(60) },
       );
     }));
 });

@@ -8,6 +8,7 @@ import { recipes, withLab } from "../support/images.ts";
 import { requireOrSkip } from "../support/require.ts";
 import type { Scratch } from "./scratch.ts";
 import { bytes, checkBytes, inScratch, tool, within } from "./scratch.ts";
+import { draws } from "../support/draws.ts";
 
 requireOrSkip("root", "loop");
 
@@ -166,7 +167,7 @@ describe("dataMap", () => {
           }
           expect(runs(fd, blocks * block.length)).toEqual(expected);
         }),
-        { numRuns: 40 },
+        { numRuns: draws(40) },
       );
     }));
 

@@ -13,6 +13,7 @@ import { runTool, toolSupport } from "../../../src/filesystem/recreate/tools.ts"
 import type { FilesystemOverrides, OpenTarget, ToolCommand } from "../../../src/filesystem/types.ts";
 import type { FilesystemDescription } from "../../../src/model/archive.ts";
 import { readerOfBytes } from "../support/reader.ts";
+import { draws } from "../../support/draws.ts";
 
 const GiB = 1024 ** 3;
 const target = { sizeBytes: GiB, sectorSize: 512 };
@@ -291,7 +292,7 @@ describe("a hostile description", () => {
           }
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: draws(2000) },
     );
   });
 });

@@ -9,6 +9,7 @@ import type { ByteReader } from "../../../src/filesystem/reader.ts";
 import { identify, identifyAll } from "../../../src/filesystem/superblock/identify.ts";
 import { mdMember } from "../support/md.ts";
 import { readerOfBytes } from "../support/reader.ts";
+import { draws } from "../../support/draws.ts";
 
 const folder = new URL("../../../fixtures/superblocks/", import.meta.url);
 const MiB = 1024 * 1024;
@@ -82,7 +83,7 @@ describe("a hostile superblock", () => {
   test("of random bytes is read without a crash", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 8192 }), fc.nat(), (bytes, size) => check(bytes, size)),
-      { numRuns: 200 },
+      { numRuns: draws(200) },
     );
   });
 
@@ -106,7 +107,7 @@ describe("a hostile superblock", () => {
               if (offset < original.length) original.set(bytes, offset);
           }
         }),
-        { numRuns: 1000 },
+        { numRuns: draws(1000) },
       );
     },
   );
