@@ -2,7 +2,7 @@
 // are in faults-save.test.ts.
 
 import { spawn } from "node:child_process";
-import { linkSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { linkSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -89,30 +89,6 @@ describe("a failing system call", () => {
       expect(result.status, result.stderr).toBe(1);
       expect(result.stderr).toMatch(/bad/);
       await expectStatus(0, ["verify", archive]);
-    });
-  });
-
-  it("ENOSPC of a write is believed where there is no room, or after ten tries: ext3 says so now and then without cause", async () => {
-    await withLab(async (lab) => {
-      const source = lab.folder("source");
-      const content = noise(3 << 20, 1);
-      await buildTree(source, directory({ large: file(content) }));
-      const archive = lab.path("a.tsfsa");
-      await expectStatus(0, ["savedir", "-q", "-A", archive, source]);
-      for (const [which, status] of [
-        ["5..8", 0],
-        ["5+", 2],
-      ] as const) {
-        const out = lab.folder("out");
-        const trace = lab.path("trace");
-        const strace = ["strace", "-f", "-qq", "-o", trace, "-e", "signal=none", "-e", "trace=pwrite64"];
-        const inject = ["-e", `inject=pwrite64:error=ENOSPC:when=${which}`];
-        const result = await run([...strace, ...inject, ...tsfsaArgv("restdir", "-q", "-j1", archive, out)]);
-        expect(result.status, result.stderr).toBe(status);
-        expect(readFileSync(trace, "latin1").match(/INJECTED/g)?.length).toBe(status === 0 ? 4 : 11);
-        if (status === 0) expect(readFileSync(join(out, "large")).equals(content)).toBe(true);
-        else expect(result.stderr).toMatch(/^tsfsa: .*ENOSPC/m);
-      }
     });
   });
 
