@@ -14,7 +14,7 @@ import { addon } from "../sys/addon.ts";
 import { AT_REMOVEDIR } from "../sys/constants.ts";
 import { check } from "../sys/errors.ts";
 import { statDescriptor } from "../sys/stat.ts";
-import { below, listSubvolumes, removeSubvolumes, type Subvolume, toolTop, subvolumeRoot } from "./btrfs-list.ts";
+import { below, listSubvolumes, removeSubvolumes, type Subvolume, subvolumeRoot, toolTop } from "./btrfs-list.ts";
 import { keptName, snapshotName } from "./owner.ts";
 import type { Detection, Health, Provider, Snapshot, SnapshotRun } from "./provider.ts";
 import { call, isInstalled } from "./tools.ts";

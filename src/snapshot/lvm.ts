@@ -77,7 +77,7 @@ class LvmSnapshot extends LogicalSnapshot implements Snapshot {
     const found = parseSnapshotStatus(stdout);
     if (!found.valid) return { valid: false, reason: `the snapshot overflowed or broke: ${found.reason}` };
     const { usedBytes, storeBytes } = found;
-    const isShort = !(await this.#grow(usedBytes, storeBytes));
+    const isShort = !this.#plan.complete && !(await this.#grow(usedBytes, storeBytes));
     if (!isShort) return { valid: true, usedBytes, storeBytes };
     const reason = `its store is full to ${formatSize(usedBytes)} of ${formatSize(storeBytes)} and cannot grow`;
     return { valid: true, reason, usedBytes, storeBytes };
