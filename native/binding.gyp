@@ -20,6 +20,7 @@
         "src/gather.c",
         "src/scatter.c",
         "src/write.c",
+        "src/space.c",
         "src/row.c",
         "src/ustar.c",
         "src/plan.c",

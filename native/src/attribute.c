@@ -3,10 +3,12 @@
 #include "attribute.h"
 
 #include <linux/limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/xattr.h>
 
 #include "arguments.h"
+#include "space.h"
 #include "stat.h"
 
 // What an attribute call works on: a descriptor, or a path that must not be followed.
@@ -101,7 +103,15 @@ static napi_value set_attribute(napi_env env, napi_callback_info info) {
       !argument_attribute(env, values[2], &name) || !argument_bytes(env, values[3], &value)) {
     return NULL;
   }
-  return result_or_errno(env, set(&subject, name.text, value.data, value.length));
+  // An attribute that is too long for its file gets ENOSPC as well: after one wait in vain there is none.
+  static atomic_bool was_vain;
+  unsigned tries = was_vain ? SPACE_TRIES : 0;
+  int result;
+  do {
+    result = set(&subject, name.text, value.data, value.length);
+  } while (result < 0 && await_space(subject.fd, value.length, &tries));
+  if (result < 0 && tries == SPACE_TRIES) was_vain = true;
+  return result_or_errno(env, result);
 }
 
 static napi_value remove_attribute(napi_env env, napi_callback_info info) {

@@ -9,6 +9,7 @@
 
 #include "arguments.h"
 #include "kernel.h"
+#include "space.h"
 
 // Bytes that grow.
 struct run_list {
@@ -167,9 +168,10 @@ static napi_value allocate(napi_env env, napi_callback_info info) {
     return NULL;
   }
   int result;
+  unsigned tries = 0;
   do {
     result = fallocate(fd, (int)mode, offset, length);
-  } while (result < 0 && errno == EINTR);
+  } while (result < 0 && (errno == EINTR || await_space(fd, (uint64_t)length, &tries)));
   return result_or_errno(env, result);
 }
 

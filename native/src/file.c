@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 
 #include "arguments.h"
+#include "space.h"
 #include "stat.h"
 #include "write.h"
 
@@ -23,6 +24,7 @@ static napi_value open_at(napi_env env, napi_callback_info info) {
   }
   flags |= O_CLOEXEC;
   long fd;
+  unsigned tries = 0;
   do {
     if (resolve == 0) {
       fd = openat(dir_fd, name.text, (int)flags, mode);
@@ -32,7 +34,7 @@ static napi_value open_at(napi_env env, napi_callback_info info) {
       const struct kernel_open_how how = {.flags = flags, .mode = makes ? mode : 0, .resolve = resolve};
       fd = syscall(SYS_openat2, dir_fd, name.text, &how, sizeof how);
     }
-  } while (fd < 0 && errno == EINTR);
+  } while (fd < 0 && (errno == EINTR || await_space(dir_fd, 0, &tries)));
   return result_or_errno(env, fd);
 }
 
@@ -145,7 +147,12 @@ static napi_value mkdir_at(napi_env env, napi_callback_info info) {
       !argument_path(env, values[1], &name) || !argument_u32(env, values[2], &mode)) {
     return NULL;
   }
-  return result_or_errno(env, mkdirat(dir_fd, name.text, mode));
+  int result;
+  unsigned tries = 0;
+  do {
+    result = mkdirat(dir_fd, name.text, mode);
+  } while (result < 0 && await_space(dir_fd, 0, &tries));
+  return result_or_errno(env, result);
 }
 
 static napi_value mknod_at(napi_env env, napi_callback_info info) {
@@ -160,7 +167,12 @@ static napi_value mknod_at(napi_env env, napi_callback_info info) {
   }
   // The kernel holds 12 and 20 bits; more would be cut off in silence by the C library's encoding.
   if (major_number > 0xfff || minor_number > 0xfffff) return negative_errno(env, EINVAL);
-  return result_or_errno(env, mknodat(dir_fd, name.text, mode, makedev(major_number, minor_number)));
+  int result;
+  unsigned tries = 0;
+  do {
+    result = mknodat(dir_fd, name.text, mode, makedev(major_number, minor_number));
+  } while (result < 0 && await_space(dir_fd, 0, &tries));
+  return result_or_errno(env, result);
 }
 
 static napi_value symlink_at(napi_env env, napi_callback_info info) {
@@ -171,7 +183,12 @@ static napi_value symlink_at(napi_env env, napi_callback_info info) {
       !argument_i32(env, values[1], &dir_fd) || !argument_path(env, values[2], &name)) {
     return NULL;
   }
-  return result_or_errno(env, symlinkat(target.text, dir_fd, name.text));
+  int result;
+  unsigned tries = 0;
+  do {
+    result = symlinkat(target.text, dir_fd, name.text);
+  } while (result < 0 && await_space(dir_fd, 0, &tries));
+  return result_or_errno(env, result);
 }
 
 static napi_value readlink_at(napi_env env, napi_callback_info info) {
@@ -202,7 +219,12 @@ static napi_value link_at(napi_env env, napi_callback_info info) {
   struct path from, to;
   uint32_t flags;
   if (!arguments(env, info, 5, values) || !two_names(env, values, &from_fd, &from, &to_fd, &to, &flags)) return NULL;
-  return result_or_errno(env, linkat(from_fd, from.text, to_fd, to.text, (int)flags));
+  int result;
+  unsigned tries = 0;
+  do {
+    result = linkat(from_fd, from.text, to_fd, to.text, (int)flags);
+  } while (result < 0 && await_space(to_fd, 0, &tries));
+  return result_or_errno(env, result);
 }
 
 static napi_value rename_at(napi_env env, napi_callback_info info) {

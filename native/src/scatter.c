@@ -11,6 +11,7 @@
 #include "digest.h"
 #include "layout.h"
 #include "row.h"
+#include "space.h"
 #include "write.h"
 
 enum { NAME = 255 };
@@ -61,9 +62,10 @@ static struct outcome make_file(int dir_fd, const struct row *row, const uint8_t
   memcpy(name, row->name, row->name_length);
   name[row->name_length] = 0;
   int fd;
+  unsigned tries = 0;
   do {
     fd = openat(dir_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
-  } while (fd < 0 && errno == EINTR);
+  } while (fd < 0 && (errno == EINTR || await_space(dir_fd, 0, &tries)));
   if (fd < 0) {
     failed(&outcome, SCATTER_CREATE, errno);
     return outcome;

@@ -82,10 +82,18 @@ describe("a restfs in which a system call fails", () => {
   it.each([
     ...mounting,
     { what: "starting mkfs", calls: ["execve"], errors: ["ENOENT", "EACCES", "ENOMEM"] },
-    { what: "writing, of mkfs and of files", calls: ["pwrite64"], errors: ["EIO", "ENOSPC"] },
+    { what: "writing, of mkfs and of files", calls: ["pwrite64"], errors: ["EIO", "ENOSPC", "EDQUOT"] },
     { what: "syncing", calls: ["fsync", "fdatasync", "syncfs"], errors: ["EIO"] },
-    { what: "making entries", calls: ["mkdirat", "symlinkat", "linkat", "mknodat"], errors: ["ENOSPC", "EIO"] },
-    { what: "setting metadata", calls: ["fchown", "fchmod", "fsetxattr", "utimensat"], errors: ["EIO", "ENOSPC"] },
+    {
+      what: "making entries",
+      calls: ["mkdirat", "symlinkat", "linkat", "mknodat"],
+      errors: ["EDQUOT", "ENOSPC", "EIO"],
+    },
+    {
+      what: "setting metadata",
+      calls: ["fchown", "fchmod", "fsetxattr", "utimensat"],
+      errors: ["EIO", "ENOSPC", "EDQUOT"],
+    },
     { what: "reading", calls: ["pread64"], errors: ["EIO", "ENOMEM"] },
   ] as Site[])("is honest when $what fails", async (site) => {
     const target = lab.image("target", sizeBytes);
