@@ -12,6 +12,17 @@
 #include "stat.h"
 #include "write.h"
 
+// The result of a call that makes an entry in the directory `fd`, tried again for as long as it is worth it (space.h).
+#define AWAITING_SPACE(fd, call)                        \
+  __extension__({                                       \
+    unsigned tries = 0;                                 \
+    int result;                                         \
+    do {                                                \
+      result = (call);                                  \
+    } while (result < 0 && await_space(fd, 0, &tries)); \
+    result;                                             \
+  })
+
 static napi_value open_at(napi_env env, napi_callback_info info) {
   napi_value values[5];
   int32_t dir_fd;
@@ -147,12 +158,7 @@ static napi_value mkdir_at(napi_env env, napi_callback_info info) {
       !argument_path(env, values[1], &name) || !argument_u32(env, values[2], &mode)) {
     return NULL;
   }
-  int result;
-  unsigned tries = 0;
-  do {
-    result = mkdirat(dir_fd, name.text, mode);
-  } while (result < 0 && await_space(dir_fd, 0, &tries));
-  return result_or_errno(env, result);
+  return result_or_errno(env, AWAITING_SPACE(dir_fd, mkdirat(dir_fd, name.text, mode)));
 }
 
 static napi_value mknod_at(napi_env env, napi_callback_info info) {
@@ -167,12 +173,7 @@ static napi_value mknod_at(napi_env env, napi_callback_info info) {
   }
   // The kernel holds 12 and 20 bits; more would be cut off in silence by the C library's encoding.
   if (major_number > 0xfff || minor_number > 0xfffff) return negative_errno(env, EINVAL);
-  int result;
-  unsigned tries = 0;
-  do {
-    result = mknodat(dir_fd, name.text, mode, makedev(major_number, minor_number));
-  } while (result < 0 && await_space(dir_fd, 0, &tries));
-  return result_or_errno(env, result);
+  return result_or_errno(env, AWAITING_SPACE(dir_fd, mknodat(dir_fd, name.text, mode, makedev(major_number, minor_number))));
 }
 
 static napi_value symlink_at(napi_env env, napi_callback_info info) {
@@ -183,12 +184,7 @@ static napi_value symlink_at(napi_env env, napi_callback_info info) {
       !argument_i32(env, values[1], &dir_fd) || !argument_path(env, values[2], &name)) {
     return NULL;
   }
-  int result;
-  unsigned tries = 0;
-  do {
-    result = symlinkat(target.text, dir_fd, name.text);
-  } while (result < 0 && await_space(dir_fd, 0, &tries));
-  return result_or_errno(env, result);
+  return result_or_errno(env, AWAITING_SPACE(dir_fd, symlinkat(target.text, dir_fd, name.text)));
 }
 
 static napi_value readlink_at(napi_env env, napi_callback_info info) {
@@ -219,12 +215,7 @@ static napi_value link_at(napi_env env, napi_callback_info info) {
   struct path from, to;
   uint32_t flags;
   if (!arguments(env, info, 5, values) || !two_names(env, values, &from_fd, &from, &to_fd, &to, &flags)) return NULL;
-  int result;
-  unsigned tries = 0;
-  do {
-    result = linkat(from_fd, from.text, to_fd, to.text, (int)flags);
-  } while (result < 0 && await_space(to_fd, 0, &tries));
-  return result_or_errno(env, result);
+  return result_or_errno(env, AWAITING_SPACE(to_fd, linkat(from_fd, from.text, to_fd, to.text, (int)flags)));
 }
 
 static napi_value rename_at(napi_env env, napi_callback_info info) {

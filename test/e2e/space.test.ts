@@ -1,15 +1,15 @@
 // No space left, and what is said of it: ext2, ext3 and ext4 say so for up to a second while they have plenty (native/src/space.h), and then nothing may be lost;
 // what is full must be told as full.
 
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { expectStatus, tsfsaArgv } from "../support/cli.ts";
-import { smallTree } from "../support/faults.ts";
+import { expectStatus } from "../support/cli.ts";
+import { smallTree, traced } from "../support/faults.ts";
 import { Lab, recipes } from "../support/images.ts";
 import { expectSameTree } from "../support/judges.ts";
 import { requireOrSkip } from "../support/require.ts";
-import { type RunResult, run } from "../support/run.ts";
+import type { RunResult } from "../support/run.ts";
 import { buildTree, bytes, directory, file, noise } from "../support/trees.ts";
 
 requireOrSkip("root", "loop");
@@ -117,13 +117,11 @@ async function restored(
   out: string,
   injection?: Injection,
 ): Promise<{ readonly result: RunResult; readonly injected: number; readonly met: number }> {
-  const trace = lab.path("trace");
-  const strace = ["strace", "-f", "-qq", "-o", trace, "-e", "signal=none"];
   const { call, path, when = "1+" } = injection ?? { call: "pwrite64", path: undefined };
-  const selected = path === undefined ? [] : ["-P", join(out, path), "-e", `inject=${call}:error=ENOSPC:when=${when}`];
-  const argv = [...strace, "-e", `trace=${call}`, ...selected, ...tsfsaArgv("restdir", "-j1", from, out)];
-  const result = await run(argv);
-  const lines = readFileSync(trace, "latin1").split("\n");
+  const site = { calls: [call], paths: path === undefined ? [] : [join(out, path)] };
+  const options = injection === undefined ? [] : ["-e", `inject=${call}:error=ENOSPC:when=${when}`];
+  const { result, log } = await traced(lab, site, options, ["restdir", "-j1", from, out]);
+  const lines = log.split("\n");
   const injected = lines.filter((line) => line.includes("(INJECTED)")).length;
   return { result, injected, met: lines.filter((line) => line.includes("ENOSPC")).length - injected };
 }

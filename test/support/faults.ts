@@ -100,10 +100,10 @@ export function unnamedFiles(folder: string): string[] {
   return Array.from({ length: 8 }, (_, index) => join(folder, `#${ino + 1 + index}`));
 }
 
-/** Runs the CLI under strace, which stands beside it (-D): so the process has the id of the shell and can be killed when it hangs. */
-async function traced(
+/** Runs the CLI under strace, which stands beside it (-D): so the process has the id of the shell and can be killed when it hangs. The log has the site's calls. */
+export async function traced(
   lab: Lab,
-  { calls, paths, always }: FaultSite,
+  { calls, paths, always }: Pick<FaultSite, "calls" | "paths" | "always">,
   injection: readonly string[],
   words: readonly string[],
 ): Promise<{ readonly result: RunResult; readonly log: string }> {
